@@ -1,0 +1,62 @@
+"""uncollapse: a laboratory for GAN mode collapse.
+
+Train with published anti-collapse methods, judge with intervals, compare over many seeds. Names load on first use, so
+that importing the package imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+# Name -> where it lives; a bare module name stands for the module itself.
+_PLACES = {
+    "METHODS": "uncollapse.methods",
+    "VANILLA": "uncollapse.methods",
+    "Method": "uncollapse.method",
+    "train": "uncollapse.run",
+    "load": "uncollapse.run",
+    "Run": "uncollapse.run",
+    "compare": "uncollapse.experiments.compare",
+    "Comparison": "uncollapse.experiments.compare",
+    "MLP": "uncollapse.networks.mlp",
+    "UserError": "uncollapse.errors",
+    "NonSaturating": "uncollapse.parts.losses",
+    "Saturating": "uncollapse.parts.losses",
+    "LeastSquares": "uncollapse.parts.losses",
+    "Wasserstein": "uncollapse.parts.losses",
+    "GradientPenalty": "uncollapse.parts.penalties",
+    "ZeroCentred": "uncollapse.parts.penalties",
+    "Free": "uncollapse.parts.constraints",
+    "WeightClip": "uncollapse.parts.constraints",
+    "Plain": "uncollapse.parts.views",
+    "Packed": "uncollapse.parts.views",
+    "Unconditional": "uncollapse.parts.conditioning",
+    "Concat": "uncollapse.parts.conditioning",
+    "Dynamics": "uncollapse.parts.dynamics",
+    "Cosine": "uncollapse.parts.dynamics",
+    "OneGenerator": "uncollapse.parts.population",
+    "tasks": "",
+    "metrics": "",
+    "functional": "",
+    "parts": "",
+}
+
+__all__ = sorted(_PLACES)
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, loaded on first use."""
+    if name == "__version__":
+        from uncollapse.version import __version__
+
+        return __version__
+    if name not in _PLACES:
+        raise AttributeError(f"module 'uncollapse' has no attribute {name!r}")
+    place = _PLACES[name]
+    return getattr(importlib.import_module(place), name) if place else importlib.import_module(f"uncollapse.{name}")
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]

@@ -1,0 +1,186 @@
+"""The command line: each verb reads its options, calls one function and prints; no verb decides anything.
+
+Results go to stdout, progress and errors to stderr. Exit codes: 0 ok (a diverged seed is a result), 1 an error or a
+failed run, 2 a usage error, 128 + n after signal n. Nothing heavy is imported before a verb needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from uncollapse.errors import UserError
+
+app = typer.Typer(
+    name="uncollapse",
+    help="A laboratory for mode collapse in GANs: see it, measure it over many seeds, compare its cures.",
+    epilog="Begin with: uncollapse demo",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Plugins = Annotated[
+    list[str], typer.Option("--plugin", metavar="MODULE:ATTR", help="Your own method, part or task; may be repeated.")
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")]
+Jobs = Annotated[int | None, typer.Option(help="Runs at a time; default: one a core, one on a GPU.")]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option("--time-limit", metavar="MIN", help="Stop cleanly after so many minutes; continue later."),
+]
+OutDirectory = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where results go.")]
+
+
+@app.command(epilog="Example: uncollapse demo --out demo")
+def demo(out: OutDirectory = None) -> None:
+    """Run the small built-in comparison: eight modes on a ring and real handwritten digits, about two minutes."""
+    from uncollapse.commands import run_comparison
+
+    run_comparison("demo", out=out, as_json=False)
+
+
+@app.command(epilog="Example: uncollapse train wgan-gp ring-8 --seeds 8 --set penalties.0.weight=0.1")
+def train(
+    method: Annotated[str, typer.Argument(help="A name of `uncollapse methods`.")],
+    task: Annotated[str, typer.Argument(help="A name of `uncollapse tasks`, or array:FILE.npz.")],
+    seeds: Annotated[str, typer.Option(help="8 = seeds 0..7; 3,5 = these two; 100-107 = the range.")] = "1",
+    updates: Annotated[int | None, typer.Option(help="Critic updates; default: the task's.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Batch size; default: the task's.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change one number of method, networks or task; repeatable."),
+    ] = None,
+    plugin: Plugins = [],  # noqa: B006
+    device: Device = "auto",
+    threads: Annotated[int, typer.Option(help="Torch threads; they change the last bits.")] = 1,
+    out: OutDirectory = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin again instead of continuing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train all seeds of one method on one task; an unfinished run is continued."""
+    from uncollapse.commands import parse_settings, plan_run, train_run
+
+    spec = plan_run(method, task, seeds, updates, batch, threads, parse_settings(settings or []), plugin)
+    train_run(spec, out, device=device, fresh=fresh, as_json=as_json)
+
+
+@app.command(epilog="Example: uncollapse compare mode-coverage --time-limit 30")
+def compare(
+    plan: Annotated[str, typer.Argument(help="A TOML file, or the name of a built-in plan.")],
+    engine: Annotated[str, typer.Option(help="Where runs are trained: local.")] = "local",
+    out: OutDirectory = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs and an estimate of time only.")] = False,
+    time_limit: TimeLimit = None,
+    jobs: Jobs = None,
+    device: Device = "auto",
+    plugin: Plugins = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Run a plan, or what is left of it, and write comparison.json and report.html."""
+    from uncollapse.commands import estimate_plan, run_comparison
+
+    if dry_run:
+        estimate_plan(plan, jobs=jobs, device=device, engine=engine, plugins=plugin, as_json=as_json)
+    else:
+        options = {"engine": engine, "jobs": jobs, "device": device, "time_limit": time_limit, "plugins": plugin}
+        run_comparison(plan, out=out, as_json=as_json, **options)
+
+
+@app.command(epilog="Example: uncollapse sample runs/wgan-gp-digits-0123456789ab --n 100 --out digits.png")
+def sample(
+    run: Annotated[Path, typer.Argument(help="A run's directory.")],
+    n: Annotated[int, typer.Option("--n", help="Number of samples.")],
+    out: Annotated[Path, typer.Option(help=".npz; .csv for vectors; .png (a grid) or a folder for images.")],
+    seed: Annotated[int | None, typer.Option(help="Which seed's generator; default: the first.")] = None,
+    label: Annotated[str | None, typer.Option("--class", help="Name or number of one class.")] = None,
+    weights: Annotated[str, typer.Option(help="ema (the averaged generator) or live.")] = "ema",
+    draw: Annotated[int, typer.Option(help="Which independent batch, from 0.")] = 0,
+    plugin: Plugins = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """Draw samples of a trained run into a file."""
+    from uncollapse.console import show, show_json
+    from uncollapse.sampling import write_samples
+
+    written = write_samples(run, n, out, seed=seed, label=label, weights=weights, draw=draw, plugins=tuple(plugin))
+    show_json(written) if as_json else show(written["file"])
+
+
+@app.command(epilog="Example: uncollapse report runs/demo")
+def report(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's or comparison's directory.")],
+) -> None:
+    """Build the report of a directory again; prints its path."""
+    from uncollapse.console import show
+    from uncollapse.report import build
+
+    show(str(build(directory)))
+
+
+@app.command(epilog="Example: uncollapse methods wgan-gp")
+def methods(
+    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    plugin: Plugins = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """List the methods with their idea and paper, or show one in full."""
+    from uncollapse import console
+    from uncollapse.plugins import load_plugins
+
+    load_plugins(plugin)
+    cards = console.list_methods(name)
+    console.show_listing(cards, console.methods_table, single=name is not None, as_json=as_json)
+
+
+@app.command(epilog="Example: uncollapse tasks blobs-16")
+def tasks(
+    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    plugin: Plugins = [],  # noqa: B006
+    as_json: AsJson = False,
+) -> None:
+    """List what can be learned, or show one task in full."""
+    from uncollapse import console
+    from uncollapse.plugins import load_plugins
+
+    load_plugins(plugin)
+    families = console.list_tasks(name)
+    console.show_listing(families, console.tasks_table, single=name is not None, as_json=as_json)
+
+
+@app.command(epilog="Example: uncollapse doctor runs/demo")
+def doctor(
+    directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Check this directory.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check this machine with a short training, or whether a run's or comparison's directory is whole."""
+    from dataclasses import asdict
+
+    from uncollapse.console import checks_table, show, show_json
+    from uncollapse.doctor import examine, healthy
+
+    checks = examine(directory)
+    show_json([asdict(check) for check in checks]) if as_json else show(checks_table(checks))
+    raise typer.Exit(0 if healthy(checks) else 1)
+
+
+def main() -> None:
+    """The entry point: a user's mistake is one line on stderr and exit code 2, a missing file or full disk 1."""
+    try:
+        app(prog_name="uncollapse")
+    except UserError as error:
+        _fail(str(error), 2)
+    except OSError as error:
+        _fail(str(error), 1)
+
+
+def _fail(message: str, code: int) -> None:
+    from uncollapse.text import clean
+
+    print(f"uncollapse: {clean(message)}", file=sys.stderr)
+    raise SystemExit(code)

@@ -1,0 +1,148 @@
+"""What the verbs `train`, `compare` and `demo` do between their options and their output, exit codes included.
+
+Between `cli` (options) and `experiments` (the work); `typer.Exit` carries the exit code back.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from uncollapse.console import comparison_table, run_table, say, show, show_json
+from uncollapse.errors import UserError
+from uncollapse.experiments.compare import compare
+from uncollapse.experiments.engines import Job
+from uncollapse.experiments.estimate import estimate
+from uncollapse.experiments.plan import parse_seeds
+from uncollapse.experiments.progress import make_board
+from uncollapse.experiments.stopping import Stop
+from uncollapse.plugins import load_plugins
+from uncollapse.text import seed_text
+
+if TYPE_CHECKING:
+    from uncollapse.run import Progress, RunSpec
+
+
+def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """``PATH=VALUE`` texts as a mapping; a value is read as TOML where it is one (numbers, true, lists), else as text.
+
+    >>> parse_settings(["dynamics.lr_critic=2e-4", "dynamics.betas=[0.5, 0.999]", "networks.bounded=true"])
+    {'dynamics.lr_critic': 0.0002, 'dynamics.betas': [0.5, 0.999], 'networks.bounded': True}
+    """
+    found: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path.strip() or not text.strip():
+            raise UserError(f"--set {setting!r} is not of the form PATH=VALUE, such as dynamics.lr_critic=2e-4.")
+        if path.strip() in found:
+            raise UserError(f"--set {path.strip()} is given twice; give it once.")
+        found[path.strip()] = _value(text.strip())
+    return found
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return float(text)  # .5 and 5. are numbers to a person, not to TOML
+    except ValueError:
+        return text
+
+
+def plan_run(
+    method: str,
+    task: str,
+    seeds: str,
+    updates: int | None,
+    batch: int | None,
+    threads: int,
+    settings: Mapping[str, Any],
+    plugins: Sequence[str],
+) -> RunSpec:
+    """The checked specification of one run."""
+    from uncollapse.run import make_spec
+
+    for name, value in (("--updates", updates), ("--batch", batch), ("--threads", threads)):
+        if value is not None and value < 1:
+            raise UserError(f"{name} {value} is not possible; give a whole number of at least 1.")
+    load_plugins(plugins)
+    chosen = parse_seeds(seeds)
+    return make_spec(method, task, seeds=chosen, updates=updates, batch=batch, threads=threads, settings=settings)
+
+
+def train_run(spec: RunSpec, out: Path | None, *, device: str, fresh: bool, as_json: bool) -> None:
+    """Trains one run with progress on stderr and its result on stdout.
+
+    Raises:
+        typer.Exit: 128 + n when signal n stopped it, after a checkpoint.
+    """
+    from uncollapse.run import Stopped, execute
+
+    directory = out or Path("runs") / spec.directory_name
+    job = Job(
+        spec={},
+        directory=directory,
+        method=spec.method.name,
+        task=spec.task.name,
+        seeds=spec.seeds,
+        updates=spec.updates,
+    )
+    with Stop() as stop:
+        try:
+            with make_board([job]) as board:
+                board.started(job.name)
+
+                def report(progress: Progress) -> None:
+                    board.progress(job.name, progress)
+                    board.tick()
+
+                run = execute(spec, directory, device=device, progress=report, stop=stop, fresh=fresh)
+        except Stopped:
+            say(f"Stopped by signal {stop.signal} with a checkpoint in {directory}; the same command continues.")
+            raise typer.Exit(stop.exit_code) from None
+    if as_json:
+        show_json(run.result | {"directory": str(directory)})
+    else:
+        show(run_table(run.result))
+        show(str(directory))
+
+
+def run_comparison(plan: str, *, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Runs a plan; prints its table and the path of its report, or its `comparison.json`.
+
+    Raises:
+        typer.Exit: 1 when a run failed, 128 + n when signal n stopped it.
+    """
+    result = compare(plan, out=out, **options)
+    if as_json:
+        show_json(result.document)
+    else:
+        show(comparison_table(result.document))
+    for cell in result.document["cells"]:
+        for row in cell["failed"]:
+            seeds = seed_text(row["seeds"])
+            say(f"uncollapse: {cell['method']} on {cell['task']}, {seeds}, failed: {row['error']}")
+    if result.stopped:
+        say(result.stopped)
+    report = result.directory / "report.html"
+    if not as_json and report.exists():
+        show(str(report))
+    raise typer.Exit(result.exit_code)
+
+
+def estimate_plan(
+    plan: str, *, jobs: int | None, device: str, engine: str, plugins: Sequence[str], as_json: bool
+) -> None:
+    """Prints the runs of a plan and an estimate of their time."""
+    found = estimate(plan, jobs=jobs, device=device, engine=engine, plugins=plugins)
+    if as_json:
+        show_json(found.to_json())
+    else:
+        show(found.table())
+        show(found.sentence)

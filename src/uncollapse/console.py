@@ -1,0 +1,191 @@
+"""Results as tables on stdout: lists of methods and tasks, a method's card, a run, a comparison, the doctor's findings.
+
+Every text goes through `rich.text.Text`, so that no name in a file is read as markup or drives the terminal.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from uncollapse.text import clean, seed_text
+
+if TYPE_CHECKING:
+    from uncollapse.doctor import Check
+
+
+def show(item: object) -> None:
+    """Prints a table or a text on stdout; without a terminal lines are as long as they need to be."""
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    console.print(Text(clean(item)) if isinstance(item, str) else item, soft_wrap=isinstance(item, str))
+
+
+def say(line: str) -> None:
+    """One line on stderr."""
+    print(clean(line), file=sys.stderr)
+
+
+def show_json(document: object) -> None:
+    """The document as JSON on stdout, never with NaN."""
+    print(json.dumps(document, indent=1, allow_nan=False))
+
+
+def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
+    """A plain table; the columns named in `right` are set to the right."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(clean(cell)) for cell in row))
+    return table
+
+
+def list_methods(name: str | None) -> list[dict[str, Any]]:
+    """What is known of all methods, or of the one of that name."""
+    from uncollapse.methods import METHODS, card, find_method
+
+    return [dict(card(method)) for method in (METHODS.values() if name is None else [find_method(name)])]
+
+
+def methods_table(cards: Sequence[Mapping[str, Any]]) -> Table:
+    """The list of methods."""
+    return make_table(["method", "idea", "paper"], [(card["name"], card["idea"], card["paper"]) for card in cards])
+
+
+def card_table(card: Mapping[str, Any]) -> Table:
+    """Everything about one method or task, one line a fact."""
+    rows = []
+    for key, value in card.items():
+        if isinstance(value, Mapping):
+            value = "\n".join(f"{path} = {json.dumps(item)}" for path, item in value.items())
+        elif isinstance(value, list | tuple):
+            value = "\n".join(str(item) for item in value)
+        if value not in ("", None):
+            rows.append((key, "" if value is None else value))
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for key, value in rows:
+        table.add_row(Text(key), Text("\n".join(clean(line) for line in str(value).splitlines())))
+    return table
+
+
+def show_listing(
+    cards: Sequence[Mapping[str, Any]],
+    table: Callable[[Sequence[Mapping[str, Any]]], Table],
+    *,
+    single: bool,
+    as_json: bool,
+) -> None:
+    """Prints a list, or the one card that was asked for, as a table or as JSON."""
+    if as_json:
+        show_json(cards[0] if single else list(cards))
+    else:
+        show(card_table(cards[0]) if single else table(cards))
+
+
+def list_tasks(name: str | None) -> list[dict[str, Any]]:
+    """What is known of all task families, or of the one task of that name."""
+    from uncollapse.tasks import TASKS, find
+
+    if name is None:
+        families = TASKS.values()
+        return [{"name": item.name, "summary": item.summary, "options": list(item.options)} for item in families]
+    if name in TASKS and TASKS[name].example != name:
+        family = TASKS[name]
+        return [{"name": name, "summary": family.summary, "example": family.example, "options": list(family.options)}]
+    task = find(name)
+    return [
+        {
+            "name": task.name,
+            "summary": task.summary,
+            "shape": list(task.shape),
+            "classes": task.classes,
+            "modes": list(task.modes.names),
+            "weights": [round(float(weight), 6) for weight in task.modes.weights],
+            "updates": task.updates,
+            "batch": task.batch,
+            "measure_size": task.measure_size,
+            "networks": {key: getattr(task.networks, key) for key in ("width", "depth", "latent", "bounded")},
+            "options": list(task.options),
+        }
+    ]
+
+
+def tasks_table(families: Sequence[Mapping[str, Any]]) -> Table:
+    """The list of task families."""
+    return make_table(["task", "what"], [(family["name"], family["summary"]) for family in families])
+
+
+def run_table(result: Mapping[str, Any]) -> Table:
+    """One line a seed of a finished run, of the averaged generator."""
+    modes = len(result["modes"]["names"])
+    rows = []
+    for lane in result["lanes"]:
+        measures = lane["measures"].get("averaged") or {}
+        state = f"diverged at {lane['diverged_at']:,}" if lane["diverged_at"] is not None else "trained"
+        solid, hit = (_count(measures.get(key), modes) for key in ("modes_solid", "modes_hit"))
+        rows.append((lane["seed"], state, solid, hit, _number(measures.get("high_quality_share"))))
+    columns = ["seed", "state", "solid modes", "modes hit", "high quality"]
+    return make_table(columns, rows, right=["seed", "high quality"])
+
+
+def _count(value: float | None, modes: int) -> str:
+    return "-" if value is None else f"{value:g} of {modes}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def comparison_table(document: Mapping[str, Any]) -> Table:
+    """One line a cell: success rate and headline first, each with its interval and the number of seeds."""
+    headline = document["plan"].get("headline") or "modes_solid"
+    rows = []
+    for cell in document["cells"]:
+        rate = cell["success_rate"]
+        quality = cell["measures"].get("high_quality_share")
+        rows.append(
+            (
+                cell["method"],
+                cell["task"],
+                seed_text(cell["seeds"], "") or "none",
+                _interval(rate["value"], rate["low"], rate["high"], 0),
+                _summary(cell["measures"].get(headline)),
+                _summary(quality),
+                _remarks(cell),
+            )
+        )
+    columns = ["method", "task", "seeds", "all modes solid", headline, "high_quality_share", ""]
+    return make_table(columns, rows)
+
+
+def _summary(measure: Mapping[str, Any] | None) -> str:
+    return _interval(measure["mean"], measure["low"], measure["high"], 2) if measure else "-"
+
+
+def _interval(value: float | None, low: float | None, high: float | None, digits: int) -> str:
+    if value is None:
+        return "-"
+    style = f".{digits}%" if digits == 0 else f".{digits}f"
+    around = "" if low is None or high is None else f" [{low:{style}}, {high:{style}}]"
+    return f"{value:{style}}{around}"
+
+
+def _remarks(cell: Mapping[str, Any]) -> str:
+    remarks = [f"{len(cell['diverged'])} diverged"] if cell["diverged"] else []
+    remarks += [f"failed: {row['error']}" for row in cell["failed"]]
+    if cell.get("unfinished"):
+        remarks.append(f"{len(cell['unfinished'])} unfinished")
+    return "; ".join(remarks)
+
+
+def checks_table(checks: Sequence[Check]) -> Table:
+    """The doctor's findings."""
+    return make_table(["", "what", "finding"], [(check.status, check.name, check.detail) for check in checks])

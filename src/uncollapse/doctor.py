@@ -1,0 +1,272 @@
+"""`uncollapse doctor`: what this machine offers, whether training works, and whether a directory is whole.
+
+Each finding is a `Check`; nothing here changes a file.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from uncollapse.errors import UserError
+from uncollapse.experiments.packing import LOCK, read_lock
+from uncollapse.files import read_lines
+from uncollapse.text import size
+
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pillow", "matplotlib", "jinja2", "safetensors", "rich", "typer")
+OLDEST_TORCH = (2, 10)
+LITTLE_SPACE = 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        name: What was looked at.
+        status: ``"ok"``, ``"note"`` (works, but worth knowing) or ``"bad"``.
+        detail: What was found, and for a bad one what to do.
+    """
+
+    name: str
+    status: Literal["ok", "note", "bad"]
+    detail: str
+
+
+def examine(directory: Path | None = None) -> list[Check]:
+    """All findings on this machine, or on a run's or comparison's directory when one is given.
+
+    Raises:
+        UserError: The directory does not exist or is neither.
+    """
+    if directory is not None:
+        return examine_directory(directory)
+    return [*versions(), *machine(), self_test()]
+
+
+def healthy(checks: Iterable[Check]) -> bool:
+    """Whether nothing is bad."""
+    return all(check.status != "bad" for check in checks)
+
+
+def versions() -> list[Check]:
+    """Python and the packages that are needed."""
+    checks = [Check(name="python", status="ok", detail=f"{platform.python_version()} at {sys.executable}")]
+    for package in ("uncollapse", *PACKAGES):
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            own = package == "uncollapse"
+            detail = "runs from its source folder" if own else f"missing; `pip install {package}`"
+            checks.append(Check(name=package, status="note" if own else "bad", detail=detail))
+            continue
+        old = package == "torch" and tuple(int(part) for part in version.split(".")[:2]) < OLDEST_TORCH
+        detail = f"{version}; 2.10 or newer is needed" if old else version
+        checks.append(Check(name=package, status="bad" if old else "ok", detail=detail))
+    return [*checks, *extras()]
+
+
+def extras() -> list[Check]:
+    """The optional extras, each with what is missing of it."""
+    try:
+        needs = importlib.metadata.requires("uncollapse") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    missing: dict[str, list[str]] = {}
+    for need in needs:
+        found = re.fullmatch(r"([\w.-]+)[^;]*;.*extra == ['\"]([\w-]+)['\"].*", need)
+        if found:
+            package, extra = found.groups()
+            absent = missing.setdefault(extra, [])
+            if not _installed(package):
+                absent.append(package)
+    return [
+        Check(
+            name=f"extra [{extra}]",
+            status="note" if absent else "ok",
+            detail=f"missing {', '.join(absent)}; `pip install 'uncollapse[{extra}]'`" if absent else "installed",
+        )
+        for extra, absent in missing.items()
+    ]
+
+
+def _installed(package: str) -> bool:
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def machine() -> list[Check]:
+    """Device, cores, threads, cache and room on the disk."""
+    import torch
+
+    if torch.cuda.is_available():
+        device = f"cuda: {torch.cuda.get_device_name()}, {size(torch.cuda.get_device_properties(0).total_memory)}"
+    else:
+        device = "cpu"
+    affinity = getattr(os, "sched_getaffinity", None)
+    usable = len(affinity(0)) if affinity else os.cpu_count() or 1
+    cache = cache_folder()
+    free = shutil.disk_usage(Path.cwd()).free
+    low = free < LITTLE_SPACE
+    return [
+        Check(name="device", status="ok", detail=device),
+        Check(name="cores", status="ok", detail=f"{usable} usable, torch uses {torch.get_num_threads()} threads"),
+        Check(name="cache", status="ok", detail=f"{cache} ({'exists' if cache.is_dir() else 'not made yet'})"),
+        Check(
+            name="free disk",
+            status="note" if low else "ok",
+            detail=f"{size(free)} in the current folder" + ("; a long comparison may need more" if low else ""),
+        ),
+    ]
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: ``$UNCOLLAPSE_CACHE``, else ``uncollapse`` in the user's cache folder."""
+    own = os.environ.get("UNCOLLAPSE_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uncollapse"
+
+
+def self_test() -> Check:
+    """Trains a small GAN for two updates in a temporary folder."""
+    from uncollapse.run import execute, make_spec
+
+    start = time.monotonic()
+    spec = make_spec("vanilla", "ring-8", seeds=(0,), updates=2, batch=16)
+    try:
+        with tempfile.TemporaryDirectory(prefix="uncollapse-doctor-") as folder:
+            lanes = execute(spec, Path(folder), device="cpu").metrics
+    except Exception as error:  # whatever training raises is the finding
+        return Check(name="self-test", status="bad", detail=f"training failed: {type(error).__name__}: {error}")
+    measures = lanes[0]["measures"]["live"]
+    seconds = time.monotonic() - start
+    detail = f"two updates of vanilla on ring-8 in {seconds:.1f} s, {measures['modes_hit']:g} modes hit"
+    return Check(name="self-test", status="ok", detail=detail)
+
+
+def examine_directory(directory: Path) -> list[Check]:
+    """Whether a run's or a comparison's directory is whole.
+
+    Raises:
+        UserError: The directory does not exist, or is neither.
+    """
+    if not directory.is_dir():
+        raise UserError(f"There is no directory {directory}; give a run's or a comparison's.")
+    if (directory / "spec.json").exists():
+        return [*examine_run(directory), _disk(directory)]
+    if (directory / LOCK).exists() or (directory / "comparison.json").exists():
+        return [*examine_comparison(directory), _disk(directory)]
+    raise UserError(f"{directory} is neither a run (no spec.json) nor a comparison (no {LOCK}).")
+
+
+def examine_comparison(directory: Path) -> list[Check]:
+    """The lock, each of its runs, `comparison.json` and the report."""
+    checks: list[Check] = []
+    try:
+        lock = read_lock(directory)
+    except UserError as error:
+        checks.append(Check(name=LOCK, status="bad", detail=str(error)))
+    else:
+        checks.append(Check(name=LOCK, status="ok", detail=f"{len(lock['runs'])} runs"))
+        for run in lock["runs"]:
+            folder = directory / "runs" / Path(run["directory"]).name
+            if not folder.is_dir():
+                checks.append(Check(name=folder.name, status="note", detail="not started"))
+                continue
+            checks += examine_run(folder, prefix=f"{folder.name}: ")
+    checks.append(_readable(directory / "comparison.json", "comparison.json", _describe_comparison))
+    report = directory / "report.html"
+    detail = size(report.stat().st_size) if report.exists() else "not built; `uncollapse report` builds it"
+    checks.append(Check(name="report.html", status="ok" if report.exists() else "note", detail=detail))
+    return checks
+
+
+def examine_run(directory: Path, prefix: str = "") -> list[Check]:
+    """The specification, the history, the newest valid checkpoint and the result of one run."""
+    return [
+        _specification(directory, prefix),
+        _history(directory, prefix),
+        _checkpoint(directory, prefix),
+        _readable(directory / "result.json", f"{prefix}result", _describe_result, missing="the run is not finished"),
+    ]
+
+
+def _specification(directory: Path, prefix: str) -> Check:
+    from uncollapse.run import RunSpec
+
+    name = f"{prefix}spec"
+    try:
+        document = json.loads((directory / "spec.json").read_text(encoding="utf-8"))
+        spec = RunSpec.from_json(document)
+    except (OSError, ValueError, KeyError, TypeError) as error:  # a UserError is a ValueError
+        return Check(name=name, status="bad", detail=f"spec.json cannot be used: {error}")
+    if spec.hash != document.get("hash"):
+        return Check(
+            name=name,
+            status="note",
+            detail=f"hash {document.get('hash')} was written, {spec.hash} is computed: the file was edited or is from "
+            "another version",
+        )
+    return Check(name=name, status="ok", detail=f"{spec.cell}, {len(spec.seeds)} seeds, hash {spec.hash}")
+
+
+def _history(directory: Path, prefix: str) -> Check:
+    try:
+        lines = list(read_lines(directory / "history.jsonl"))
+    except UserError as error:
+        return Check(name=f"{prefix}history", status="bad", detail=str(error))
+    at = max((line.get("update", 0) for line in lines), default=0)
+    return Check(name=f"{prefix}history", status="ok", detail=f"{len(lines)} lines up to update {at:,}")
+
+
+def _checkpoint(directory: Path, prefix: str) -> Check:
+    from uncollapse.checkpoint import newest
+
+    name = f"{prefix}checkpoint"
+    found, skipped = newest(directory / "checkpoints")
+    if found is None and skipped:
+        return Check(name=name, status="bad", detail=f"{' '.join(skipped)} None is left; train again with --fresh.")
+    if found is None:
+        return Check(name=name, status="note", detail="no checkpoint yet")
+    detail = " ".join([f"the newest valid one is of round {found.rounds:,}.", *skipped])
+    return Check(name=name, status="note" if skipped else "ok", detail=detail)
+
+
+def _describe_result(result: dict[str, Any]) -> str:
+    diverged = sum(lane["diverged_at"] is not None for lane in result["lanes"])
+    return f"{result['status']} after {result['updates']:,} updates, {len(result['lanes'])} seeds, {diverged} diverged"
+
+
+def _describe_comparison(document: dict[str, Any]) -> str:
+    return f"{document['status']}, {len(document['cells'])} cells"
+
+
+def _readable(
+    path: Path, name: str, describe: Callable[[dict[str, Any]], str], missing: str = "not written yet"
+) -> Check:
+    if not path.exists():
+        return Check(name=name, status="note", detail=missing)
+    try:
+        return Check(name=name, status="ok", detail=describe(json.loads(path.read_text(encoding="utf-8"))))
+    except (ValueError, KeyError, TypeError) as error:
+        return Check(name=name, status="bad", detail=f"{path.name} is damaged ({error}); remove it and run again")
+
+
+def _disk(directory: Path) -> Check:
+    total = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+    return Check(name="disk use", status="ok", detail=size(total))

@@ -1,0 +1,1 @@
+"""Experiments: plan -> packed runs -> engine -> run directories -> records -> comparison.json -> report."""

@@ -1,0 +1,278 @@
+"""A plan from start to report: pack, freeze, train what is missing, record, compare with the baseline, draw the page.
+
+Started again after any interruption it trains only what is not finished and arrives at the same numbers.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uncollapse.errors import UserError
+from uncollapse.experiments import packing, record
+from uncollapse.experiments.engines import Engine, Job, Outcome, find_engine
+from uncollapse.experiments.plan import Plan, load_plan
+from uncollapse.experiments.progress import make_board
+from uncollapse.experiments.stopping import Stop
+from uncollapse.files import only_writer, write_json
+from uncollapse.plugins import load_plugins, plugin_options
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+LEADING = ("modes_solid", "modes_hit", "high_quality_share")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a comparison found.
+
+    Attributes:
+        directory: Where it lives.
+        document: The content of its `comparison.json`.
+        stopped: Why it stopped before its end, as a sentence on how to go on; empty when it is finished.
+        exit_code: 0; 1 when a run failed; 128 + n after signal n.
+    """
+
+    directory: Path
+    document: Mapping[str, Any]
+    stopped: str = ""
+    exit_code: int = 0
+
+    def table(self) -> Table:
+        """The cells as a rich table."""
+        from uncollapse.console import comparison_table
+
+        return comparison_table(self.document)
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Builds the report; returns its path.
+
+        Args:
+            path: Where to put it; None = ``report.html`` in the directory.
+        """
+        from uncollapse.report import build
+
+        built = build(self.directory)
+        if path is None:
+            return built
+        return Path(path).resolve() if Path(path).resolve() == built.resolve() else built.rename(path)
+
+
+def compare(
+    plan: str | Path | Plan,
+    *,
+    out: str | Path | None = None,
+    plugins: Sequence[object] = (),
+    engine: str = "local",
+    jobs: int | None = None,
+    device: str = "auto",
+    time_limit: float | None = None,
+    progress: bool = True,
+) -> Comparison:
+    """Runs a plan, or what is left of it, and writes `comparison.json` and `report.html`.
+
+    Args:
+        plan: A plan, a TOML file or the name of a built-in plan.
+        out: Directory; None = ``runs/<plan name>``.
+        plugins: A user's own methods, parts and tasks: objects or ``"module:attr"`` references.
+        engine: Where runs are trained; ``"local"`` is this machine.
+        jobs: Runs at a time; None = one a core on the CPU, one on a GPU.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:0"``.
+        time_limit: Minutes after which all runs stop cleanly, each with a checkpoint.
+        progress: Whether to show progress on stderr.
+
+    Raises:
+        UserError: The plan is wrong, or the directory holds another plan or is in use.
+    """
+    stop = Stop(time_limit)
+    runs, plan = prepare(plan, plugins)
+    where = find_engine(engine, jobs=jobs, device=device, threads=plan.threads)
+    directory = Path(out) if out is not None else Path("runs") / plan.name
+    with only_writer(directory), stop:
+        packing.freeze(directory, plan, runs, plugins)
+        outcomes = _train(directory, runs, where, stop, device, plugins, progress)
+        command = f"uncollapse compare {shlex.quote(_origin(plan, directory))}{plugin_options(plugins)}"
+        document = summarise(directory, plan, runs, outcomes, command=command)
+        write_json(directory / "comparison.json", document)
+        failed = any(outcome.status == "failed" for outcome in outcomes.values())
+        result = Comparison(
+            directory=directory,
+            document=document,
+            stopped=_sentence(directory, outcomes, stop),
+            exit_code=stop.exit_code or int(failed),
+        )
+        if stop.signal is None and any(cell["seeds"] for cell in document["cells"]):
+            result.report()
+    return result
+
+
+def prepare(plan: str | Path | Plan, plugins: Sequence[object]) -> tuple[list[packing.PlannedRun], Plan]:
+    """The checked plan and its runs, plugins registered.
+
+    Raises:
+        UserError: Something in the plan does not exist or does not compose.
+    """
+    load_plugins(plugins)
+    plan = load_plan(plan)
+    try:
+        return packing.pack(plan), plan
+    except UserError as error:
+        if plugins or "There is no" not in str(error):
+            raise
+        hint = "For a method, part or task of your own, name where it is defined: --plugin module:attr."
+        raise UserError(f"{error} {hint}") from error
+
+
+def _origin(plan: Plan, directory: Path) -> str:
+    """What to type after `compare` to run this very plan again."""
+    from uncollapse.experiments.plan import builtin_plans
+
+    return plan.name if builtin_plans().get(plan.name) == plan.text else str(directory / "plan.toml")
+
+
+def _train(
+    directory: Path,
+    runs: Sequence[packing.PlannedRun],
+    engine: Engine,
+    stop: Stop,
+    device: str,
+    plugins: Sequence[object],
+    progress: bool,
+) -> dict[str, Outcome]:
+    """Trains the runs that are not finished yet."""
+    from uncollapse.run import is_finished
+
+    jobs = []
+    for run in runs:
+        where = directory / "runs" / run.spec.directory_name
+        if not is_finished(where, run.spec):
+            jobs.append(
+                Job(
+                    spec=run.spec.to_json(),
+                    directory=where,
+                    method=run.cell.name,
+                    task=run.cell.task,
+                    seeds=run.spec.seeds,
+                    updates=run.spec.updates,
+                    device=device,
+                    plugins=tuple(plugins),
+                )
+            )
+    if not jobs:
+        return {}
+    with make_board(jobs, show=progress) as board:
+        return engine.run(jobs, board=board, stop=stop)
+
+
+def _sentence(directory: Path, outcomes: Mapping[str, Outcome], stop: Stop) -> str:
+    left = sum(outcome.status == "stopped" for outcome in outcomes.values())
+    if not left:
+        return ""
+    why = f"signal {stop.signal}" if stop.signal is not None else "the time limit"
+    runs = "1 run is" if left == 1 else f"{left} runs are"
+    return f"Stopped by {why}; {runs} unfinished in {directory}. The same command continues where it stopped."
+
+
+def summarise(
+    directory: Path,
+    plan: Plan,
+    runs: Sequence[packing.PlannedRun],
+    outcomes: Mapping[str, Outcome],
+    *,
+    command: str,
+) -> dict[str, Any]:
+    """The content of `comparison.json` from what the run directories hold now.
+
+    Args:
+        directory: The comparison's directory.
+        plan: The plan.
+        runs: Its runs.
+        outcomes: How this sitting's runs ended, by directory name.
+        command: What to type to run it again.
+    """
+    from uncollapse.versions import versions
+
+    cells = [_cell(directory, plan, name, task, runs, outcomes) for name, task in _cells(runs)]
+    unfinished = [run.spec.directory_name for run in runs if _result(directory, run) is None]
+    return {
+        "schema": 1,
+        "status": "unfinished" if unfinished else "finished",
+        "plan": plan.to_json() | {"baseline": plan.baseline_name},
+        "weights": plan.weights,
+        "cells": cells,
+        "differences": differences(cells, plan),
+        "unfinished": unfinished,
+        "versions": versions(),
+        "command": command,
+        "seconds": round(sum(cell["cost"].get("seconds", 0.0) for cell in cells), 3),
+    }
+
+
+def _cells(runs: Sequence[packing.PlannedRun]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys((run.cell.name, run.cell.task) for run in runs))
+
+
+def _result(directory: Path, run: packing.PlannedRun) -> dict[str, Any] | None:
+    from uncollapse.run import is_finished, read_result
+
+    where = directory / "runs" / run.spec.directory_name
+    return read_result(where) if is_finished(where, run.spec) else None
+
+
+def _cell(
+    directory: Path,
+    plan: Plan,
+    name: str,
+    task: str,
+    runs: Sequence[packing.PlannedRun],
+    outcomes: Mapping[str, Outcome],
+) -> dict[str, Any]:
+    """One cell's record from its finished runs, its failed runs as rows."""
+    mine = [run for run in runs if (run.cell.name, run.cell.task) == (name, task)]
+    results = {run.spec.directory_name: result for run in mine if (result := _result(directory, run)) is not None}
+    missing = [run for run in mine if run.spec.directory_name not in results]
+    failed = [
+        {"run": run.spec.directory_name, "seeds": list(run.spec.seeds), "error": outcome.error}
+        for run in missing
+        if (outcome := outcomes.get(run.spec.directory_name)) and outcome.status == "failed"
+    ]
+    gone = {row["run"] for row in failed}
+    return record.cell_record(
+        name,
+        task,
+        results,
+        weights=plan.weights,
+        failed=failed,
+        unfinished=[seed for run in missing if run.spec.directory_name not in gone for seed in run.spec.seeds],
+        run_seconds=sum(record.seconds(directory / "runs" / folder) for folder in results),
+    )
+
+
+def differences(cells: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, object]]:
+    """Each method against the baseline on common seeds, for the headline and the leading measures.
+
+    A task on which the plan's baseline does not run takes its own first method as the baseline.
+    """
+    from uncollapse.experiments.statistics import paired_differences
+
+    rows: list[dict[str, object]] = []
+    for task in dict.fromkeys(cell["task"] for cell in cells):
+        mine = {cell["method"]: cell for cell in cells if cell["task"] == task}
+        baseline = plan.baseline_name if plan.baseline_name in mine else next(iter(mine))
+        for measure in dict.fromkeys((plan.headline, *LEADING)):
+            if all(measure in cell["measures"] for cell in mine.values()):
+                values = {
+                    name: dict(zip(cell["seeds"], cell["measures"][measure]["per_seed"], strict=True))
+                    for name, cell in mine.items()
+                }
+                limits = mine[baseline]["measures"][measure].get("bounds")
+                found = paired_differences(
+                    values, baseline=baseline, task=task, measure=measure, bounds=limits, diverged="omit"
+                )
+                rows += [row.to_json() for row in found]
+    return rows

@@ -1,0 +1,124 @@
+"""Engines: where the runs of a comparison are trained. The contract first; `local` is the one of this machine.
+
+An engine gets jobs, trains each in its own run directory and says how each ended; it never reads a result.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from uncollapse.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    from uncollapse.experiments.progress import Board
+    from uncollapse.run import Progress
+
+ENGINES = ("local",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One run to be trained, as values that travel to another process.
+
+    Attributes:
+        spec: The run's specification as JSON values.
+        directory: The run's directory.
+        method: The method's name in tables.
+        task: The task's name.
+        seeds: Seeds trained together.
+        updates: Critic updates.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:0"``.
+        plugins: ``module:attr`` references, or objects, that the specification needs.
+        fresh: Begin again instead of continuing.
+    """
+
+    spec: dict[str, Any]
+    directory: Path
+    method: str
+    task: str
+    seeds: tuple[int, ...]
+    updates: int
+    device: str = "auto"
+    plugins: tuple[object, ...] = ()
+    fresh: bool = False
+
+    @property
+    def name(self) -> str:
+        """The name of the run's directory, unique within a comparison."""
+        return self.directory.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a job ended; `error` is one sentence for a failed one."""
+
+    name: str
+    status: Literal["finished", "stopped", "failed"]
+    error: str = ""
+
+
+class Engine(Protocol):
+    """Trains jobs and says how each ended."""
+
+    @property
+    def jobs(self) -> int:
+        """Runs at a time."""
+        ...
+
+    def run(self, jobs: Sequence[Job], *, board: Board, stop: Callable[[], bool]) -> dict[str, Outcome]:
+        """Trains the jobs.
+
+        Args:
+            jobs: What to train, in any order.
+            board: Told of progress and ends.
+            stop: Once it is true, each run stops at an update boundary with a checkpoint.
+
+        Returns:
+            Job name -> outcome, one for each job.
+        """
+        ...
+
+
+def find_engine(name: str, *, jobs: int | None, device: str, threads: int) -> Engine:
+    """The engine of that name.
+
+    Args:
+        name: One of `ENGINES`.
+        jobs: Runs at a time; None = one a core on the CPU, one on a GPU.
+        device: Device of the runs, which decides the default of `jobs`.
+        threads: Threads of each run.
+
+    Raises:
+        UserError: There is no such engine or device, or `jobs` is below 1.
+    """
+    if name not in ENGINES:
+        raise unknown("engine", name, ENGINES)
+    if jobs is not None and jobs < 1:
+        raise UserError(f"--jobs {jobs} is not possible; give a whole number of at least 1.")
+    from uncollapse.experiments.engines.local import LocalEngine, default_jobs
+    from uncollapse.versions import choose_device
+
+    on_gpu = choose_device(device).type != "cpu"
+    return LocalEngine(jobs=jobs or (1 if on_gpu else default_jobs(threads)), threads=threads)
+
+
+def perform(job: Job, *, progress: Callable[[Progress], None], stop: Callable[[], bool]) -> Outcome:
+    """Trains one job in this process; whatever it raises becomes its outcome, with the trace in ``error.log``."""
+    from uncollapse.run import RunSpec, Stopped, execute
+
+    log = job.directory / "error.log"
+    try:
+        spec = RunSpec.from_json(job.spec, plugins=job.plugins)
+        execute(spec, job.directory, device=job.device, progress=progress, stop=stop, fresh=job.fresh)
+    except Stopped:
+        return Outcome(name=job.name, status="stopped")
+    except Exception as error:  # the boundary of a run: its failure is a row of the comparison, the others go on
+        job.directory.mkdir(parents=True, exist_ok=True)
+        log.write_text(traceback.format_exc(), encoding="utf-8")
+        return Outcome(name=job.name, status="failed", error=f"{type(error).__name__}: {error}".strip())
+    log.unlink(missing_ok=True)
+    return Outcome(name=job.name, status="finished")

@@ -1,0 +1,146 @@
+"""A plan's cells packed into runs, and the lock that freezes the packing in a comparison's directory.
+
+A run is at most 16 seeds of one cell trained together. The lock makes a second start do exactly the same runs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from uncollapse.errors import UserError
+from uncollapse.experiments.plan import Cell, Plan
+from uncollapse.files import write_atomic, write_json
+
+if TYPE_CHECKING:
+    from uncollapse.run import RunSpec
+
+LANES = 16
+PRESENTATION = ("name", "description", "baseline", "headline", "weights", "claims")
+LOCK = "plan.lock.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedRun:
+    """One run of one cell."""
+
+    cell: Cell
+    spec: RunSpec
+
+
+def pack(plan: Plan) -> list[PlannedRun]:
+    """All runs of a plan; building their specifications checks every name, setting and pair of parts.
+
+    Raises:
+        UserError: A method, task or setting does not exist, or two parts do not compose; says in which cell.
+    """
+    from uncollapse.run import make_spec
+
+    runs = []
+    for cell in plan.cells():
+        for seeds in chunks(cell.seeds, LANES):
+            try:
+                spec = make_spec(
+                    cell.method,
+                    cell.task,
+                    seeds=seeds,
+                    updates=cell.updates,
+                    batch=cell.batch,
+                    threads=plan.threads,
+                    settings=cell.set,
+                )
+            except UserError as error:
+                raise UserError(f"Cell {cell.name} on {cell.task}: {error}") from error
+            runs.append(PlannedRun(cell=cell, spec=spec))
+    return runs
+
+
+def chunks(seeds: Sequence[int], most: int) -> list[tuple[int, ...]]:
+    """The seeds in order, in the fewest groups of at most `most`, as equal in size as can be.
+
+    >>> [len(group) for group in chunks(range(20), 16)]
+    [10, 10]
+    """
+    groups = -(-len(seeds) // most)
+    edges = [round(i * len(seeds) / groups) for i in range(groups + 1)]
+    return [tuple(seeds[a:b]) for a, b in pairwise(edges)]
+
+
+def freeze(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Sequence[object]) -> None:
+    """Writes the lock at the first start; at a later one, checks that the directory holds this very plan.
+
+    Raises:
+        UserError: The directory holds another plan, or one of other definitions; says what differs and how to go on.
+    """
+    document = {
+        "schema": 1,
+        "plan": plan.to_json(),
+        "plugins": [plugin for plugin in plugins if isinstance(plugin, str)],
+        "runs": [
+            {"directory": run.spec.directory_name, "method": run.cell.name, "task": run.cell.task}
+            | {"seeds": list(run.spec.seeds), "updates": run.spec.updates}
+            for run in runs
+        ],
+    }
+    path = directory / LOCK
+    if path.exists():
+        _check(directory, read_lock(directory), document)
+    elif any(directory.glob("runs/*")):
+        raise UserError(f"{directory} holds runs but no {LOCK}, so it is not a comparison; choose another --out.")
+    write_json(path, document)
+    if plan.text:
+        write_atomic(directory / "plan.toml", plan.text)
+
+
+def read_lock(directory: Path) -> dict[str, Any]:
+    """The lock of a comparison's directory.
+
+    Raises:
+        UserError: There is none, or it cannot be read.
+    """
+    path = directory / LOCK
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{directory} is not a comparison: it has no {LOCK}.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}); choose another --out and start the plan again.") from error
+    if not isinstance(document, dict) or document.get("schema") != 1:
+        raise UserError(f"{path} was written by another version of uncollapse; choose another --out.")
+    return document
+
+
+def _check(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    there, here = ({key: plan[key] for key in plan if key not in PRESENTATION} for plan in (old["plan"], new["plan"]))
+    changes = list(differences(there, here))
+    if changes:
+        more = f" and {len(changes) - 2} more" if len(changes) > 2 else ""
+        raise UserError(
+            f"{directory} holds another plan: {'; '.join(changes[:2])}{more}. "
+            "Choose another --out, or continue the old one with the plan.toml in it."
+        )
+    for run, planned in zip(old["runs"], new["runs"], strict=True):
+        if run["directory"] != planned["directory"]:
+            raise UserError(
+                f"{directory} was started with another definition of {planned['method']} on {planned['task']} "
+                f"(run {run['directory']} there, {planned['directory']} here); choose another --out."
+            )
+
+
+def differences(there: Any, here: Any, path: str = "") -> Iterator[str]:
+    """What differs between two JSON values, one text a place."""
+    if isinstance(there, dict) and isinstance(here, dict):
+        for key in sorted({*there, *here}):
+            yield from differences(there.get(key), here.get(key), f"{path}.{key}" if path else key)
+    elif isinstance(there, list) and isinstance(here, list) and len(there) == len(here) and path == "groups":
+        for number, (old, new) in enumerate(zip(there, here, strict=True), 1):
+            yield from differences(old, new, f"cells {number}")
+    elif there != here:
+        if path == "groups":
+            yield f"it has {len(there)} [[cells]] there and {len(here)} here"
+        else:
+            yield f"{path} is {json.dumps(there)} there and {json.dumps(here)} here"

@@ -1,0 +1,274 @@
+"""A plan: which methods on which tasks with which seeds, read from TOML and checked before anything trains.
+
+The first station of the data's way: plan -> runs -> train -> run directory -> records -> comparison -> report.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from uncollapse.errors import UserError, unknown
+
+HEADLINES = (
+    "modes_solid",
+    "modes_hit",
+    "high_quality_share",
+    "tutorial_coverage",
+    "kl_high_quality",
+    "kl_all",
+    "class_entropy",
+    "core_sigma_ratio",
+)
+WEIGHTS = ("averaged", "live")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellGroup:
+    """Every method of `methods` on every task of `tasks`, all with the same settings.
+
+    Attributes:
+        methods: Names of methods.
+        tasks: Names of tasks.
+        set: Dotted paths and their values, as in ``--set``.
+        updates: Critic updates of these cells; None = the plan's, else the task's own budget.
+        batch: Batch size of these cells; None = the plan's, else the task's own.
+        seeds: Seeds of these cells; None = the plan's.
+        label: Tells two groups with the same method and task apart: tables then say ``method (label)``.
+    """
+
+    methods: tuple[str, ...]
+    tasks: tuple[str, ...]
+    set: Mapping[str, Any] = field(default_factory=dict)
+    updates: int | None = None
+    batch: int | None = None
+    seeds: tuple[int, ...] | None = None
+    label: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """Numbers that somebody else published, to be printed beside the measured ones.
+
+    Attributes:
+        source: Where the numbers come from.
+        measure: The measure that they are about, for example ``"tutorial_coverage"``.
+        values: method -> task -> value, in the unit of the measure.
+    """
+
+    source: str
+    measure: str
+    values: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One method on one task with its settings and seeds; `name` is what tables call the method."""
+
+    method: str
+    task: str
+    seeds: tuple[int, ...]
+    updates: int | None
+    batch: int | None
+    set: Mapping[str, Any]
+    label: str = ""
+
+    @property
+    def name(self) -> str:
+        """The method's name in tables, with the group's label where it has one."""
+        return f"{self.method} ({self.label})" if self.label else self.method
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A comparison to be run.
+
+    Attributes:
+        name: Names the default output folder ``runs/<name>``.
+        seeds: Seeds of every cell that does not state its own.
+        groups: The ``[[cells]]`` tables.
+        updates: Critic updates; None = each task's own budget.
+        batch: Batch size; None = each task's own.
+        threads: Torch threads of each run; part of a run's identity, because it changes the last bits.
+        description: What the plan is for, in one or two sentences.
+        baseline: The method that the others are compared with; empty = the first method.
+        headline: The measure that leads the report.
+        weights: ``"averaged"`` or ``"live"``: which generator the measures are about.
+        claims: Published numbers to print beside the measured ones.
+        text: The TOML that the plan was read from, kept beside its results.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    groups: tuple[CellGroup, ...]
+    updates: int | None = None
+    batch: int | None = None
+    threads: int = 1
+    description: str = ""
+    baseline: str = ""
+    headline: str = "modes_solid"
+    weights: str = "averaged"
+    claims: Claims | None = None
+    text: str = field(default="", compare=False, repr=False)
+
+    def cells(self) -> list[Cell]:
+        """The cells in the plan's order.
+
+        Raises:
+            UserError: Two cells would carry the same name.
+        """
+        cells = [
+            self._cell(group, method, task) for group in self.groups for method in group.methods for task in group.tasks
+        ]
+        seen: set[tuple[str, str]] = set()
+        for cell in cells:
+            if (cell.name, cell.task) in seen:
+                raise UserError(
+                    f"Plan {self.name!r} holds {cell.name} on {cell.task} twice; "
+                    'give one of its [[cells]] a label = "..." so that tables can tell them apart.'
+                )
+            seen.add((cell.name, cell.task))
+        return cells
+
+    def _cell(self, group: CellGroup, method: str, task: str) -> Cell:
+        return Cell(
+            method=method,
+            task=task,
+            seeds=group.seeds or self.seeds,
+            updates=group.updates or self.updates,
+            batch=group.batch or self.batch,
+            set=group.set,
+            label=group.label,
+        )
+
+    @property
+    def baseline_name(self) -> str:
+        """The baseline as tables call it."""
+        return self.baseline or self.cells()[0].name
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan as JSON values; `from_json` is the way back."""
+        document: dict[str, Any] = _plain(asdict(self))
+        del document["text"]
+        return document
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Plan:
+        """The plan that `to_json` wrote."""
+        groups = tuple(
+            CellGroup(
+                **{
+                    **group,
+                    "methods": tuple(group["methods"]),
+                    "tasks": tuple(group["tasks"]),
+                    "seeds": tuple(group["seeds"]) if group["seeds"] else None,
+                }
+            )
+            for group in document["groups"]
+        )
+        claims = Claims(**document["claims"]) if document["claims"] else None
+        return cls(**{**document, "seeds": tuple(document["seeds"]), "groups": groups, "claims": claims})
+
+    @classmethod
+    def from_toml(cls, text: str, source: str = "the plan") -> Plan:
+        """The plan in a TOML text.
+
+        Args:
+            text: The TOML document.
+            source: What error messages call it.
+
+        Raises:
+            UserError: The text is not TOML, or a key or value is not what a plan allows.
+        """
+        from uncollapse.experiments.plan_reader import read_plan
+
+        return read_plan(text, source)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists and mappings as dicts, so that a plan equals what comes back from JSON."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds as the command line writes them: ``8`` = 0..7, ``3,5`` = these two, ``100-107`` = the range.
+
+    Raises:
+        UserError: The text is none of the three, or names a seed twice.
+    """
+    problem = UserError(f"--seeds {text!r} is not understood; write a count (8), a list (3,5) or a range (100-107).")
+    parts = [part.strip() for part in text.split(",")]
+    seeds: list[int] = []
+    for part in parts:
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise problem
+        if dash and int(last) < int(first):
+            raise problem
+        seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+    if len(parts) == 1 and parts[0].isdecimal():
+        seeds = list(range(seeds[0]))
+    return check_seeds(seeds, "--seeds")
+
+
+def check_seeds(seeds: Sequence[int], where: str) -> tuple[int, ...]:
+    """The seeds as a tuple, refused when there is none, a negative one or one given twice."""
+    if not seeds:
+        raise UserError(f"{where} asks for no seed at all; at least one is needed.")
+    if min(seeds) < 0:
+        raise UserError(f"{where} holds the negative seed {min(seeds)}; seeds are whole numbers from 0.")
+    if len(set(seeds)) < len(seeds):
+        raise UserError(f"{where} names a seed twice; each seed is one independent repetition.")
+    if len(seeds) > 100_000:
+        raise UserError(f"{where} asks for {len(seeds)} seeds; at most 100,000 are allowed.")
+    return tuple(seeds)
+
+
+def builtin_plans() -> dict[str, str]:
+    """Name -> TOML text of the plans that ship with the package."""
+    folder = resources.files("uncollapse").joinpath("plans")
+    found = {
+        item.name.removesuffix(".toml"): item.read_text(encoding="utf-8")
+        for item in folder.iterdir()
+        if item.name.endswith(".toml")
+    }
+    return dict(sorted(found.items()))
+
+
+def load_plan(reference: str | Path | Plan) -> Plan:
+    """A plan from an object, a TOML file or the name of a built-in plan.
+
+    Raises:
+        UserError: There is no such file or built-in plan, or it does not hold a plan.
+    """
+    if isinstance(reference, Plan):
+        return reference
+    path = Path(reference)
+    if path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path} is not a text file, so it cannot be a plan.") from error
+        return Plan.from_toml(text, str(path))
+    builtin = builtin_plans()
+    if str(reference) in builtin:
+        return Plan.from_toml(builtin[str(reference)], f"the built-in plan {reference}")
+    if path.suffix == ".toml" or len(path.parts) > 1:
+        raise UserError(f"There is no plan file {str(reference)!r}; built-in plans are {', '.join(builtin)}.")
+    raise unknown("plan file or built-in plan", str(reference), builtin)
+
+
+def parse_toml(text: str, source: str) -> dict[str, Any]:
+    """The TOML document, its syntax errors as a `UserError` that names the source."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{source} is not valid TOML: {error}.") from error

@@ -1,0 +1,69 @@
+"""Asks a training to stop at its next update: after a signal, or when a time limit is over.
+
+Used by `train` and `compare`; the loop polls the object, saves a checkpoint and raises `Stopped`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+from uncollapse.errors import UserError
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stop:
+    """True from the first SIGINT or SIGTERM on, or once the time limit is over; a second signal exits at once.
+
+    Handlers are installed in the main thread only and put back on exit, so that a host program keeps its own.
+
+    Args:
+        minutes: Time limit, counted from the creation of the object; None = no limit.
+
+    Attributes:
+        signal: Number of the first signal, None while there was none.
+    """
+
+    def __init__(self, minutes: float | None = None) -> None:
+        if minutes is not None and not minutes > 0:
+            raise UserError(f"A time limit of {minutes:g} minutes leaves no time; give a number above 0.")
+        self.signal: int | None = None
+        self._deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        self._previous: dict[signal.Signals, Any] = {}
+
+    def __call__(self) -> bool:
+        """Whether to stop now."""
+        return self.signal is not None or self.out_of_time
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the time limit is over."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 128 + n after signal n."""
+        return 0 if self.signal is None else 128 + self.signal
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = number
+
+    def __enter__(self) -> Stop:
+        """Installs the handlers."""
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Puts the previous handlers back."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

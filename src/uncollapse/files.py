@@ -1,0 +1,89 @@
+"""Writing that survives a pulled plug: whole files appear at once, lines are appended whole, one writer at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from uncollapse.errors import UserError
+
+
+def to_json(value: Any) -> str:
+    """Strict JSON: a number that is not finite is an error here, never NaN in a file."""
+    return json.dumps(value, allow_nan=False, ensure_ascii=False)
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Writes a file so that readers see the old content or the new, never a part.
+
+    Args:
+        path: The file; its folder is made if needed.
+        content: Bytes, or text as UTF-8.
+
+    Raises:
+        OSError: For example when the disk is full; the old file is then untouched and no half file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes one JSON document atomically, indented for people."""
+    write_atomic(path, json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n")
+
+
+def append_line(path: Path, value: Any) -> int:
+    """Appends one JSON line and returns the file's length in bytes afterwards."""
+    with path.open("ab") as stream:
+        stream.write((to_json(value) + "\n").encode())
+        stream.flush()
+        return stream.tell()
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The JSON lines of a file; a torn last line, as a power cut leaves it, is left out.
+
+    Raises:
+        UserError: A line before the last is damaged.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    found = []
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise UserError(f"Line {number} of {path} is damaged; run `uncollapse doctor {path.parent}`.") from error
+    return found
+
+
+@contextlib.contextmanager
+def only_writer(directory: Path) -> Iterator[IO[bytes]]:
+    """Holds a directory for this process; the system lets go of it even after kill -9.
+
+    Raises:
+        UserError: Another process is writing there.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("ab") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"{directory} is being written by another process; wait for it, stop it, or choose another --out."
+            ) from error
+        yield stream

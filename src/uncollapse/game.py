@@ -1,0 +1,305 @@
+"""Turns a method into two pure objectives of one run, the critic's and the generator's; names no concrete part.
+
+`loop.py` lifts both over seeds. Parameters are one flat vector a player, so that a stack of seeds is one matrix.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from uncollapse.method import Method
+from uncollapse.optimiser import Moments, adam
+from uncollapse.parts.scene import Judgement, Scene
+
+Tensors = dict[str, Tensor]
+
+
+class Player(NamedTuple):
+    """One network of one run: flat parameters (P,), Adam's moments (P,) and named buffers."""
+
+    parameters: Tensor
+    moments: Moments
+    buffers: Tensors
+
+
+class State(NamedTuple):
+    """All that one run carries from update to update, except the averaged generator."""
+
+    critic: Player
+    generator: Player
+    loss: Tensors
+
+
+class Batch(NamedTuple):
+    """What one update is given: everything that is drawn; fields that a method does not need are None.
+
+    Attributes:
+        latent: (batch, latent).
+        real: (batch, *shape).
+        labels: (batch, classes) one-hot.
+        generator_index: (batch, generators) one-hot.
+        noise: Numbers that parts asked for, by name.
+    """
+
+    latent: Tensor
+    real: Tensor | None
+    labels: Tensor | None
+    generator_index: Tensor | None
+    noise: Tensors
+
+
+class Clock(NamedTuple):
+    """Where a run stands, shared by all seeds: progress in [0, 1] and the number of the critic's next Adam step."""
+
+    progress: Tensor
+    critic_step: Tensor
+
+
+class Outcome(NamedTuple):
+    """What an objective leaves behind besides its value."""
+
+    critic_buffers: Tensors
+    generator_buffers: Tensors
+    loss: Tensors
+
+
+Differentiate = Callable[[Callable[[Tensor], tuple[Tensor, Any]], Tensor], tuple[Tensor, Any]]
+
+
+def differentiate_alone(function: Callable[[Tensor], tuple[Tensor, Any]], at: Tensor) -> tuple[Tensor, Any]:
+    """Gradient of (value, aux) = function(at) by plain autograd, differentiable again; for a run that is not lifted."""
+    point = at if at.requires_grad else at.detach().requires_grad_()
+    with torch.enable_grad():
+        value, aux = function(point)
+        (gradient,) = torch.autograd.grad(value, point, create_graph=True)
+    return gradient, aux
+
+
+def differentiate_lifted(function: Callable[[Tensor], tuple[Tensor, Any]], at: Tensor) -> tuple[Tensor, Any]:
+    """The same by `torch.func`, which composes with vmap."""
+    gradient, aux = torch.func.grad(function, has_aux=True)(at)
+    return gradient, aux
+
+
+class Layout:
+    """Where each named tensor of a network stands in its flat vector.
+
+    Args:
+        tensors: The named tensors of one network, in order.
+    """
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        """Notes names, shapes and sizes."""
+        self.shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+        self.sizes = [math.prod(shape) for shape in self.shapes.values()]
+
+    @property
+    def size(self) -> int:
+        """Numbers in the flat vector."""
+        return sum(self.sizes)
+
+    def unpack(self, flat: Tensor) -> Tensors:
+        """(..., P) -> named views (..., *shape)."""
+        pieces = torch.split(flat, self.sizes, -1)
+        return {
+            name: piece.view(*piece.shape[:-1], *shape)
+            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }
+
+    def pack(self, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Named tensors (..., *shape) -> (..., P), with any number of leading axes."""
+        pieces = []
+        for name, shape in self.shapes.items():
+            value = tensors[name]
+            lead = value.shape[: value.ndim - len(shape)]
+            pieces.append(value.reshape(*lead, -1))
+        return torch.cat(pieces, -1)
+
+
+@dataclass(frozen=True)
+class Game:
+    """The two objectives of a method on a pair of networks.
+
+    Attributes:
+        method: What is played.
+        generator: Skeleton of the generator; its own parameters are not used.
+        critic: Skeleton of the critic; its own parameters are not used.
+        differentiate: How gradients inside an objective are taken: alone or lifted.
+    """
+
+    method: Method
+    generator: nn.Module
+    critic: nn.Module
+    generator_layout: Layout
+    critic_layout: Layout
+    differentiate: Differentiate = differentiate_alone
+
+    @classmethod
+    def of(
+        cls, method: Method, generator: nn.Module, critic: nn.Module, differentiate: Differentiate = differentiate_alone
+    ) -> Game:
+        """The game of a method on two networks."""
+        layouts = Layout(dict(generator.named_parameters())), Layout(dict(critic.named_parameters()))
+        return cls(method, generator, critic, *layouts, differentiate)
+
+    def generate(self, parameters: Tensor, buffers: Tensors, batch: Batch) -> tuple[Tensor, Tensors]:
+        """Samples (batch, *shape) of a generator, and its buffers afterwards."""
+        held = {name: value.clone() for name, value in buffers.items()}
+        given = (batch.latent, batch.labels, batch.generator_index)
+        samples: Tensor = functional_call(self.generator, (self.generator_layout.unpack(parameters), held), given)
+        return samples, held
+
+    def critic_objective(self, parameters: Tensor, state: State, batch: Batch, clock: Clock) -> tuple[Tensor, Outcome]:
+        """What the critic minimises at `parameters`; scalar."""
+        scene, buffers = self._stage(parameters, state.generator.parameters, state, batch, clock)
+        value = self.method.loss.critic(_given(scene.real_judgement), scene.fake_judgement, state.loss, scene)
+        for penalty in self.method.penalties:
+            value = value + penalty(scene)
+        return value, Outcome(*buffers, state.loss)
+
+    def generator_objective(
+        self, parameters: Tensor, state: State, batch: Batch, clock: Clock
+    ) -> tuple[Tensor, Outcome]:
+        """What the generator minimises at `parameters`; scalar. With unrolling, the critic is the one it foresees."""
+        critic = self._foreseen_critic(parameters, state, batch, clock)
+        scene, buffers = self._stage(critic, parameters, state, batch, clock)
+        value = self.method.loss.generator(scene.real_judgement, scene.fake_judgement, scene)
+        for term in self.method.generator_terms:
+            value = value + term(scene)
+        following = self.method.loss.next_state(state.loss, scene.real_judgement, scene.fake_judgement, scene)
+        return value, Outcome(*buffers, dict(following))
+
+    def _foreseen_critic(self, generator: Tensor, state: State, batch: Batch, clock: Clock) -> Tensor:
+        """The critic after `unroll` steps of its own Adam, as a function of the generator."""
+        dynamics = self.method.dynamics
+        parameters, moments = state.critic.parameters, state.critic.moments
+        ahead = state._replace(generator=state.generator._replace(parameters=generator))
+        for step in range(dynamics.unroll):
+            gradient, _ = self.differentiate(lambda at: self.critic_objective(at, ahead, batch, clock), parameters)
+            rate = dynamics.lr_critic * dynamics.schedule(clock.progress)
+            parameters, moments = adam(
+                parameters, gradient, moments, step=clock.critic_step + step, rate=rate, betas=dynamics.betas
+            )
+            parameters = self.project(parameters)
+        return parameters
+
+    def project(self, critic: Tensor) -> Tensor:
+        """The critic's flat parameters after a step, put back where the constraint allows them."""
+        tensors = self.critic_layout.unpack(critic)
+        projected = self.method.constraint.project(tensors)
+        return critic if projected is tensors else self.critic_layout.pack(projected)
+
+    def _stage(
+        self, critic: Tensor, generator: Tensor, state: State, batch: Batch, clock: Clock
+    ) -> tuple[Scene, tuple[Tensors, Tensors]]:
+        """The scene of one update, and both players' buffers afterwards."""
+        pack, condition = self.method.view.pack, self.method.conditioning
+        generator_tensors = self.generator_layout.unpack(generator)
+        fake_samples, generator_buffers = self.generate(generator, state.generator.buffers, batch)
+
+        def encode(samples: Tensor) -> Tensor:
+            call = functional_call(_Encoder(self.generator), _under("network", generator_tensors), (samples,))
+            encoded: Tensor = call
+            return encoded
+
+        def generate(latent: Tensor) -> Tensor:
+            return self.generate(generator, state.generator.buffers, batch._replace(latent=latent))[0]
+
+        real_samples = batch.real
+        fake, fake_context = pack(fake_samples), condition.context(batch.labels, lambda: batch.latent)
+        fake_context = None if fake_context is None else pack(fake_context)
+        real = None if real_samples is None else pack(real_samples)
+        real_context = None
+        if real_samples is not None:
+            real_context = condition.context(batch.labels, lambda: encode(real_samples))
+            real_context = None if real_context is None else pack(real_context)
+        judge = _Judge(self, critic, state.critic.buffers)
+        real_judgement, fake_judgement = judge.both(real, fake, real_context, fake_context)
+        scene = Scene(
+            real=real,
+            fake=fake,
+            real_samples=real_samples,
+            fake_samples=fake_samples,
+            latent=batch.latent,
+            labels=batch.labels,
+            generator_index=batch.generator_index,
+            noise=batch.noise,
+            progress=clock.progress,
+            real_judgement=real_judgement,
+            fake_judgement=fake_judgement,
+            critic=lambda inputs: judge(inputs, fake_context),
+            slope=lambda inputs: judge.slope(inputs, fake_context),
+            generate=generate,
+            encode=encode if condition.encodes else None,
+        )
+        return scene, (judge.buffers, generator_buffers)
+
+
+class _Judge:
+    """The critic of one update as a function of inputs; keeps the buffers of its last counted pass."""
+
+    def __init__(self, game: Game, parameters: Tensor, buffers: Tensors) -> None:
+        tensors = game.critic_layout.unpack(parameters)
+        self.game = game
+        self.tensors, constrained = game.method.constraint.reparameterise(tensors, buffers)
+        self.buffers: Tensors = dict(constrained)
+
+    def __call__(self, inputs: Tensor, context: Tensor | None, *, keep: bool = False) -> Judgement:
+        held = {name: value.clone() for name, value in self.buffers.items()}
+        judgement: Judgement = functional_call(
+            self.game.critic, ({**self.tensors}, _own(self.game.critic, held)), (inputs, context)
+        )
+        if keep:
+            self.buffers = held
+        return judgement
+
+    def both(
+        self, real: Tensor | None, fake: Tensor, real_context: Tensor | None, fake_context: Tensor | None
+    ) -> tuple[Judgement | None, Judgement]:
+        """Judges real and fake, in one concatenated pass where the view allows it."""
+        if real is None:
+            return None, self(fake, fake_context, keep=True)
+        if not self.game.method.view.joint:
+            return self(real, real_context, keep=True), self(fake, fake_context, keep=True)
+        context = None if real_context is None or fake_context is None else torch.cat([real_context, fake_context])
+        return self(torch.cat([real, fake]), context, keep=True).split(len(real))
+
+    def slope(self, inputs: Tensor, context: Tensor | None) -> Tensor:
+        """Gradient of the summed score at the inputs, (packs, ...)."""
+        gradient, _ = self.game.differentiate(lambda at: (self(at, context).score.sum(), ()), inputs)
+        return gradient
+
+
+class _Encoder(nn.Module):
+    """Gives `functional_call` the encoder of a generator."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, samples: Tensor) -> Tensor:
+        encoded: Tensor = self.network.encode(samples)  # type: ignore[operator]
+        return encoded
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
+    return {f"{prefix}.{name}": value for name, value in tensors.items()}
+
+
+def _own(network: nn.Module, buffers: Tensors) -> Tensors:
+    """The buffers that belong to the network itself, not to its constraint."""
+    known = dict(network.named_buffers())
+    return {name: value for name, value in buffers.items() if name in known}
+
+
+def _given(judgement: Judgement | None) -> Judgement:
+    if judgement is None:
+        raise RuntimeError("a critic step has no real batch")
+    return judgement

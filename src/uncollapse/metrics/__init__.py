@@ -1,0 +1,1 @@
+"""What was lost and how sure that is: mode measures and intervals."""

@@ -1,0 +1,56 @@
+"""One pure Adam rule, element-wise, so that it acts on one seed or on a stack of seeds and can be differentiated.
+
+The loop steps with it and an unrolled generator looks through it; it equals `torch.optim.Adam`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+EPSILON = 1e-8
+
+# Keeps the derivative of the square root finite where a second moment is exactly zero; it vanishes beside EPSILON.
+ROOT_FLOOR = 1e-36
+
+
+class Moments(NamedTuple):
+    """Adam's running means of the gradient and of its square, each shaped like the parameters."""
+
+    first: Tensor
+    second: Tensor
+
+
+def adam(
+    parameters: Tensor,
+    gradient: Tensor,
+    moments: Moments,
+    *,
+    step: Tensor,
+    rate: Tensor | float,
+    betas: tuple[float, float],
+) -> tuple[Tensor, Moments]:
+    """One Adam step, without side effects.
+
+    ``m' = b1 m + (1 - b1) g``, ``v' = b2 v + (1 - b2) g^2``,
+    ``p' = p - rate m' / (1 - b1^step) / (sqrt(v' / (1 - b2^step)) + 1e-8)``.
+
+    Args:
+        parameters: Any shape.
+        gradient: The same shape.
+        moments: The same shape each.
+        step: Scalar, number of this step counted from 1; a float64 tensor, so that a CUDA graph can replay it.
+        rate: Learning rate.
+        betas: The two decay rates.
+
+    Returns:
+        The new parameters and moments.
+
+    Reference: Kingma and Ba 2015, arXiv:1412.6980.
+    """
+    slow, fast = betas
+    first = moments.first.lerp(gradient, 1 - slow)
+    second = (moments.second * fast).addcmul(gradient, gradient, value=1 - fast)
+    scale = (second / (1 - fast**step) + ROOT_FLOOR).sqrt() + EPSILON
+    return parameters - first * (rate / (1 - slow**step)) / scale, Moments(first, second)

@@ -1,0 +1,97 @@
+"""Dynamics: how the two players move, in steps, rates, averaging and unrolling.
+
+Contract first (a schedule is a factor on both learning rates), then the schedules, then `Dynamics` itself.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from uncollapse.errors import UserError
+from uncollapse.parts.scene import Part
+
+
+class Schedule(Part):
+    """Contract: a factor on the learning rates as a function of the share of the budget that is spent."""
+
+    @abstractmethod
+    def __call__(self, progress: Tensor) -> Tensor:
+        """Scalar in [0, 1] -> scalar factor."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Constant(Schedule):
+    """No change."""
+
+    def __call__(self, progress: Tensor) -> Tensor:
+        """One."""
+        return torch.ones_like(progress)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Schedule):
+    """Falls from 1 to `final` along half a cosine.
+
+    Attributes:
+        final: The factor at the end, in [0, 1].
+    """
+
+    final: float = 0.0
+
+    def __call__(self, progress: Tensor) -> Tensor:
+        """``final + (1 - final) (1 + cos(pi p)) / 2``."""
+        return self.final + (1 - self.final) * (1 + torch.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dynamics(Part):
+    """How the players move.
+
+    Attributes:
+        critic_steps: Critic updates in a round.
+        generator_steps: Generator updates in a round.
+        lr_critic: Adam's learning rate of the critic.
+        lr_generator: Adam's learning rate of the generator.
+        betas: Adam's two decay rates, each in [0, 1).
+        schedule: Factor on both learning rates over the run.
+        half_life: Half-life of the averaged generator in generator updates; 0 means no averaging.
+        ramp: The half-life is at most this share of the generator updates so far, so that early weights are forgotten.
+        unroll: Critic steps that the generator foresees (Metz et al. 2017, arXiv:1611.02163); 0 for none.
+        clip: Largest norm of a player's gradient, for each seed on its own; 0 for no limit.
+    """
+
+    critic_steps: int = 1
+    generator_steps: int = 1
+    lr_critic: float = 2e-4
+    lr_generator: float = 2e-4
+    betas: tuple[float, float] = (0.5, 0.999)
+    schedule: Schedule = Constant()
+    half_life: float = 500.0
+    ramp: float = 0.05
+    unroll: int = 0
+    clip: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuses numbers that cannot train, each with its sentence."""
+        object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
+        for name in ("critic_steps", "generator_steps"):
+            if getattr(self, name) < 1 or getattr(self, name) != int(getattr(self, name)):
+                raise UserError(f"dynamics.{name} = {getattr(self, name)} is not a whole number of 1 or more.")
+        for name in ("lr_critic", "lr_generator"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"dynamics.{name} = {getattr(self, name)} is not above 0; 2e-4 is a usual value.")
+        for name in ("half_life", "ramp", "unroll", "clip"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"dynamics.{name} = {getattr(self, name)} is negative; 0 switches it off.")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise UserError(
+                f"dynamics.betas = {list(self.betas)} must be two numbers in [0, 1), for example [0.5, 0.999]."
+            )
+
+
+PARTS: tuple[type[Part], ...] = (Constant, Cosine, Dynamics)

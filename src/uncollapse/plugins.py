@@ -1,0 +1,90 @@
+"""A user's own methods, parts and tasks, brought in by ``--plugin module:attr`` or ``plugins=[...]``.
+
+Code is imported only because the user named it on the command line or passed it; never because a file asks for it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from uncollapse.errors import UserError, unknown
+
+REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+
+
+def load_plugins(plugins: Iterable[object]) -> list[str]:
+    """Registers what the plugins name.
+
+    Args:
+        plugins: ``"module:attr"`` references, or the objects themselves: a Method, a list of Methods, a Task or a
+            part class.
+
+    Returns:
+        The names that exist now, one a registered object.
+
+    Raises:
+        UserError: A reference has another form, cannot be imported, or names something that is none of the four.
+    """
+    names: list[str] = []
+    for plugin in plugins:
+        found = resolve(plugin) if isinstance(plugin, str) else plugin
+        many = found if isinstance(found, list | tuple) else [found]
+        names += [_register(item, plugin) for item in many]
+    return names
+
+
+def resolve(reference: str) -> object:
+    """The object that ``module:attr`` names, imported with the current folder on the path.
+
+    Raises:
+        UserError: The reference has another form, or there is no such module or attribute.
+    """
+    if not REFERENCE.fullmatch(reference):
+        raise UserError(f"--plugin {reference!r} is not of the form module:attr, such as my_methods:MINE.")
+    module_name, _, attribute = reference.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name + ".").startswith(error.name + "."):
+            raise
+        raise UserError(
+            f"--plugin {reference}: no module {module_name!r} in the current folder or among installed packages."
+        ) from error
+    if not hasattr(module, attribute):
+        public = [name for name in vars(module) if not name.startswith("_")]
+        raise unknown(f"attribute of module {module_name!r},", attribute, public)
+    found: object = getattr(module, attribute)
+    return found
+
+
+def _register(item: object, plugin: object) -> str:
+    from uncollapse import tasks
+    from uncollapse.method import Method, own_parts, register_part
+    from uncollapse.methods import register
+    from uncollapse.parts.scene import Part
+
+    if isinstance(item, Method):
+        own_parts(item)  # which also makes its parts known, so that specs naming them can be read
+        register(item)
+        return item.name
+    if isinstance(item, tasks.Task):
+        tasks.register(item)
+        return item.name
+    if isinstance(item, type) and issubclass(item, Part):
+        register_part(item)
+        return item.__name__
+    raise UserError(
+        f"--plugin {plugin}: {type(item).__name__} is not a Method, a list of Methods, a Task or a part class."
+    )
+
+
+def plugin_options(plugins: Iterable[object]) -> str:
+    """The plugins as command-line options, for the command that reproduces a result."""
+    return "".join(f" --plugin {plugin}" for plugin in plugins if isinstance(plugin, str))

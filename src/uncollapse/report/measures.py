@@ -1,0 +1,166 @@
+"""How each measure is named, explained and printed: one row a measure, for the tables, the sentences, the glossary.
+
+Numbers never appear without their interval and their number of seeds, so the formatting functions take both.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from uncollapse.report.records import Cell
+
+MINUS = "\N{MINUS SIGN}"
+NARROW = "\N{NARROW NO-BREAK SPACE}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One measure as the page shows it.
+
+    Attributes:
+        key: Its key in the records.
+        title: Table head.
+        kind: "count" (of the K modes), "share" (shown in per cent) or "number".
+        better: What a reader should hope for, for example "K is best".
+        meaning: The glossary's sentences.
+    """
+
+    key: str
+    title: str
+    kind: str
+    better: str
+    meaning: str
+
+
+MEASURES = (
+    Measure(
+        key="modes_solid",
+        title="Solid modes",
+        kind="count",
+        better="all K is best",
+        meaning="A mode counts as solid when it receives at least 20 % of the high-quality samples that the true "
+        "distribution would give it. One stray sample is not enough.",
+    ),
+    Measure(
+        key="modes_hit",
+        title="Modes hit",
+        kind="count",
+        better="all K is best",
+        meaning="Modes with at least one high-quality sample: the lenient count that many papers print.",
+    ),
+    Measure(
+        key="high_quality_share",
+        title="High-quality share",
+        kind="share",
+        better="near 100 % is best; real data reaches 98.9 % on 2-D mixtures",
+        meaning="Share of the samples that lie within three standard deviations of a mode (mixtures), or that the "
+        "digit classifier is as sure of as it is of 95 % of real held-out digits.",
+    ),
+    Measure(
+        key="kl_high_quality",
+        title="KL, high quality",
+        kind="number",
+        better="the sampling floor is best",
+        meaning="Kullback-Leibler divergence in nats from the modes' shares among high-quality samples to the true "
+        "shares. The floor is what perfect samples of the same number would show by chance.",
+    ),
+    Measure(
+        key="kl_all",
+        title="KL, all samples",
+        kind="number",
+        better="the sampling floor is best",
+        meaning="The same divergence with every sample counted for its nearest mode, however far away it lies.",
+    ),
+    Measure(
+        key="core_sigma_ratio",
+        title="Core sigma ratio",
+        kind="number",
+        better="1 is best; below 1 the modes are too narrow, above 1 too wide",
+        meaning="Spread of the samples inside the modes, divided by the spread of real samples measured in the same "
+        "way. Collapse inside a mode shows here when the modes are all still counted.",
+    ),
+    Measure(
+        key="tutorial_coverage",
+        title="Lenient coverage",
+        kind="share",
+        better="100 % is best",
+        meaning="The tutorial's own measure: share of the k-means centres of real samples that have at least one "
+        "generated sample within a distance of 0.1. A single stray sample counts, so it flatters.",
+    ),
+    Measure(
+        key="class_entropy",
+        title="Class entropy, bits",
+        kind="number",
+        better="the real data's entropy is best",
+        meaning="Entropy of the shares of the classes or modes. Ten equally frequent classes have "
+        "log2(10) = 3.32 bits, one class alone has 0.",
+    ),
+)
+BY_KEY: Mapping[str, Measure] = {measure.key: measure for measure in MEASURES}
+
+
+def measure_of(key: str) -> Measure:
+    """The measure of a key; an unknown key prints as a plain number under its own name."""
+    return BY_KEY.get(key) or Measure(key=key, title=key.replace("_", " "), kind="number", better="", meaning="")
+
+
+def number(value: float | None, kind: str = "number") -> str:
+    """A value as text: counts with one decimal, shares in per cent, other numbers with about three digits.
+
+    >>> number(4.25, "count"), number(0.934, "share"), number(0.01234), number(None)
+    ('4.2', '93 %', '0.0123', 'none')
+    """
+    if value is None or not math.isfinite(value):
+        return "none"
+    if kind == "count":
+        text = f"{value:.1f}"
+    elif kind == "share":
+        text = f"{100 * value:.1f}" if 0 < abs(value) < 0.01 or 0.99 < value < 1 else f"{100 * value:.0f}"
+        text += " %"
+    else:
+        text = f"{value:.2f}" if 0.1 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
+    return text.replace("-", MINUS)
+
+
+def span(entry: Mapping[str, Any], kind: str) -> str:
+    """The interval of an entry of `measures`: "2.7 to 5.8"."""
+    low, high = entry.get("low"), entry.get("high")
+    if low is None or high is None:
+        return "no interval"
+    first, last = number(low, kind), number(high, kind)
+    return f"{first.removesuffix(' %')} to {last}" if kind == "share" else f"{first} to {last}"
+
+
+def level(entry: Mapping[str, Any]) -> str:
+    """The interval's level as text: "95 %"."""
+    return f"{100 * float(entry.get('level') or 0.95):.0f} %"
+
+
+def seeds_of(entry: Mapping[str, Any]) -> int:
+    """How many seeds an entry of `measures` rests on."""
+    return sum(value is not None for value in entry.get("per_seed", ()))
+
+
+def seeds_text(count: int) -> str:
+    """A count of seeds with its noun: "1 seed", "4 seeds"."""
+    return f"{count} seed" if count == 1 else f"{count} seeds"
+
+
+def p_text(p: float | None) -> str:
+    """A p value as text.
+
+    >>> p_text(0.0123), p_text(0.00002), p_text(None)
+    ('0.012', 'below 0.001', 'none')
+    """
+    if p is None:
+        return "none"
+    return "below 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def entry_of(cell: Cell, key: str) -> Mapping[str, Any] | None:
+    """A cell's entry of one measure, None when it has no value."""
+    entry = cell.measures.get(key)
+    return entry if entry and entry.get("mean") is not None else None

@@ -1,0 +1,202 @@
+"""Assembles the page: records -> sections of text, tables and pictures -> one self-contained HTML file.
+
+The template escapes everything that comes from a file; only charts made here are inserted as markup.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from uncollapse.files import write_atomic
+from uncollapse.report import class_grids, class_shares, curves, planar, sample_map, tables
+from uncollapse.report.claims import claims
+from uncollapse.report.load import load
+from uncollapse.report.measures import MEASURES, seeds_text
+from uncollapse.report.palette import Style, styles
+from uncollapse.report.real import Real, real_data
+from uncollapse.report.records import Record
+from uncollapse.report.words import answers
+from uncollapse.text import duration
+
+LIMIT = 4_800_000  # bytes: below 5 MB with a margin
+COLUMNS = 11
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskPictures:
+    """The pictures of one task, each empty where it does not apply."""
+
+    task: str
+    note: str
+    classes: tuple[str, ...]
+    densities: list[planar.PictureRow]
+    strips: list[planar.PictureRow]
+    modes: list[curves.Panel]
+    losses: list[curves.Panel]
+    grids: list[planar.PictureRow]
+    bars: list[tuple[str, list[curves.Panel]]]
+    spread: list[curves.Panel]
+    map: curves.Panel | None
+
+
+def build(directory: Path) -> Path:
+    """Writes `report.html` of a comparison or run directory, atomically.
+
+    Args:
+        directory: What `uncollapse compare` or `uncollapse train` wrote, finished or not.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: The directory is neither, or a file in it cannot be read.
+    """
+    record = load(Path(directory))
+    page = ""
+    # A page that would be too large is drawn again with fewer snapshots, seeds and points.
+    for detail in (1.0, 0.3, 0.1, 0.03):
+        page = render(record, detail)
+        if len(page.encode()) <= LIMIT:
+            break
+    target = record.directory / "report.html"
+    write_atomic(target, page)
+    return target
+
+
+def render(record: Record, detail: float = 1.0) -> str:
+    """The page as text.
+
+    Args:
+        record: What to show.
+        detail: 1 draws everything; less draws fewer snapshots, seeds and points.
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("uncollapse", "report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = Markup(resources.files("uncollapse.report").joinpath("page.css").read_text(encoding="utf-8"))
+    return environment.get_template("page.html.jinja").render(style=style, **_content(record, detail))
+
+
+def _content(record: Record, detail: float) -> dict[str, Any]:
+    looks = styles(record.methods)
+    groups = {family: curves.coverage(record, family, looks) for family in curves.families(record)}
+    return {
+        "record": record,
+        "looks": looks,
+        "chip": lambda method: chip(looks[method]) if method in looks else Markup(""),
+        "title": _title(record),
+        "subtitle": _subtitle(record),
+        "unfinished": _unfinished(record),
+        "answers": answers(record),
+        "tables": [tables.table(record, task) for task in record.tasks],
+        "differences": {task: tables.differences(record, task) for task in record.tasks},
+        "level": tables.intervals_level(record),
+        "family_methods": {family: _family_methods(record, family) for family in groups},
+        "coverage": {family: panels for family, panels in groups.items() if panels},
+        "claims": claims(record),
+        "tasks": [_pictures(record, task, looks, detail) for task in record.tasks],
+        "outcomes": tables.outcomes(record),
+        "costs": tables.costs(record),
+        "runs": tables.runs(record),
+        "took": duration(record.seconds) if record.seconds else "",
+        "glossary": MEASURES,
+        "seeds_text": seeds_text,
+    }
+
+
+def _pictures(record: Record, name: str, looks: Mapping[str, Style], detail: float) -> TaskPictures:
+    cells, real = record.of(name), real_data(record, name)
+    columns = max(4, round(COLUMNS * detail**0.5))
+    look, sharp = dict(looks), max(0.4, detail**0.5)
+    images = real.images
+    return TaskPictures(
+        task=name,
+        classes=class_grids.class_names(real) if images else (),
+        note=f"The real samples are not shown: {real.reason}" if real.reason else "",
+        densities=planar.densities(cells, real, look, record.weights, round(400 * sharp)) if real.planar else [],
+        strips=planar.strips(cells, real, look, columns, round(240 * sharp)) if real.planar or images else [],
+        modes=curves.modes_over_training(cells, name, look, detail),
+        losses=curves.losses(cells, name, look, detail),
+        grids=class_grids.class_grids(cells, real, record.weights) if images else [],
+        bars=class_shares.share_bars(cells, real, columns) if images else [],
+        spread=_spread(record, real, look) if images else [],
+        map=sample_map.common_map(cells, real, look, record.weights) if images else None,
+    )
+
+
+def _family_methods(record: Record, family: str) -> list[str]:
+    """The methods that have a cell on a task of the family."""
+    tasks = {task for _, task in curves.families(record)[family]}
+    return [method for method in record.methods if any(c.method == method and c.task in tasks for c in record.cells)]
+
+
+def _spread(record: Record, real: Real, looks: Mapping[str, Style]) -> list[curves.Panel]:
+    cells = record.of(real.name)
+    panels = (class_shares.entropies(cells, real, looks), class_shares.final_shares(cells, real, looks, record.weights))
+    return [panel for panel in panels if panel is not None]
+
+
+def _title(record: Record) -> str:
+    if record.kind == "comparison":
+        return str(record.plan.get("name") or record.directory.resolve().name)
+    return f"{record.methods[0]} on {record.tasks[0]}"
+
+
+def _subtitle(record: Record) -> str:
+    seeds = sorted({len(cell.seeds) for cell in record.cells})
+    count = ("up to " if len(seeds) > 1 else "") + seeds_text(seeds[-1] if seeds else 0)
+    if record.kind == "run":
+        return f"{count}; measures of the {record.weights} generator."
+    methods, tasks = len(record.methods), len(record.tasks)
+    return (
+        f"{methods} method{'s' * (methods != 1)} on {tasks} task{'s' * (tasks != 1)}, {count} each; "
+        f"measures of the {record.weights} generator."
+    )
+
+
+def _unfinished(record: Record) -> list[str]:
+    """A sentence for each run that has no result yet."""
+    if record.unfinished:
+        count = len(record.unfinished)
+        what = "1 run is" if count == 1 else f"{count} runs are"
+        return [f"{what} unfinished ({', '.join(record.unfinished)}); run the same command again to continue."]
+    return [
+        f"{cell.method} on {cell.task} is unfinished: update {run.update:,} of {run.spec.get('updates', 0):,}; "
+        f"run the same command again to continue it."
+        for cell in record.cells
+        for run in cell.runs
+        if run.result is None
+    ]
+
+
+SHAPES = {
+    "o": '<circle cx="17" cy="7" r="4"/>',
+    "s": '<path d="M13 3h8v8h-8z"/>',
+    "^": '<path d="M17 2.2l4.8 8.6h-9.6z"/>',
+    "D": '<path d="M17 1.8l5 5.2-5 5.2-5-5.2z"/>',
+    "v": '<path d="M17 11.8l4.8-8.6h-9.6z"/>',
+    "P": '<path d="M15.4 2.4h3.2v3h3v3.2h-3v3h-3.2v-3h-3V5.4h3z"/>',
+    "X": '<path d="M14 2l3 2.6L20 2l2 2.2L19.4 7 22 9.8 20 12l-3-2.6L14 12l-2-2.2L14.600 7 12 4.200z"/>',
+    "p": '<path d="M17 2l5 3.800-1.900 6h-6.200L12 5.800z"/>',
+}
+
+
+def chip(style: Style) -> Markup:
+    """The mark of a method beside its name: its colour, line style and marker."""
+    dash = f' stroke-dasharray="{" ".join(map(str, style.dash))}"' if style.dash else ""
+    return Markup(
+        f'<svg class="chip" aria-hidden="true" viewBox="0 0 34 14" style="color:var(--m{style.hue})">'
+        f'<path class="dash" d="M0 7H34"{dash}/>{SHAPES[style.marker]}</svg>'
+    )

@@ -1,0 +1,261 @@
+"""What the report reads: a comparison or run directory as frozen records, tolerant of what is unfinished or missing.
+
+Everything on the page comes from these records; nothing here trains, measures samples or trusts a path in a file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uncollapse.errors import UserError
+from uncollapse.experiments.record import seconds
+from uncollapse.files import read_lines
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """One run directory: one list of seeds trained together.
+
+    Attributes:
+        directory: The run directory.
+        spec: The content of `spec.json`.
+        result: The content of `result.json`, None while the run is unfinished.
+        history: The lines of `history.jsonl` in order.
+        seconds: Training time in seconds, None when no clock was recorded.
+    """
+
+    directory: Path
+    spec: Mapping[str, Any]
+    result: Mapping[str, Any] | None
+    history: tuple[Mapping[str, Any], ...]
+    seconds: float | None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the lanes, in order."""
+        return tuple(int(seed) for seed in self.spec.get("seeds", ()))
+
+    @property
+    def update(self) -> int:
+        """The last recorded critic update."""
+        return max((int(line["update"]) for line in self.history if "update" in line), default=0)
+
+    def losses(self, lane: int, player: str) -> tuple[Array, Array]:
+        """Updates (T,) and losses (T,) of one lane's "critic" or "generator"; NaN where it had diverged."""
+        lines = [line for line in self.history if player in line.get("losses", {})]
+        values = [line["losses"][player][lane] for line in lines]
+        return np.array([line["update"] for line in lines], float), _floats(values)
+
+    @property
+    def snapshots(self) -> tuple[Mapping[str, Any], ...]:
+        """The history lines that carry measures of the samples of that moment."""
+        return tuple(line for line in self.history if line.get("snapshot"))
+
+    def sample_files(self) -> dict[int, Path]:
+        """The snapshots' sample files by critic update, in order."""
+        found = sorted((self.directory / "samples").glob("step-*.npz"))
+        return {int(path.stem.removeprefix("step-")): path for path in found if path.stem[5:].isdigit()}
+
+    def arrays(self, path: Path) -> dict[str, Array]:
+        """The arrays of one sample file; empty when the file is missing or damaged."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (OSError, ValueError, EOFError):
+            return {}
+
+    @cached_property
+    def final(self) -> dict[str, Array]:
+        """The arrays of `samples/final.npz` (`samples`, `labels`, `live`), or of the newest snapshot before that."""
+        path = self.directory / "samples" / "final.npz"
+        files = self.sample_files()
+        return self.arrays(path if path.exists() or not files else files[max(files)])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """One seed of one run.
+
+    Attributes:
+        run: The run it was trained in.
+        index: Its position among the run's seeds.
+    """
+
+    run: RunRecord
+    index: int
+
+    @property
+    def seed(self) -> int:
+        """The seed that drew everything of this lane."""
+        return self.run.seeds[self.index]
+
+    @property
+    def outcome(self) -> Mapping[str, Any]:
+        """This seed's entry of `result.json` ("lanes"), empty while unfinished."""
+        for row in (self.run.result or {}).get("lanes", ()):
+            if row.get("seed") == self.seed:
+                return row  # type: ignore[no-any-return]
+        return {}
+
+    @property
+    def diverged_at(self) -> int | None:
+        """The update from which the losses were not finite, None when they always were."""
+        return self.outcome.get("diverged_at")
+
+    def measured(self, key: str) -> tuple[Array, Array]:
+        """Updates (T,) and the values (T,) of one measure over the run; NaN where there is none."""
+        lines = [line for line in self.run.snapshots if key in line.get("measures", {})]
+        values = [line["measures"][key][self.index] for line in lines]
+        return np.array([line["update"] for line in lines], float), _floats(values)
+
+    def shares(self) -> tuple[Array, Array]:
+        """Updates (T,) and the shares of the modes (T, K); rows are NaN where the lane had diverged."""
+        lines = [line for line in self.run.snapshots if line.get("shares")]
+        rows = [line["shares"][self.index] for line in lines]
+        width = max((len(row) for row in rows if row), default=0)
+        table = np.array([_floats(row or [None] * width) for row in rows]).reshape(len(rows), width)
+        return np.array([line["update"] for line in lines], float), table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One method on one task, all its seeds merged.
+
+    Attributes:
+        method: Name of the method.
+        task: Name of the task.
+        seeds: Every seed that was asked for.
+        runs: The run directories that could be read.
+        diverged: Seeds whose losses became non-finite.
+        failed: Entries {"run", "seeds", "error"} of runs that did not finish.
+        measures: By key {"mean", "low", "high", "level", "per_seed", "method"}.
+        success: {"value", "low", "high", "successes", "n"}, empty when unknown.
+        cost: {"critic_updates", ...}, empty when unknown.
+    """
+
+    method: str
+    task: str
+    seeds: tuple[int, ...]
+    runs: tuple[RunRecord, ...]
+    diverged: tuple[int, ...] = ()
+    failed: tuple[Mapping[str, Any], ...] = ()
+    measures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    success: Mapping[str, Any] = field(default_factory=dict)
+    cost: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def lanes(self) -> tuple[Lane, ...]:
+        """Every seed of every run, in order."""
+        return tuple(Lane(run=run, index=i) for run in self.runs for i in range(len(run.seeds)))
+
+    @property
+    def modes(self) -> int | None:
+        """Number of true modes K of the task, None when no run says it."""
+        for run in self.runs:
+            if run.result and run.result.get("modes"):
+                return len(run.result["modes"]["names"])
+            widths = [len(row) for line in run.snapshots for row in line.get("shares", ()) if row]
+            if widths:
+                return max(widths)
+        return None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every readable run has its result."""
+        return bool(self.runs) and all(run.result is not None for run in self.runs)
+
+    @property
+    def conditional(self) -> bool:
+        """Whether samples are drawn for a label."""
+        return any("labels" in run.final for run in self.runs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Everything one report shows.
+
+    Attributes:
+        directory: The directory that was read and where the page is written.
+        kind: "comparison" or "run".
+        plan: The plan, empty for a single run.
+        cells: One entry per method and task, in the plan's order.
+        differences: Paired differences against the baseline.
+        versions: Names and versions of the software.
+        command: The command that made the directory.
+        weights: Which weights the measures describe, "averaged" or "live".
+        seconds: Training time of the whole comparison, None when unknown.
+        unfinished: Names of the run directories of a comparison that have no result yet.
+    """
+
+    directory: Path
+    kind: str
+    plan: Mapping[str, Any]
+    cells: tuple[Cell, ...]
+    differences: tuple[Mapping[str, Any], ...] = ()
+    versions: Mapping[str, Any]
+    command: str
+    weights: str = "averaged"
+    seconds: float | None = None
+    unfinished: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks in order of appearance."""
+        return tuple(dict.fromkeys(cell.task for cell in self.cells))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Names of the methods in order of appearance."""
+        return tuple(dict.fromkeys(cell.method for cell in self.cells))
+
+    @property
+    def headline(self) -> str:
+        """The measure that the answer speaks about."""
+        return str(self.plan.get("headline") or self.plan.get("compare", {}).get("headline") or "modes_solid")
+
+    @property
+    def baseline(self) -> str:
+        """The method that the others are compared with, empty for a single run."""
+        named = self.plan.get("baseline") or self.plan.get("compare", {}).get("baseline") or ""
+        return str(named or next((row["baseline"] for row in self.differences), ""))
+
+    def of(self, task: str) -> tuple[Cell, ...]:
+        """The cells of one task in order."""
+        return tuple(cell for cell in self.cells if cell.task == task)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; a sentence for the user when there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}); make it again or restore it.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} should hold a JSON object but holds a {type(value).__name__}; make it again.")
+    return value
+
+
+def read_run(directory: Path) -> RunRecord:
+    """One run directory, finished or not."""
+    result = directory / "result.json"
+    return RunRecord(
+        directory=directory,
+        spec=read_json(directory / "spec.json"),
+        result=read_json(result) if result.exists() else None,
+        history=tuple(read_lines(directory / "history.jsonl")),
+        seconds=clock if (clock := seconds(directory)) > 0 else None,
+    )
+
+
+def _floats(values: list[Any]) -> Array:
+    """Numbers with NaN for null."""
+    return np.array([np.nan if value is None else float(value) for value in values], float)

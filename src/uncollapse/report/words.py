@@ -1,0 +1,171 @@
+"""The plain-language answer: which method covered what, and how sure that is, built only from the recorded numbers.
+
+A difference is claimed only where the intervals part or a named test says so; otherwise the page says that it is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from uncollapse.report.measures import MINUS, entry_of, level, measure_of, number, p_text, seeds_of, seeds_text, span
+from uncollapse.report.records import Cell, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What the first section says about one task.
+
+    Attributes:
+        task: Name of the task.
+        lead: The one sentence to remember.
+        methods: One sentence a method, with interval and seeds.
+        comparisons: One sentence a comparison with the baseline.
+    """
+
+    task: str
+    lead: str
+    methods: tuple[str, ...]
+    comparisons: tuple[str, ...]
+
+
+def answers(record: Record) -> tuple[Answer, ...]:
+    """One answer a task, in the plan's order."""
+    return tuple(_answer(record, task) for task in record.tasks)
+
+
+def _answer(record: Record, task: str) -> Answer:
+    cells = record.of(task)
+    rows = [row for row in record.differences if row.get("task") == task and row.get("measure") == record.headline]
+    return Answer(
+        task=task,
+        lead=lead(task, cells, record.headline),
+        methods=tuple(method_sentence(cell, record.headline) for cell in cells),
+        comparisons=tuple(difference_sentence(row, cells, record.headline) for row in rows),
+    )
+
+
+def joined(names: Sequence[str]) -> str:
+    """Names as a list in a sentence: "a", "a and b", "a, b and c"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def lead(task: str, cells: Sequence[Cell], key: str) -> str:
+    """The sentence to remember of one task: who kept more, or that it cannot be told."""
+    known = {cell.method: entry for cell in cells if (entry := entry_of(cell, key)) is not None}
+    if not known:
+        return f"On {task} nothing is finished yet, so there is no answer so far."
+    if len(known) == 1:
+        return _alone(task, next(cell for cell in cells if cell.method in known), key)
+    kind = measure_of(key).kind
+    more = "kept more modes" if kind == "count" else f"had a higher {measure_of(key).title.lower()}"
+    top = max(known, key=lambda method: known[method]["mean"])
+    below = [m for m in known if m != top and apart(known[m], known[top])]
+    tied = [m for m in known if m != top and m not in below]
+    if not below:
+        everyone = "the two methods" if len(known) == 2 else f"the {len(known)} methods"
+        return f"On {task}, these seeds do not tell {everyone} apart: their intervals overlap."
+    if not tied:
+        return f"On {task}, {top} {more} than {joined(below)}; the intervals do not overlap."
+    return f"On {task}, {top} {more} than {joined(below)}; it cannot be told apart from {joined(tied)}."
+
+
+def apart(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> bool:
+    """Whether two intervals do not touch."""
+    return lower.get("high") is not None and upper.get("low") is not None and bool(lower["high"] < upper["low"])
+
+
+def _alone(task: str, cell: Cell, key: str) -> str:
+    if not cell.finished:
+        update = max((run.snapshots[-1]["update"] for run in cell.runs if run.snapshots), default=0)
+        return f"On {task}, {cell.method} is still training: these are the numbers of update {update:,}."
+    if key != "modes_solid" or not cell.success.get("n"):
+        return f"On {task}, {cell.method} is the only method with results."
+    full, total = cell.success["successes"], cell.success["n"]
+    if full == total:
+        return f"On {task}, {cell.method} kept every mode in each of {seeds_text(total)}."
+    return f"On {task}, {cell.method} lost modes in {total - full} of {seeds_text(total)}."
+
+
+def method_sentence(cell: Cell, key: str) -> str:
+    """One method on one task: its mean, interval, seeds and successes."""
+    entry, measure = entry_of(cell, key), measure_of(key)
+    if entry is None:
+        return f"{cell.method} has no result{_outcome(cell, key)}."
+    value = number(entry["mean"], measure.kind)
+    said = f"kept {value} of {cell.modes} modes" if key == "modes_solid" else f"had {measure.title.lower()} {value}"
+    if key == "modes_hit":
+        said = f"hit {value} of {cell.modes} modes"
+    sure = f"{level(entry)} interval {span(entry, measure.kind)}, {seeds_text(seeds_of(entry))}"
+    all_modes = "all modes" if key == "modes_solid" else "all modes solid"
+    full = f"; {all_modes} in {cell.success['successes']} of {cell.success['n']}" if cell.success.get("n") else ""
+    return f"{cell.method} {said} on average ({sure}{full}){_outcome(cell, key)}."
+
+
+def _outcome(cell: Cell, key: str) -> str:
+    """What became of the seeds that have no number."""
+    parts = []
+    if cell.diverged:
+        entry = cell.measures.get(key, {}).get("per_seed", ())
+        values = dict(zip(cell.seeds, entry, strict=False))
+        zero = all(values.get(seed) == 0 for seed in cell.diverged)
+        parts.append(f"{seeds_text(len(cell.diverged))} diverged and {'counts as 0' if zero else 'is left out'}")
+    lost = sum(len(row.get("seeds", ())) for row in cell.failed)
+    if lost:
+        parts.append(f"{seeds_text(lost)} failed")
+    return f"; {' and '.join(parts)}" if parts else ""
+
+
+def difference_sentence(row: Mapping[str, Any], cells: Sequence[Cell], key: str) -> str:
+    """One paired difference against the baseline in plain words, with its interval, test and adjusted p."""
+    method, baseline, value = row["method"], row["baseline"], row.get("difference")
+    if value is None:
+        return str(row.get("sentence") or f"{method} and {baseline} share no finished seed, so they cannot be paired.")
+    if value == 0 and _equal(row, cells, key):
+        return f"No difference seen between {method} and {baseline}: equal on each of {seeds_text(row.get('n') or 0)}."
+    kind = measure_of(key).kind
+    known = row.get("low") is not None and row.get("high") is not None
+    interval = f"{level(row)} interval of the paired difference {points(span(row, kind))}, " if known else ""
+    facts = f"{interval}{row.get('test') or 'no test'}, {seeds_text(row.get('n') or 0)}, Holm-adjusted p "
+    facts += p_text(row.get("p_adjusted"))
+    return f"Against {baseline}, {method} {_size(value, key)} ({facts}): {_weight(row)}."
+
+
+def _size(value: float, key: str) -> str:
+    """A difference in words: "kept 3.0 more modes", "had a class entropy 0.20 lower"."""
+    measure = measure_of(key)
+    size = points(number(abs(value), measure.kind))
+    if measure.kind == "count":
+        verb = "hit" if key == "modes_hit" else "kept"
+        return f"{verb} {size} {'more' if value > 0 else 'fewer'} modes"
+    return f"had a {measure.title.lower()} {size} {'higher' if value > 0 else 'lower'}"
+
+
+def points(text: str) -> str:
+    """A difference of two shares is said in percentage points."""
+    return text.replace(" %", " points")
+
+
+def _equal(row: Mapping[str, Any], cells: Sequence[Cell], key: str) -> bool:
+    """Whether both methods have the same value on every common seed."""
+    pair = [c for c in cells if c.method in (row["method"], row["baseline"]) and key in c.measures]
+    values = [dict(zip(cell.seeds, cell.measures[key].get("per_seed", ()), strict=False)) for cell in pair]
+    return len(values) == 2 and all(values[0][seed] == values[1][seed] for seed in values[0].keys() & values[1].keys())
+
+
+def _weight(row: Mapping[str, Any]) -> str:
+    """How much a difference weighs."""
+    p, low, high, least = (row.get(name) for name in ("p_adjusted", "low", "high", "smallest_p"))
+    if p is not None and p <= 0.05:
+        return "a difference beyond chance"
+    if low is not None and high is not None and not low <= 0 <= high:
+        few = f"; so few seeds can reach no p below {p_text(least)}" if least is not None and least > 0.05 else ""
+        return f"the interval leaves out zero, but the test alone does not establish it{few}"
+    return "chance may explain it, so no difference is established"
+
+
+def signed(value: float | None, kind: str) -> str:
+    """A difference with its sign: "+3.7", "\N{MINUS SIGN}0.2"."""
+    text = number(value, kind)
+    return text if value is None or value <= 0 or text.startswith(MINUS) else f"+{text}"

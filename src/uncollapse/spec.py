@@ -1,0 +1,176 @@
+"""What a run is: one cell (method x task with settings) and the seeds trained together, as data with a hash.
+
+`run.py` executes a `RunSpec`; engines and plans pass it around as JSON.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from uncollapse import compatibility
+from uncollapse.blocks import BLOCK
+from uncollapse.errors import UserError, unknown
+from uncollapse.loop import sizes_of
+from uncollapse.method import Method
+from uncollapse.methods import find_method
+from uncollapse.networks.mlp import MLP
+from uncollapse.tasks import find, from_spec
+from uncollapse.tasks.task import Task
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSpec:
+    """One run.
+
+    Attributes:
+        method: What is trained.
+        task: What is to be learnt.
+        networks: The pair of networks.
+        seeds: One lane each, in this order.
+        updates: Critic updates; not part of the hash, because more updates continue the same run.
+        batch: Real samples in a critic update.
+        threads: CPU threads; part of the hash, because the number of threads changes the last bits.
+        dtype: ``"float32"`` or ``"float64"``.
+    """
+
+    method: Method
+    task: Task
+    networks: MLP
+    seeds: tuple[int, ...]
+    updates: int
+    batch: int
+    threads: int = 1
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be trained, before anything starts."""
+        for name in ("updates", "batch", "threads"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise UserError(f"{name} = {value} is not possible; give a whole number of 1 or more.")
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UserError(f"seeds = {list(self.seeds)} must be different whole numbers of 0 or more, at least one.")
+        if self.dtype not in DTYPES:
+            raise unknown("dtype", self.dtype, DTYPES)
+        compatibility.check(self.method, sizes_of(self))
+
+    @property
+    def hash(self) -> str:
+        """12 hexadecimal digits over everything that the numbers depend on, but not updates, device or code."""
+        content = {key: value for key, value in self.content().items() if key != "updates"}
+        return hashlib.sha256(json.dumps({**content, "block": BLOCK}, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def cell(self) -> str:
+        """``<method>-<task>``, fit for a file name."""
+        return f"{self.method.name}-{self.task.slug}"
+
+    @property
+    def directory_name(self) -> str:
+        """``<cell>-<hash>``."""
+        return f"{self.cell}-{self.hash}"
+
+    def content(self) -> dict[str, Any]:
+        """The spec as JSON without hash and versions."""
+        return {
+            "method": self.method.spec(),
+            "task": self.task.spec(),
+            "networks": dataclasses.asdict(self.networks),
+            "seeds": list(self.seeds),
+            "updates": self.updates,
+            "batch": self.batch,
+            "threads": self.threads,
+            "dtype": self.dtype,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The spec as JSON; `from_json` reads it back."""
+        return {"schema": 1, "hash": self.hash, **self.content()}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any], plugins: Sequence[object] = ()) -> RunSpec:
+        """The spec of a document.
+
+        Args:
+            document: What `to_json` gave; unknown keys beside it are ignored.
+            plugins: ``module:attr`` of a user's own parts, or the objects; nothing else is ever imported.
+
+        Raises:
+            UserError: It names a part, task or axis that is not known here, with the command that works.
+        """
+        from uncollapse.plugins import load_plugins
+
+        load_plugins(plugins)
+        missing = [item.name for item in fields(cls) if item.name not in document]
+        if missing:
+            raise UserError(f"This spec lacks {missing[0]!r}; it was not written by uncollapse or was edited.")
+        return cls(
+            method=Method.from_spec(document["method"]),
+            task=from_spec(document["task"]),
+            networks=MLP(**document["networks"]),
+            seeds=tuple(document["seeds"]),
+            updates=document["updates"],
+            batch=document["batch"],
+            threads=document["threads"],
+            dtype=document["dtype"],
+        )
+
+
+def make_spec(
+    method: str | Method,
+    task: str | Task,
+    *,
+    seeds: Iterable[int] = range(8),
+    updates: int | None = None,
+    batch: int | None = None,
+    networks: MLP | None = None,
+    threads: int = 1,
+    dtype: str = "float32",
+    settings: Mapping[str, Any] | None = None,
+) -> RunSpec:
+    """The spec of a run from names or objects; what is left out is the task's own.
+
+    Args:
+        method: A method or its name.
+        task: A task or its name.
+        seeds: One lane each.
+        updates: Critic updates.
+        batch: Real samples in a critic update.
+        networks: Settings of the networks.
+        threads: CPU threads.
+        dtype: ``"float32"`` or ``"float64"``.
+        settings: Values by dotted path, as ``{"dynamics.lr_critic": 2e-4, "task.train_size": 1000}``.
+
+    Raises:
+        UserError: Anything unknown or impossible, naming the nearest known name.
+    """
+    chosen, learnt = find_method(method), find(task)
+    shape = networks or learnt.networks
+    for path, value in (settings or {}).items():
+        axis, _, name = path.partition(".")
+        if axis == "task":
+            learnt = learnt.but(**{name: value})
+        elif axis == "networks":
+            known = [item.name for item in fields(MLP)]
+            if name not in known:
+                raise unknown("setting", path, [f"networks.{item}" for item in known])
+            shape = dataclasses.replace(shape, **{name: value})
+        else:
+            chosen = chosen.with_setting(path, value)
+    return RunSpec(
+        method=chosen,
+        task=learnt,
+        networks=shape,
+        seeds=tuple(seeds),
+        updates=updates or learnt.updates,
+        batch=batch or learnt.batch,
+        threads=threads,
+        dtype=dtype,
+    )

@@ -1,0 +1,51 @@
+"""Functions over nested tuples and dicts of tensors, in which None stands for what a method does not need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.utils import _pytree
+
+
+def tree_map(function: Callable[..., Any], first: Any, *others: Any) -> Any:
+    """The tree of `function(leaf, ...)` over trees of one structure; None stays None."""
+    return _pytree.tree_map(lambda leaf, *more: None if leaf is None else function(leaf, *more), first, *others)
+
+
+def tree_leaves(tree: Any) -> list[Any]:
+    """The leaves that are not None, in order."""
+    return [leaf for leaf in _pytree.tree_leaves(tree) if leaf is not None]
+
+
+def flatten(tree: Any, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a tree by dotted path: field names of named tuples, keys of dicts."""
+    if isinstance(tree, Tensor):
+        return {prefix: tree}
+    items = tree.items() if isinstance(tree, dict) else zip(tree._fields, tree, strict=True)
+    return {
+        path: leaf
+        for name, inner in items
+        for path, leaf in flatten(inner, f"{prefix}.{name}" if prefix else name).items()
+    }
+
+
+def restored(like: Any, tensors: Mapping[str, Tensor], prefix: str = "") -> Any:
+    """A tree shaped like another, filled from dotted paths, on the devices and in the types of the other.
+
+    Raises:
+        KeyError: A path is missing.
+        ValueError: A tensor has another shape.
+    """
+    if isinstance(like, Tensor):
+        value = tensors[prefix]
+        if value.shape != like.shape:
+            raise ValueError(f"{prefix} has shape {tuple(value.shape)}, expected {tuple(like.shape)}")
+        return value.to(like.device, like.dtype)
+    dotted = {
+        name: f"{prefix}.{name}" if prefix else name for name in (like if isinstance(like, dict) else like._fields)
+    }
+    if isinstance(like, dict):
+        return {name: restored(inner, tensors, dotted[name]) for name, inner in like.items()}
+    return type(like)(*(restored(getattr(like, name), tensors, path) for name, path in dotted.items()))

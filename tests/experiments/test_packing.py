@@ -1,0 +1,91 @@
+"""Packing into runs, the lock, and the refusal of a directory that holds another plan."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from uncollapse.errors import UserError
+from uncollapse.experiments.packing import chunks, differences, freeze, pack, read_lock
+from uncollapse.experiments.plan import CellGroup, Plan
+
+PLAN = Plan(name="p", seeds=(0, 1), groups=(CellGroup(methods=("vanilla", "wgan-gp"), tasks=("ring-8",)),), updates=10)
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(1, [1]), (16, [16]), (17, [8, 9]), (33, [11, 11, 11]), (40, [13, 14, 13])])
+def test_seeds_are_split_evenly_into_the_fewest_groups(n: int, sizes: list[int]) -> None:
+    groups = chunks(range(n), 16)
+    assert [len(group) for group in groups] == sizes
+    assert [seed for group in groups for seed in group] == list(range(n))
+
+
+def test_a_cell_with_many_seeds_becomes_several_runs() -> None:
+    runs = pack(replace(PLAN, seeds=tuple(range(20))))
+    assert [len(run.spec.seeds) for run in runs] == [10, 10, 10, 10]
+    assert len({run.spec.directory_name for run in runs}) == 4
+
+
+def test_every_name_and_setting_is_checked_before_anything_trains() -> None:
+    for group, message in [
+        (CellGroup(methods=("vanila",), tasks=("ring-8",)), "Cell vanila on ring-8: .*did you mean 'vanilla'"),
+        (CellGroup(methods=("vanilla",), tasks=("ring-9",)), "did you mean 'ring-8'"),
+        (CellGroup(methods=("vanilla",), tasks=("ring-8",), set={"dynamics.lr_critc": 1.0}), "dynamics.lr_critic"),
+        (CellGroup(methods=("vanilla",), tasks=("ring-8",), set={"networks.widht": 8}), "networks.width|width"),
+        (CellGroup(methods=("vanilla",), tasks=("ring-8",), set={"task.train_sise": 8}), "train_size"),
+        (CellGroup(methods=("vanilla",), tasks=("ring-8",), set={"penalties.0.weight": 1.0}), "penalties.0.weight"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            pack(replace(PLAN, groups=(group,)))
+
+
+def test_the_lock_accepts_its_own_plan_and_names_what_differs_in_another(tmp_path: Path) -> None:
+    freeze(tmp_path, PLAN, pack(PLAN), ["mine:METHOD", object()])
+    lock = read_lock(tmp_path)
+    assert lock["plugins"] == ["mine:METHOD"]
+    assert [run["directory"] for run in lock["runs"]] == [run.spec.directory_name for run in pack(PLAN)]
+    freeze(tmp_path, PLAN, pack(PLAN), [])
+    freeze(tmp_path, replace(PLAN, headline="modes_hit"), pack(PLAN), [])
+    longer = replace(PLAN, updates=20)
+    with pytest.raises(UserError, match=r"another plan: updates is 10 there and 20 here\. Choose another --out"):
+        freeze(tmp_path, longer, pack(longer), [])
+    fewer = replace(PLAN, groups=(CellGroup(methods=("vanilla",), tasks=("ring-8",)),))
+    with pytest.raises(UserError, match=r"cells 1\.methods"):
+        freeze(tmp_path, fewer, pack(fewer), [])
+
+
+def test_runs_without_a_lock_are_not_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "somebody").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"holds runs but no plan\.lock\.json"):
+        freeze(tmp_path, PLAN, pack(PLAN), [])
+
+
+def test_a_lock_of_other_definitions_is_refused(tmp_path: Path) -> None:
+    freeze(tmp_path, PLAN, pack(PLAN), [])
+    path = tmp_path / "plan.lock.json"
+    name = pack(PLAN)[0].spec.directory_name
+    path.write_text(path.read_text(encoding="utf-8").replace(name, "vanilla-ring-8-000000000000"), encoding="utf-8")
+    with pytest.raises(UserError, match="another definition of vanilla on ring-8"):
+        freeze(tmp_path, PLAN, pack(PLAN), [])
+
+
+@pytest.mark.parametrize(("text", "message"), [("{", "is damaged"), ('{"schema": 9}', "another version")])
+def test_a_damaged_lock_says_how_to_go_on(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "plan.lock.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        read_lock(tmp_path)
+
+
+def test_a_folder_without_a_lock_is_no_comparison(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a comparison"):
+        read_lock(tmp_path)
+
+
+def test_differences_name_their_place() -> None:
+    old = {"a": 1, "groups": [{"x": 1}, {"x": 2}]}
+    assert list(differences(old, {"a": 2, "groups": [{"x": 1}, {"x": 3}]})) == [
+        "a is 1 there and 2 here",
+        "cells 2.x is 2 there and 3 here",
+    ]
+    assert list(differences(old, {"a": 1, "groups": [{"x": 1}]})) == ["it has 2 [[cells]] there and 1 here"]

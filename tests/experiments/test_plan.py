@@ -1,0 +1,143 @@
+"""Plans: what is read, what is refused and with which sentence, the built-in ones, the way to JSON and back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from uncollapse.errors import UserError
+from uncollapse.experiments.plan import Plan, builtin_plans, load_plan, parse_seeds
+
+GOOD = """
+[plan]
+name = "two"
+seeds = { first = 1000, count = 3 }
+updates = 200
+[[cells]]
+methods = ["vanilla", "wgan-gp"]
+tasks = ["ring-8", "grid-25"]
+set = { "dynamics.lr_critic" = 2e-4, networks.width = 16 }
+[[cells]]
+methods = ["wgan-gp"]
+tasks = ["ring-8"]
+label = "small penalty"
+seeds = [3, 5]
+updates = 100
+batch = 32
+set = { "penalties.0.weight" = 0.1 }
+[compare]
+baseline = "vanilla"
+headline = "modes_hit"
+weights = "live"
+[claims]
+source = "a paper"
+measure = "modes_hit"
+[claims.values.vanilla]
+"ring-8" = 5
+"""
+
+
+def test_cells_are_methods_times_tasks_with_their_groups_settings() -> None:
+    cells = Plan.from_toml(GOOD).cells()
+    assert [(cell.name, cell.task) for cell in cells] == [
+        ("vanilla", "ring-8"),
+        ("vanilla", "grid-25"),
+        ("wgan-gp", "ring-8"),
+        ("wgan-gp", "grid-25"),
+        ("wgan-gp (small penalty)", "ring-8"),
+    ]
+    assert cells[0].seeds == (1000, 1001, 1002)
+    assert (cells[0].updates, cells[0].batch) == (200, None)
+    assert dict(cells[0].set) == {"dynamics.lr_critic": 2e-4, "networks.width": 16}
+    assert (cells[4].seeds, cells[4].updates, cells[4].batch) == ((3, 5), 100, 32)
+
+
+def test_presentation_and_claims_are_read() -> None:
+    plan = Plan.from_toml(GOOD)
+    assert (plan.baseline_name, plan.headline, plan.weights) == ("vanilla", "modes_hit", "live")
+    assert plan.claims is not None
+    assert plan.claims.values == {"vanilla": {"ring-8": 5}}
+
+
+def test_a_plan_survives_json() -> None:
+    plan = Plan.from_toml(GOOD)
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        ("3", (0, 1, 2)),
+        ("1", (0,)),
+        ("3,5", (3, 5)),
+        ("100-103", (100, 101, 102, 103)),
+        ("1-2,9", (1, 2, 9)),
+        *((wrong, None) for wrong in ("7,", "0", "5-3", "a", "-1", "1.5", "", "2,2")),
+    ],
+)
+def test_seeds_of_the_command_line(text: str, seeds: tuple[int, ...] | None) -> None:
+    if seeds is None:
+        with pytest.raises(UserError, match="seed"):
+            parse_seeds(text)
+    else:
+        assert parse_seeds(text) == seeds
+
+
+def test_built_in_plans_are_plans() -> None:
+    names = list(builtin_plans())
+    assert names == ["demo", "mode-coverage", "mode-coverage-small-penalty", "smoke"]
+    for name in names:
+        assert load_plan(name).name == name
+
+
+def test_the_tutorials_plan_is_to_the_letter() -> None:
+    plan = load_plan("mode-coverage")
+    assert (plan.updates, plan.batch, len(plan.seeds), plan.weights) == (39_500, 128, 5, "live")
+    cells = {(cell.method, cell.task): cell for cell in plan.cells()}
+    assert len(cells) == 12
+    for (method, _), cell in cells.items():
+        assert cell.set["dynamics.lr_critic"] == cell.set["dynamics.lr_generator"] == 2e-4
+        assert cell.set["dynamics.betas"] == ([0.5, 0.999] if method == "vanilla" else [0.0, 0.9])
+        assert cell.set.get("penalties.0.weight") == (None if method == "vanilla" else 10.0)
+        assert (cell.set["networks.width"], cell.set["networks.depth"], cell.set["networks.latent"]) == (128, 3, 2)
+        assert cell.set["networks.bounded"] is True
+        assert cell.set["task.train_size"] == 10_000
+    assert plan.claims is not None
+    table = {name: list(row.values()) for name, row in plan.claims.values.items()}
+    assert table["vanilla"] == [0.75, 0.5, 0.3, 0.15]
+    assert table["wgan-gp"] == [1, 0.88, 0.7, 0.45]
+    assert table["cwgan-gp"] == [1, 1, 0.95, 0.8]
+
+
+def test_the_small_penalty_plan_differs_in_the_penalty_only() -> None:
+    large, small = (load_plan(name).cells() for name in ("mode-coverage", "mode-coverage-small-penalty"))
+    for one, other in zip(large, small, strict=True):
+        changed = {key for key in one.set if one.set[key] != other.set[key]}
+        assert changed == (set() if one.method == "vanilla" else {"penalties.0.weight"})
+        assert other.set.get("penalties.0.weight") in (None, 0.1)
+        assert (one.method, one.task, one.seeds, one.updates, one.batch) == (
+            other.method,
+            other.task,
+            other.seeds,
+            other.updates,
+            other.batch,
+        )
+
+
+def test_a_file_wins_over_a_built_in_name_and_unknown_names_show_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.chdir(tmp_path)
+        Path("smoke").write_text(GOOD, encoding="utf-8")
+        assert load_plan("smoke").name == "two"
+    with pytest.raises(UserError, match="did you mean 'demo'"):
+        load_plan("demmo")
+    with pytest.raises(UserError, match=r"no plan file 'here/plan\.toml'"):
+        load_plan("here/plan.toml")
+    binary = tmp_path / "plan.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UserError, match="not a text file"):
+        load_plan(binary)

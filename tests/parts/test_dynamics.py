@@ -1,0 +1,70 @@
+"""Dynamics: schedules by hand, their effect on the step, and every refusal."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from uncollapse.errors import UserError
+from uncollapse.loop import Trainer
+from uncollapse.methods import VANILLA
+from uncollapse.networks.mlp import MLP
+from uncollapse.parts.dynamics import Constant, Cosine, Dynamics
+from uncollapse.run import make_spec
+
+
+@pytest.mark.parametrize(("progress", "factor"), [(0.0, 1.0), (0.5, 0.55), (1.0, 0.1), (1 / 3, 0.775)])
+def test_cosine_by_hand(progress: float, factor: float) -> None:
+    assert Cosine(final=0.1)(torch.tensor(progress)).item() == pytest.approx(factor, rel=1e-6)
+
+
+def test_constant_is_one() -> None:
+    assert Constant()(torch.tensor(0.3)).item() == 1.0
+
+
+def first_move(dynamics: Dynamics, after: int) -> tuple[float, float]:
+    """Largest move of critic and generator in the update after `after` of 10; Adam's with b1 = b2 = 0 is the rate."""
+    method = VANILLA.but(name="moves", dynamics=dynamics)
+    spec = make_spec(method, "ring-8", seeds=[0], updates=10, batch=8, networks=MLP(width=8, depth=1), dtype="float64")
+    trainer = Trainer(spec)
+    trainer.advance(after)
+    before = trainer.lanes.state
+    trainer.advance(after + 1)
+    now = trainer.lanes.state
+    return tuple(  # type: ignore[return-value]
+        (getattr(now, player).parameters - getattr(before, player).parameters).abs().max().item()
+        for player in ("critic", "generator")
+    )
+
+
+def test_rates_belong_to_their_players_and_follow_the_schedule() -> None:
+    dynamics = Dynamics(lr_critic=3e-3, lr_generator=1e-3, betas=(0.0, 0.0), schedule=Cosine(final=0.0))
+    for after in (0, 5):
+        # The critic moves first; the generator then stands one critic update further on.
+        factors = [(1 + math.cos(math.pi * (after + ahead) / 10)) / 2 for ahead in (0, 1)]
+        assert first_move(dynamics, after) == pytest.approx((3e-3 * factors[0], 1e-3 * factors[1]), rel=1e-3)
+
+
+def test_lists_become_tuples_so_that_specs_read_back_equal() -> None:
+    assert Dynamics(betas=[0, 0.9]) == Dynamics(betas=(0.0, 0.9))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"critic_steps": 0}, "dynamics.critic_steps = 0 is not a whole number of 1 or more"),
+        ({"generator_steps": -1}, "dynamics.generator_steps = -1 is not a whole number"),
+        ({"lr_critic": 0.0}, "dynamics.lr_critic = 0.0 is not above 0"),
+        ({"lr_generator": float("nan")}, "dynamics.lr_generator = nan is not above 0"),
+        ({"half_life": -1.0}, "dynamics.half_life = -1.0 is negative; 0 switches it off"),
+        ({"unroll": -2}, "dynamics.unroll = -2 is negative"),
+        ({"clip": float("inf")}, "dynamics.clip = inf"),
+        ({"betas": (0.5, 1.0)}, r"dynamics.betas = \[0.5, 1.0\] must be two numbers in \[0, 1\)"),
+        ({"betas": (0.5,)}, "must be two numbers"),
+    ],
+)
+def test_refusals(given: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Dynamics(**given)  # type: ignore[arg-type]

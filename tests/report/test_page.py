@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from tests.report.synthetic import UPDATES, write_comparison, write_run
+
+from uncollapse.errors import UserError
+from uncollapse.report import build
+
+VOID = {"meta", "img", "br", "link", "hr", "input"}
+
+
+class Reader(HTMLParser):
+    """Collects tags, attributes and text, and checks that tags close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.broken: list[str] = []
+        self.feed(text)
+        self.text = re.sub(r"\s+", " ", "".join(self.words))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.broken.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        if not {"style", "svg"} & set(self.open):
+            self.words.append(data)
+
+
+@pytest.fixture(scope="module")
+def reader(page: str) -> Reader:
+    return Reader(page)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        # Means by hand: (3+4+5+5)/4 = 4.25, (8+8+0+7)/4 = 5.75 with the diverged seed as 0, (8+9+10+9)/4 = 9.
+        "On ring-8, vanilla kept 4.2 of 8 modes on average (95 % interval 2.7 to 5.8, 4 seeds; all modes in 0 of 4).",
+        "wgan-gp kept 5.8 of 8 modes on average (95 % interval 0.2 to 8.0, 4 seeds; all modes in 2 of 4); "
+        "1 seed diverged and counts as 0.",
+        "On ring-8, these seeds do not tell the 3 methods apart: their intervals overlap.",
+        "On blobs-4, vanilla kept more modes than wgan-gp; the intervals do not overlap.",
+        "On digits, wgan-gp kept 9.0 of 10 modes on average (95 % interval 7.7 to 10.0, 4 seeds; all modes in 1 of 4).",
+        "Against vanilla, wgan-gp kept 3.0 fewer modes (95 % interval of the paired difference \u22123.4 to \u22122.6, "
+        "paired sign-flip test, exact, 4 seeds, Holm-adjusted p 0.001): a difference beyond chance.",
+        # 0.75 against 0.88..1, 1.0 against 0.18..0.36, 0.3 against 0.88..1 lie outside; 0.3 against 0.18..0.36 inside.
+        "The published numbers do not hold in 3 of the 4 cells, where they lie outside the measured interval: "
+        "vanilla on blobs-4, wgan-gp on blobs-4 and vanilla on blobs-16.",
+        "The published order is reversed on blobs-4: the source puts wgan-gp above vanilla;",
+        "wgan-gp on ring-8: seed 1002 diverged at update 2,020.",
+        "uncollapse compare synthetic --out here",
+        "It took 1 min 22 s.",
+        "sorted by the classifier, as the method takes no label",
+        "sorted by the label they were drawn for",
+        "on the features of the trained classifier",
+    ],
+)
+def test_says_what_the_numbers_say(reader: Reader, sentence: str) -> None:
+    assert sentence in reader.text
+
+
+def test_every_section_stands_in_order(reader: Reader) -> None:
+    sections = [attributes["id"] for tag, attributes in reader.tags if tag == "section"]
+    assert sections == [
+        "answer", "table", "coverage", "claims", "density", "strip", "curves", "classes", "cost", "repeat", "glossary",
+    ]  # fmt: skip
+
+
+def test_links_lead_somewhere(reader: Reader) -> None:
+    names = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
+    links = [attributes.get("href") or "" for tag, attributes in reader.tags if tag in ("a", "use")]
+    assert len(names) == len(set(names))
+    assert all(link.startswith("#") and link[1:] in names for link in links)
+
+
+def test_is_well_formed_and_needs_neither_script_nor_network(page: str, reader: Reader) -> None:
+    assert not reader.broken
+    assert not reader.open
+    assert "://" not in page
+    assert not [tag for tag, _ in reader.tags if tag in ("script", "link", "iframe", "object", "embed", "base", "form")]
+    assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
+    policy = next(a["content"] for tag, a in reader.tags if tag == "meta" and a.get("http-equiv"))
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert all((a["src"] or "").startswith("data:image/png;base64,") for tag, a in reader.tags if tag == "img")
+    assert "url(" not in page.replace("url(#", "")
+
+
+def test_every_picture_has_words(reader: Reader) -> None:
+    images = [attributes for tag, attributes in reader.tags if tag == "img"]
+    charts = [a for tag, a in reader.tags if tag == "svg" and "aria-hidden" not in a]
+    assert len(images) > 50
+    assert all("alt" in attributes for attributes in images)
+    # Only the rings laid over a described picture are decoration.
+    assert all(attributes["alt"] for attributes in images if attributes.get("class") != "over")
+    assert all(a.get("role") == "img" and a.get("aria-label") for a in charts)
+
+
+def test_pictures_show_four_panels_a_method_and_every_snapshot(reader: Reader) -> None:
+    words = [a["alt"] or "" for tag, a in reader.tags if tag == "img"]
+    assert sum("Density of real samples on ring-8" in alt for alt in words) == 3
+    assert "Density of samples of vanilla on ring-8" in words
+    assert f"Samples of wgan-gp on blobs-16 after {UPDATES} updates" in words
+    assert sum("of vanilla on ring-8 after" in alt for alt in words) == 11
+
+
+def test_is_below_five_megabytes(comparison: Path) -> None:
+    assert (comparison / "report.html").stat().st_size < 5_000_000
+
+
+def test_leaves_no_half_file_and_says_the_same_twice(tmp_path: Path) -> None:
+    directory = write_comparison(tmp_path / "here", small=True)
+    first = build(directory).read_bytes()
+    assert build(directory) == directory / "report.html"
+    assert (directory / "report.html").read_bytes() == first
+    assert not [path for path in directory.iterdir() if "tmp" in path.name]
+
+
+HOSTILE = '<img src=x onerror="alert(1)">$x$--><script>'
+
+
+def test_a_hostile_method_name_is_only_text(tmp_path: Path) -> None:
+    page = build(write_comparison(tmp_path, hostile=HOSTILE, small=True)).read_text()
+    reader = Reader(page)
+    assert not reader.broken
+    assert "<script" not in page
+    assert "<img src=x" not in page
+    assert not [a for tag, a in reader.tags if tag == "img" and not (a["src"] or "").startswith("data:")]
+    assert f"{HOSTILE} kept 4.0 of 8 modes" in reader.text
+
+
+def test_a_single_run_gets_its_report(tmp_path: Path) -> None:
+    every = range(8)
+    run = write_run(tmp_path, "vanilla", "ring-8", [every, every, every, [0, 1, 2, 3]], hash_="ab")
+    text = Reader(build(run).read_text()).text
+    # (8 + 8 + 8 + 4) / 4 = 7
+    assert "On ring-8, vanilla lost modes in 1 of 4 seeds." in text
+    assert "vanilla kept 7.0 of 8 modes on average" in text
+    assert "all modes in 3 of 4" in text
+    assert "None: every seed ended with finite losses and no run failed." in text
+    assert "comparison.json" not in text
+
+
+def test_an_unfinished_run_shows_how_far_it_is(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "vanilla", "ring-8", [range(8)] * 4, hash_="ab", until=1200)
+    with (run / "history.jsonl").open("a") as stream:
+        stream.write('{"update": 1220, "loss')  # a line that a kill cut off
+    text = Reader(build(run).read_text()).text
+    assert "vanilla on ring-8 is unfinished: update 1,200 of 4,000; run the same command again to continue it." in text
+    assert "On ring-8, vanilla is still training: these are the numbers of update 1,200." in text
+    assert "vanilla kept 8.0 of 8 modes on average" in text
+
+
+def test_a_run_that_has_only_begun_still_gets_a_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "vanilla", "ring-8", [range(8)] * 2, hash_="ab", until=0, seeds=(0, 1))
+    shutil.rmtree(run / "samples")
+    (run / "history.jsonl").unlink()
+    text = Reader(build(run).read_text()).text
+    assert "On ring-8 nothing is finished yet, so there is no answer so far." in text
+
+
+def test_failed_and_unfinished_runs_are_shown(tmp_path: Path) -> None:
+    again = write_comparison(tmp_path / "again", small=True)
+    content = json.loads((again / "comparison.json").read_text())
+    content["cells"][0]["failed"] = [{"run": "vanilla-ring-8-a1", "seeds": [7, 8], "error": "disk full."}]
+    content["cells"][0] |= {"measures": {}, "runs": [], "seeds": [], "diverged": []}
+    content["cells"][0]["success_rate"] = {"value": None, "low": None, "high": None, "successes": 0, "n": 0}
+    content["unfinished"] = ["wgan-ring-8-c3"]
+    (again / "comparison.json").write_text(json.dumps(content))
+    text = Reader(build(again).read_text()).text
+    assert "vanilla on ring-8: seeds 7-8 failed: disk full." in text
+    assert "1 run is unfinished (wgan-ring-8-c3); run the same command again to continue." in text
+    assert "vanilla has no result; 2 seeds failed." in text
+    assert "up to 4 seeds each" in text
+    assert "0 of 0" not in text
+
+
+def test_a_task_that_cannot_be_built_leaves_the_real_panels_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "vanilla", "ring-8", [range(8)] * 2, hash_="ab", seeds=(0, 1))
+    spec = json.loads((run / "spec.json").read_text())
+    (run / "spec.json").write_text(json.dumps(spec | {"task": {"name": "rings-of-mine"}}))
+    reader = Reader(build(run).read_text())
+    assert "The real samples are not shown: There is no task 'rings-of-mine'" in reader.text
+    words = [a["alt"] or "" for tag, a in reader.tags if tag == "img"]
+    assert "Density of samples of vanilla on rings-of-mine" in words
+    assert not any("real" in alt for alt in words)
+
+
+@pytest.mark.parametrize(("make", "what"), [(False, "is not a directory"), (True, "neither comparison.json nor spec")])
+def test_refuses_another_directory(tmp_path: Path, make: bool, what: str) -> None:
+    directory = tmp_path / "elsewhere"
+    if make:
+        directory.mkdir()
+    with pytest.raises(UserError, match=what) as caught:
+        build(directory)
+    assert "give a directory that `uncollapse compare` or `uncollapse train` wrote" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{", "[1]", '{"schema": 1, "cells": [{}]}', '{"schema": 2, "cells": []}'])
+def test_refuses_a_damaged_comparison(tmp_path: Path, content: str) -> None:
+    (tmp_path / "comparison.json").write_text(content)
+    with pytest.raises(UserError, match=r"comparison\.json"):
+        build(tmp_path)

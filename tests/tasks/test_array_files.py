@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sklearn.neighbors  # noqa: F401 - sets OpenMP's environment variables at its first import, which is no leak of a test
+
+from uncollapse.errors import UserError
+from uncollapse.tasks import find
+
+X = np.random.default_rng(0).normal(size=(60, 2)).round(6)
+
+
+def write_csv(file: Path, lines: list[str]) -> str:
+    file.write_text("\n".join(lines) + "\n")
+    return f"array:{file}"
+
+
+@pytest.mark.parametrize("key", ["features", "x", "images"])
+def test_npz_keys(tmp_path: Path, key: str) -> None:
+    np.savez(tmp_path / "a.npz", **{key: X, "labels": np.arange(60) % 3})
+    task = find(f"array:{tmp_path / 'a.npz'}")
+    np.testing.assert_allclose(task.x, X, atol=1e-6)
+    assert task.classes == 3
+
+
+def test_npy(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", X)
+    task = find(f"array:{tmp_path / 'a.npy'}", clusters=2)
+    np.testing.assert_allclose(task.x, X, atol=1e-6)
+    assert (task.classes, task.clusters) == (0, 2)
+
+
+def test_csv_with_and_without_a_header(tmp_path: Path) -> None:
+    numbers = [f"{a},{b}" for a, b in X]
+    plain = find(write_csv(tmp_path / "plain.csv", numbers))
+    headed = find(
+        write_csv(tmp_path / "headed.csv", ["a,b,Label", *(f"{line},k{i % 2}" for i, line in enumerate(numbers))])
+    )
+    np.testing.assert_allclose(plain.x, X, atol=1e-6)
+    np.testing.assert_allclose(headed.x, X, atol=1e-6)
+    assert headed.modes.names == ("label k0", "label k1")
+
+
+def test_a_missing_file_and_a_wrong_ending(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"There is no file .*gone.npz.*check the path after array:"):
+        find(f"array:{tmp_path / 'gone.npz'}")
+    with pytest.raises(UserError, match=r"array:a.txt must name a .npy, .npz or .csv file"):
+        find("array:a.txt")
+
+
+def test_pickled_objects_and_broken_files_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}] * 60, dtype=object), allow_pickle=True)
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 this is no archive")
+    (tmp_path / "empty.npy").write_bytes(b"")
+    for name in ("objects.npy", "broken.npz", "empty.npy"):
+        with pytest.raises(UserError, match=rf"{name} cannot be read as NumPy arrays without pickled objects"):
+            find(f"array:{tmp_path / name}")
+
+
+def test_an_npz_without_rows(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", data=X)
+    with pytest.raises(UserError, match="holds data; name the rows one of features, x, images"):
+        find(f"array:{tmp_path / 'a.npz'}")
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["1,2", "1,2,3"], r"equally many cells, not \[2, 3\]"),
+        (["a,b"], r"equally many cells, not \[2\]"),
+        ([""], "equally many cells, not none"),
+        (["a,b", "1,2", "1,two"], "has 'two' in line 3, column 2, where a number is wanted"),
+        (["1,2"] * 10, "has 10 rows, too few"),
+        (["1,2"] * 59 + ["1,nan"], "NaN or infinity in 1 of 60 rows"),
+    ],
+)
+def test_csv_refusals(tmp_path: Path, lines: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        find(write_csv(tmp_path / "a.csv", lines))
+
+
+def test_an_unknown_option_is_refused_before_reading() -> None:
+    with pytest.raises(UserError, match="no task option 'cluster'; did you mean 'clusters'"):
+        find("array:gone.npz", cluster=3)

@@ -1,0 +1,248 @@
+"""The command line from outside: help, lists, a run from training to samples, wrong inputs, exit codes, signals."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from uncollapse.cli import app, main
+
+VERBS = ("demo", "train", "compare", "sample", "report", "methods", "tasks", "doctor")
+SMALL = ("--updates", "20", "--batch", "8", "--set", "networks.width=4", "--set", "networks.depth=1")
+
+
+def uncollapse(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The command's exit code and output, in this process, which has loaded torch already."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["uncollapse", *arguments])
+        if cwd is not None:
+            patch.chdir(cwd)
+        with pytest.raises(SystemExit) as exit_info:
+            main()
+    code = exit_info.value.code
+    return subprocess.CompletedProcess(arguments, int(code or 0), out.getvalue(), err.getvalue())
+
+
+def contents(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a file."""
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small conditional run on real digits, seeds 3 and 5."""
+    out = tmp_path_factory.mktemp("cli") / "run"
+    done = uncollapse("train", "cgan", "digits", "--seeds", "3,5", *SMALL, "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str(out)
+    return out
+
+
+def test_importing_the_command_line_imports_nothing_heavy() -> None:
+    code = "import sys, uncollapse.cli; print([m for m in ('torch', 'numpy', 'sklearn', 'rich') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_help_lists_the_verbs_and_each_has_an_example() -> None:
+    runner = CliRunner()
+    page = runner.invoke(app, ["--help"]).output
+    assert [verb for verb in VERBS if f"  {verb} " not in page] == []
+    for verb in VERBS:
+        result = runner.invoke(app, [verb, "--help"])
+        assert result.exit_code == 0
+        assert f"Example: uncollapse {verb}" in result.output
+
+
+def test_methods_and_tasks_as_tables_and_as_json() -> None:
+    runner = CliRunner()
+    assert "Gulrajani" in runner.invoke(app, ["methods"]).output
+    cards = json.loads(runner.invoke(app, ["methods", "--json"]).output)
+    assert {"vanilla", "cgan", "wgan", "wgan-gp", "cwgan-gp", "lsgan"} <= {card["name"] for card in cards}
+    card = json.loads(runner.invoke(app, ["methods", "wgan-gp", "--json"]).output)
+    assert card["settings"]["penalties.0.weight"] == 10.0
+    assert "1704.00028" in runner.invoke(app, ["methods", "wgan-gp"]).output
+    families = json.loads(runner.invoke(app, ["tasks", "--json"]).output)
+    assert [family["name"] for family in families][:2] == ["ring-8", "grid-25"]
+    task = json.loads(runner.invoke(app, ["tasks", "blobs-16", "--json"]).output)
+    assert (len(task["modes"]), task["shape"], task["classes"]) == (16, [2], 16)
+    assert "blobs-K" in runner.invoke(app, ["tasks"]).output
+
+
+def test_training_again_returns_at_once_and_json_is_the_result(run: Path) -> None:
+    before = (run / "result.json").stat().st_mtime_ns
+    done = uncollapse("train", "cgan", "digits", "--seeds", "3,5", *SMALL, "--out", str(run), "--json")
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    assert [lane["seed"] for lane in result["lanes"]] == [3, 5]
+    assert result["directory"] == str(run)
+    assert (run / "result.json").stat().st_mtime_ns == before
+
+
+def test_samples_are_the_same_whatever_the_file(run: Path, tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz", "grid.png", "folder"):
+        done = uncollapse("sample", str(run), "--n", "20", "--out", str(tmp_path / name), "--seed", "5")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == str(tmp_path / name)
+    first, second = contents(tmp_path / "a.npz"), contents(tmp_path / "b.npz")
+    assert first["samples"].shape == (20, 8, 8)
+    np.testing.assert_array_equal(first["samples"], second["samples"])
+    assert sorted(set(first["labels"].tolist())) == list(range(10))
+    assert len(list((tmp_path / "folder").glob("*.png"))) == 20
+
+
+def test_one_class_other_weights_and_another_draw(run: Path, tmp_path: Path) -> None:
+    variants = {"plain": [], "class": ["--class", "3"], "live": ["--weights", "live"], "draw": ["--draw", "1"]}
+    arrays = {}
+    for name, extra in variants.items():
+        out = tmp_path / f"{name}.npz"
+        done = uncollapse("sample", str(run), "--n", "10", "--out", str(out), *extra, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["seed"] == 3
+        arrays[name] = contents(out)
+    assert arrays["class"]["labels"].tolist() == [3] * 10
+    for name in ("class", "live", "draw"):
+        assert not np.array_equal(arrays[name]["samples"], arrays["plain"]["samples"])
+
+
+def test_the_report_of_a_run(run: Path) -> None:
+    done = uncollapse("report", str(run))
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).read_text(encoding="utf-8").lstrip().lower().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "vanila", "ring-8"], "There is no method 'vanila'; did you mean 'vanilla'"),
+        (["train", "vanilla", "ring8"], "There is no task 'ring8'; did you mean 'ring-8'"),
+        (["train", "vanilla", "ring-8", "--set", "dynamics.lr=1"], "dynamics.lr"),
+        (["train", "vanilla", "ring-8", "--set", "dynamics.lr_critic"], "not of the form PATH=VALUE"),
+        (["train", "vanilla", "ring-8", "--set", "dynamics.lr_critic=fast"], "dynamics.lr_critic = 'fast'"),
+        (["train", "vanilla", "ring-8", "--seeds", "3-1"], "--seeds '3-1' is not understood"),
+        (["train", "vanilla", "ring-8", "--updates", "0"], "--updates 0 is not possible"),
+        (["train", "vanilla", "ring-8", "--device", "tpu"], "'tpu'"),
+        (["train", "cgan", "array:nowhere.npz"], "nowhere.npz"),
+        (["compare", "smok"], "did you mean 'smoke'"),
+        (["compare", "smoke", "--engine", "ray"], "no engine 'ray'"),
+        (["compare", "smoke", "--time-limit", "0"], "leaves no time"),
+        (["sample", "nowhere", "--n", "3", "--out", "x.npz"], "nowhere is not a run"),
+        (["report", "nowhere"], "nowhere"),
+        (["doctor", "nowhere"], "There is no directory nowhere"),
+        (["methods", "wgan-pg"], "did you mean 'wgan-gp'"),
+    ],
+)
+def test_a_mistake_is_one_line_with_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    done = uncollapse(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.startswith("uncollapse: ")
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert message in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_command_in_a_process_of_its_own(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "uncollapse", "compare", "smok"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("uncollapse: There is no plan file or built-in plan 'smok'; did you mean 'smoke'")
+
+
+def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
+    done = uncollapse("train", "vanilla", "ring-8", "--sedes", "3", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--seeds" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--out", "x.gif"], "'.gif'; use .npz"),
+        (["--out", "x.csv"], "are images"),
+        (["--out", "x.npz", "--seed", "4"], "seed"),
+        (["--out", "x.npz", "--class", "11"], "classes are 0 to 9"),
+        (["--out", "x.npz", "--weights", "eam"], "did you mean 'ema'"),
+        (["--out", ".", "--draw", "0"], "not an empty folder"),
+    ],
+)
+def test_samples_that_cannot_be_written_are_refused(run: Path, tmp_path: Path, extra: list[str], message: str) -> None:
+    (tmp_path / "something").touch()
+    done = uncollapse("sample", str(run), "--n", "3", *extra, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_control_characters_of_a_name_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    done = uncollapse("compare", "evil\x1b[31m.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_stops_with_a_checkpoint_and_the_same_command_continues(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    arguments = ["train", "vanilla", "ring-8", "--updates", "1000000", "--batch", "8", "--out", "run"]
+    command = [sys.executable, "-m", "uncollapse", *arguments]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        history = tmp_path / "run" / "history.jsonl"
+        while not history.exists() and process.poll() is None:
+            time.sleep(0.1)
+        os.kill(process.pid, number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert out == ""
+    assert f"Stopped by signal {int(number)} with a checkpoint in run; the same command continues." in err
+    assert any((tmp_path / "run" / "checkpoints").glob("step-*/MANIFEST.json"))
+
+
+def test_a_directory_that_is_no_directory_is_exit_code_1(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = uncollapse("train", "vanilla", "ring-8", *SMALL, "--out", "file", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("uncollapse: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_comparison_from_the_command_line_with_its_estimate(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(
+        '[plan]\nname = "p"\nseeds = [4]\nupdates = 20\nbatch = 8\n'
+        '[[cells]]\nmethods = ["vanilla"]\ntasks = ["blobs-4"]\nset = { networks.width = 4 }\n'
+    )
+    dry = uncollapse("compare", "p.toml", "--dry-run", "--json", cwd=tmp_path)
+    assert dry.returncode == 0, dry.stderr
+    estimate = json.loads(dry.stdout)
+    assert estimate["estimate"] is True
+    assert [(run["method"], run["seeds"]) for run in estimate["runs"]] == [("vanilla", [4])]
+    assert not (tmp_path / "runs").exists()
+    done = uncollapse("compare", "p.toml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "runs/p/report.html"
+    assert "finished vanilla on blobs-4, seed 4" in done.stderr
+    as_json = uncollapse("compare", "p.toml", "--json", cwd=tmp_path)
+    assert json.loads(as_json.stdout)["cells"][0]["seeds"] == [4]
+
+
+def test_the_doctor_of_this_machine_and_of_a_run(run: Path) -> None:
+    done = uncollapse("doctor", "--json")
+    checks = {check["name"]: check for check in json.loads(done.stdout)}
+    assert done.returncode == 0, checks
+    assert checks["self-test"]["status"] == "ok"
+    assert checks["torch"]["status"] == "ok"
+    assert uncollapse("doctor", str(run)).returncode == 0

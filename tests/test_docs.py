@@ -1,0 +1,193 @@
+"""The documentation runs: README commands, examples, docstring examples, plans; tables and links are fresh."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import uncollapse
+from uncollapse.experiments import plan_reader
+from uncollapse.experiments.plan import HEADLINES, Plan, builtin_plans
+from uncollapse.metrics.modes import KEYS
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = Path(uncollapse.__file__).parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": os.pathsep.join([str(PACKAGE.parent), str(ROOT / "examples")]),
+    "OMP_NUM_THREADS": "1",
+    "MPLBACKEND": "agg",
+}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> list[str]:
+    lines = [line.partition("  #")[0].strip() for block in blocks(page, "sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("uncollapse ")]
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(arguments, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def command_line(line: str, folder: Path) -> str:
+    return run([sys.executable, "-m", "uncollapse", *shlex.split(line)[1:]], folder).stdout
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path: Path) -> None:
+    lines = commands(ROOT / "README.md")
+    assert len(lines) >= 6
+    printed = {line: command_line(line, tmp_path) for line in lines}
+    assert all(text.strip() for text in printed.values()), "a command printed nothing"
+    assert (tmp_path / "ring.npz").exists()
+    assert (tmp_path / "runs" / "ring" / "result.json").exists()
+    assert (tmp_path / "runs" / "smoke" / "report.html").exists()
+
+
+def test_the_make_commands_of_the_readme_exist() -> None:
+    verbs = {
+        line.split()[1]
+        for page in PAGES
+        for block in blocks(page, "sh")
+        for line in block.splitlines()
+        if line.startswith("make ")
+    }
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "test"} <= verbs <= targets
+
+
+def test_the_python_of_the_readme_works(tmp_path: Path) -> None:
+    (code,) = blocks(ROOT / "README.md", "python")
+    printed = run([sys.executable, "-c", code], tmp_path).stdout
+    assert "(1000, 2)" in printed
+    assert "of 8 modes" in printed
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short_and_runs(example: Path, tmp_path: Path) -> None:
+    assert len(example.read_text().splitlines()) <= 60
+    start = time.monotonic()
+    assert run([sys.executable, str(example)], tmp_path).stdout
+    assert time.monotonic() - start < 60, "an example takes seconds, not minutes"
+
+
+def test_the_example_of_a_loss_is_the_log_cosh_of_the_textbook() -> None:
+    import numpy as np
+    import torch
+
+    x = torch.tensor([-30.0, -1.0, 0.0, 0.5, 2.0], dtype=torch.float64)
+    torch.testing.assert_close(
+        load(ROOT / "examples" / "own_method.py").log_cosh(x).numpy(), np.log(np.cosh(x.numpy()))
+    )
+
+
+def test_the_plugin_command_of_the_documentation_works(tmp_path: Path) -> None:
+    (line,) = [line for block in blocks(ROOT / "docs" / "extending.md", "sh") for line in block.splitlines()]
+    assert line in " ".join((ROOT / "examples" / "own_method.py").read_text().split("``")), "the example says otherwise"
+    arguments = line.removeprefix("PYTHONPATH=examples ") + " --seeds 2 --updates 4 --batch 8 --out run"
+    command_line(arguments, tmp_path)
+    assert "own_method:RobustLeastSquares" in (tmp_path / "run" / "spec.json").read_text()
+
+
+def test_the_diff_of_the_documentation_still_applies() -> None:
+    (diff,) = blocks(ROOT / "docs" / "extending.md", "diff")
+    for change in diff.split("--- ")[1:]:
+        name, *lines = change.splitlines()
+        text = (ROOT / name).read_text()
+        kept = "\n".join(line[1:] for line in lines if line[:1] in (" ", "-"))
+        assert kept, f"the diff of {name} shows no line that is there now"
+        assert kept in text, f"{name} no longer holds what the diff shows:\n{kept}"
+
+
+def test_the_tables_made_from_the_code_are_fresh() -> None:
+    for path, text in load(ROOT / "docs" / "generate.py").files().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale; run `make docs`"
+
+
+def test_every_link_between_pages_leads_somewhere() -> None:
+    broken = []
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{page.name} -> {target}")
+    assert not broken
+
+
+def test_every_page_is_on_the_map() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    assert [
+        page.name for page in (ROOT / "docs").glob("*.md") if page.name != "index.md" and page.name not in index
+    ] == []
+
+
+def test_the_plan_of_the_documentation_is_a_plan() -> None:
+    plan, claims = blocks(ROOT / "docs" / "plans.md", "toml")
+    read = Plan.from_toml(plan + claims, "docs/plans.md")
+    assert read.seeds == tuple(range(1000, 1008))
+    assert [cell.name for cell in read.cells()] == [
+        "vanilla",
+        "vanilla",
+        "wgan-gp",
+        "wgan-gp",
+        "wgan-gp (small penalty)",
+    ]
+    assert read.claims is not None
+
+
+def test_every_key_of_a_plan_and_every_built_in_plan_is_documented() -> None:
+    text = (ROOT / "docs" / "plans.md").read_text()
+    keys = {*plan_reader.PLAN_KEYS, *plan_reader.CELL_KEYS, *plan_reader.COMPARE_KEYS, *plan_reader.CLAIM_KEYS} - {
+        "values"
+    }
+    assert [key for key in (*sorted(keys), *builtin_plans()) if f"`{key}`" not in text] == []
+
+
+def test_every_measure_is_documented() -> None:
+    text = (ROOT / "docs" / "measures.md").read_text()
+    assert [key for key in {*KEYS, *HEADLINES} if f"`{key}`" not in text] == []
+
+
+def test_the_changelog_says_which_numbers_move() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert "## [Unreleased]" in text
+    assert "### Numbers move" in text
+
+
+def modules_with_examples() -> list[str]:
+    files = [path for path in PACKAGE.rglob("*.py") if ">>> " in path.read_text(encoding="utf-8")]
+    return sorted(".".join(["uncollapse", *path.relative_to(PACKAGE).with_suffix("").parts]) for path in files)
+
+
+@pytest.mark.parametrize("name", modules_with_examples())
+def test_the_examples_in_docstrings_are_right(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(name))
+    assert result.attempted > 0
+    assert result.failed == 0

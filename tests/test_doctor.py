@@ -1,0 +1,125 @@
+"""The doctor: a healthy machine is healthy, and each way a directory can be damaged is found and named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from uncollapse import doctor
+from uncollapse.errors import UserError
+from uncollapse.experiments.compare import compare
+from uncollapse.experiments.plan import Plan
+
+TOML = """
+[plan]
+name = "tiny"
+seeds = [0]
+updates = 10
+batch = 8
+[[cells]]
+methods = ["vanilla", "lsgan"]
+tasks = ["blobs-4"]
+set = { networks.width = 4 }
+"""
+
+
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished comparison."""
+    return compare(Plan.from_toml(TOML), out=tmp_path_factory.mktemp("d") / "c", jobs=1, progress=False).directory
+
+
+@pytest.fixture
+def comparison(healthy: Path, tmp_path: Path) -> Path:
+    """A copy to be damaged."""
+    shutil.copytree(healthy, tmp_path / "c")
+    return tmp_path / "c"
+
+
+def bad(checks: list[doctor.Check]) -> dict[str, str]:
+    """Name -> detail of what is bad."""
+    return {check.name: check.detail for check in checks if check.status == "bad"}
+
+
+def test_this_machine_trains() -> None:
+    checks = {check.name: check for check in doctor.examine()}
+    assert bad(list(checks.values())) == {}
+    assert {"python", "torch", "device", "cores", "cache", "free disk", "self-test"} <= set(checks)
+    assert "two updates of vanilla on ring-8" in checks["self-test"].detail
+
+
+def test_a_training_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    import uncollapse.run
+
+    def fail(*args: object, **options: object) -> None:
+        raise RuntimeError("no kernel image")
+
+    monkeypatch.setattr(uncollapse.run, "execute", fail)
+    check = doctor.self_test()
+    assert (check.status, check.detail) == ("bad", "training failed: RuntimeError: no kernel image")
+    assert not doctor.healthy([check])
+
+
+def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("UNCOLLAPSE_CACHE", str(tmp_path / "own"))
+        assert doctor.cache_folder() == tmp_path / "own"
+        patch.delenv("UNCOLLAPSE_CACHE")
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path))
+        assert doctor.cache_folder() == tmp_path / "uncollapse"
+
+
+def test_a_whole_comparison_is_healthy(healthy: Path) -> None:
+    checks = doctor.examine(healthy)
+    assert {check.status for check in checks} == {"ok"}
+    assert sum(check.name.endswith(": checkpoint") for check in checks) == 2
+    assert doctor.healthy(checks)
+
+
+def test_a_run_alone_is_examined(healthy: Path) -> None:
+    checks = doctor.examine(next(healthy.glob("runs/*")))
+    assert [check.name for check in checks] == ["spec", "history", "checkpoint", "result", "disk use"]
+    assert doctor.healthy(checks)
+
+
+def test_damage_is_found_where_it_is(comparison: Path) -> None:
+    first, second = sorted(comparison.glob("runs/*"))
+    (first / "spec.json").write_text("{", encoding="utf-8")
+    (first / "result.json").write_text("{", encoding="utf-8")
+    lines = (second / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    (second / "history.jsonl").write_text("\n".join(["{", *lines]) + "\n", encoding="utf-8")
+    for tensors in second.glob("checkpoints/*/*.safetensors"):
+        tensors.write_bytes(tensors.read_bytes()[:-1])
+    found = bad(doctor.examine(comparison))
+    assert "spec.json cannot be used" in found[f"{first.name}: spec"]
+    assert "result.json is damaged" in found[f"{first.name}: result"]
+    assert "Line 1 of" in found[f"{second.name}: history"]
+    assert "does not match its manifest" in found[f"{second.name}: checkpoint"]
+    assert len(found) == 4
+
+
+def test_an_edited_spec_is_noticed(comparison: Path) -> None:
+    path = next(comparison.glob("runs/*")) / "spec.json"
+    document = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(document | {"batch": 9}), encoding="utf-8")
+    notes = [check.detail for check in doctor.examine(path.parent) if check.status == "note"]
+    assert any("the file was edited" in note for note in notes)
+
+
+def test_a_damaged_lock_and_an_unstarted_run_are_named(comparison: Path) -> None:
+    gone = sorted(comparison.glob("runs/*"))[0]
+    shutil.rmtree(gone)
+    checks = {check.name: check for check in doctor.examine(comparison)}
+    assert (checks[gone.name].status, checks[gone.name].detail) == ("note", "not started")
+    (comparison / "plan.lock.json").write_text("[", encoding="utf-8")
+    assert "is damaged" in bad(doctor.examine(comparison))["plan.lock.json"]
+
+
+def test_other_directories_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"neither a run .* nor a comparison"):
+        doctor.examine(tmp_path)
+    with pytest.raises(UserError, match="no directory"):
+        doctor.examine(tmp_path / "nowhere")

@@ -1,0 +1,132 @@
+"""Methods as data: changes, settings, JSON and every refusal."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+
+from uncollapse.errors import UserError
+from uncollapse.method import AXES, PARTS, Method, own_parts, register_part
+from uncollapse.methods import METHODS, VANILLA
+from uncollapse.parts.dynamics import Cosine, Dynamics
+from uncollapse.parts.penalties import GradientPenalty, Penalty, ZeroCentred
+from uncollapse.parts.scene import Part, Scene
+from uncollapse.parts.views import Packed
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+def test_json_and_back(method: Method) -> None:
+    spec = json.loads(json.dumps(method.spec()))
+    assert Method.from_spec(spec) == method
+
+
+def test_json_and_back_with_nested_parts() -> None:
+    method = VANILLA.but(
+        name="mine",
+        penalties=(GradientPenalty(weight=2.0), ZeroCentred(on="fake")),
+        view=Packed(3),
+        dynamics=Dynamics(schedule=Cosine(final=0.2)),
+    )
+    assert Method.from_spec(json.loads(json.dumps(method.spec()))) == method
+
+
+def test_a_setting_changes_one_number_and_nothing_else() -> None:
+    method = METHODS["wgan-gp"].with_setting("penalties.0.weight", 1)
+    assert method.penalties == (GradientPenalty(weight=1.0),)
+    assert isinstance(method.penalties[0].weight, float)  # type: ignore[attr-defined]
+    assert method.but(penalties=METHODS["wgan-gp"].penalties) == METHODS["wgan-gp"]
+    assert VANILLA.with_setting("dynamics.betas", [0, 0.9]).dynamics.betas == (0.0, 0.9)
+    assert VANILLA.with_setting("dynamics.critic_steps", 3.0).dynamics.critic_steps == 3
+
+
+def test_settings_lists_every_number() -> None:
+    settings = METHODS["wgan-gp"].settings()
+    assert settings["penalties.0.weight"] == 10.0
+    assert settings["dynamics.betas"] == (0.0, 0.9)
+    for path, value in settings.items():
+        assert METHODS["wgan-gp"].with_setting(path, value) == METHODS["wgan-gp"], path
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("penalties.0.wieght", 1, "did you mean 'penalties.0.weight'"),
+        ("penalties.1.weight", 1, "no setting of wgan-gp 'penalties.1.weight'"),
+        ("dynamics.lr", 1, "did you mean 'dynamics.lr_critic' or 'dynamics.lr_generator'"),
+        ("dynamics.lr_critic", "fast", "'fast' is not of the right kind; give a number"),
+        ("dynamics.critic_steps", 1.5, "give a whole number"),
+        ("dynamics.betas", 0.5, "give a list of numbers"),
+        ("penalties.0.one_sided", 1, "give true or false"),
+        ("dynamics.schedule", 1, "is a part, not a number"),
+        ("dynamics.schedule.final", 1, "no setting of wgan-gp"),
+        ("penalties", 1, "no setting 'penalties'"),
+        ("colour", 1, "no setting 'colour'"),
+    ],
+)
+def test_settings_refused(path: str, value: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        METHODS["wgan-gp"].with_setting(path, value)
+
+
+def test_unknown_axis_refused() -> None:
+    with pytest.raises(UserError, match=r"no axis of a method 'penalty'; did you mean 'penalties'"):
+        VANILLA.but(penalty=())
+    with pytest.raises(UserError, match="no axis of a method 'los'; did you mean 'loss'"):
+        Method.from_spec({**VANILLA.spec(), "los": {}})
+
+
+def test_unknown_part_and_field_refused() -> None:
+    spec = VANILLA.spec()
+    with pytest.raises(UserError, match="no part 'NonSaturatin'; did you mean 'NonSaturating'"):
+        Method.from_spec({**spec, "loss": {"part": "NonSaturatin"}})
+    with pytest.raises(UserError, match="no field of Packed 'sise'; did you mean 'size'"):
+        Method.from_spec({**spec, "view": {"part": "Packed", "sise": 2}})
+    with pytest.raises(UserError, match=r"repeat the command with `--plugin evil:Loss`"):
+        Method.from_spec({**spec, "loss": {"part": "Loss", "plugin": "evil:Loss"}})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mine(Penalty):
+    """A user's own part."""
+
+    weight: float = 1.0
+
+    def __call__(self, scene: Scene):  # type: ignore[no-untyped-def]
+        return self.weight * scene.fake.square().mean()
+
+
+def test_own_parts_are_named_in_the_spec_and_read_back_once_registered() -> None:
+    method = VANILLA.but(name="own", penalties=(Mine(weight=3.0),))
+    spec = json.loads(json.dumps(method.spec()))
+    assert spec["penalties"][0] == {"part": "Mine", "plugin": f"{__name__}:Mine", "weight": 3.0}
+    with pytest.raises(UserError, match=f"--plugin {__name__}:Mine"):
+        Method.from_spec(spec)
+    try:
+        assert own_parts(method) == [f"{__name__}:Mine"]
+        assert Method.from_spec(spec) == method
+    finally:
+        PARTS.pop("Mine", None)
+
+
+def test_what_is_no_part_is_refused() -> None:
+    with pytest.raises(UserError, match="is not a part; derive a frozen dataclass"):
+        register_part(int)  # type: ignore[arg-type]
+
+    @dataclass(frozen=True)
+    class Packed(Part):
+        """Steals a name."""
+
+    with pytest.raises(UserError, match="A part named Packed is built in"):
+        register_part(Packed)
+
+
+def test_facts_do_not_make_a_method_another_one() -> None:
+    assert VANILLA.but(facts=METHODS["wgan-gp"].facts) == VANILLA
+    assert "facts" not in AXES
+
+
+def test_describe_says_what_differs() -> None:
+    assert VANILLA.describe() == "the baseline"
+    assert VANILLA.but(view=Packed(2)).describe() == "view=Packed(size=2)"

@@ -1,0 +1,105 @@
+"""Plugins: what may be named, what is registered, what is refused, and that a file alone never imports anything."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from uncollapse.errors import UserError
+from uncollapse.plugins import load_plugins, plugin_options, resolve
+
+MODULE = """
+import uncollapse.methods
+from uncollapse.tasks import Mixture
+
+print("imported")
+MINE = uncollapse.methods.METHODS["vanilla"].but(name="mine")
+TWO = [MINE, MINE.but(name="other")]
+TASK = Mixture(name="two-points", centres=((-1.0, 0.0), (1.0, 0.0)), sigma=0.1)
+NUMBER = 3
+"""
+
+
+def in_folder(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a folder that holds `mine.py`."""
+    (folder / "mine.py").write_text(MODULE)
+    command = [sys.executable, "-m", "uncollapse", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_methods_and_tasks_of_ones_own_are_listed_and_trained(tmp_path: Path) -> None:
+    listed = in_folder(tmp_path, "methods", "--plugin", "mine:TWO", "--json")
+    names = [card["name"] for card in json.loads(listed.stdout.removeprefix("imported\n"))]
+    assert names[-2:] == ["mine", "other"]
+    arguments = ["train", "mine", "two-points", "--updates", "4", "--batch", "8", "--set", "networks.width=4"]
+    plugins = ["--plugin", "mine:MINE", "--plugin", "mine:TASK"]
+    done = in_folder(tmp_path, *arguments, *plugins, "--out", "run")
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "run" / "spec.json").read_text())["method"]["name"] == "mine"
+    again = in_folder(tmp_path, "sample", "run", "--n", "3", "--out", "x.csv", *plugins)
+    assert again.returncode == 0, again.stderr
+    assert len((tmp_path / "x.csv").read_text().splitlines()) == 4
+
+
+def test_without_the_flag_nothing_is_imported(tmp_path: Path) -> None:
+    done = in_folder(tmp_path, "train", "mine", "ring-8")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "no method 'mine'" in done.stderr
+
+
+def test_a_plugin_works_in_workers_too(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text(
+        '[plan]\nname = "p"\nseeds = [0]\nupdates = 4\nbatch = 8\n'
+        '[[cells]]\nmethods = ["mine", "other"]\ntasks = ["two-points"]\nset = { networks.width = 4 }\n'
+    )
+    plugins = ["--plugin", "mine:TWO", "--plugin", "mine:TASK"]
+    done = in_folder(tmp_path, "compare", "p.toml", "--jobs", "2", "--out", "c", *plugins)
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "c" / "comparison.json").read_text())
+    assert [cell["method"] for cell in document["cells"]] == ["mine", "other"]
+    assert document["command"].endswith("plan.toml --plugin mine:TWO --plugin mine:TASK")
+    refused = in_folder(tmp_path, "compare", "p.toml", "--out", "d")
+    assert refused.returncode == 2
+    assert "--plugin module:attr" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("json", "not of the form module:attr"),
+        ("os.system('x'):y", "not of the form module:attr"),
+        ("a:b:c", "not of the form module:attr"),
+        ("no_such_module_here:x", "no module 'no_such_module_here'"),
+        ("json.nowhere:x", "no module 'json.nowhere'"),
+        ("json:lods", "'lods'; did you mean 'loads'"),
+    ],
+)
+def test_a_reference_that_leads_nowhere_is_refused(reference: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        resolve(reference)
+
+
+def test_what_is_none_of_the_four_is_refused() -> None:
+    with pytest.raises(UserError, match="function is not a Method, a list of Methods, a Task or a part class"):
+        load_plugins(["json:loads"])
+    with pytest.raises(UserError, match="int is not a Method"):
+        load_plugins([[3]])
+
+
+def test_built_in_names_stay_the_projects_own() -> None:
+    from uncollapse.methods import METHODS
+    from uncollapse.tasks import Mixture
+
+    with pytest.raises(UserError, match="'vanilla' is built in"):
+        load_plugins([METHODS["lsgan"].but(name="vanilla")])
+    with pytest.raises(UserError, match="'ring-8' is built in"):
+        load_plugins([Mixture(name="ring-8", centres=((0.0, 0.0), (1.0, 0.0)), sigma=0.1)])
+
+
+def test_only_references_can_be_typed_again() -> None:
+    assert plugin_options(["a:B", object(), "c:D"]) == " --plugin a:B --plugin c:D"

@@ -1,0 +1,93 @@
+"""Samples as files: forms, pixels, grids and tables, counted by hand; `test_cli` draws them from real runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from uncollapse.errors import UserError
+from uncollapse.run import execute, make_spec
+from uncollapse.sampling import check_form, grid, pixels, write, write_samples
+from uncollapse.tasks import Arrays
+
+
+def test_pixels_reach_black_and_white_and_are_clipped() -> None:
+    values = np.array([[[-1.0, -2.0], [1.0, 7.0]]])
+    assert pixels(values).tolist() == [[[0, 0], [255, 255]]]
+    assert pixels(np.array([[[0.0, 8.0, 16.0]]]), (0.0, 16.0)).tolist() == [[[0, 128, 255]]]
+    assert pixels(np.zeros((1, 2, 2)), (0.0, 0.0)).tolist() == [[[0, 0], [0, 0]]]
+
+
+def test_a_grid_holds_every_image_once_in_reading_order() -> None:
+    images = np.arange(5, dtype=np.uint8).reshape(5, 1, 1).repeat(40, axis=1).repeat(40, axis=2)
+    picture = grid(images)
+    assert picture.shape == (2 * 41 + 1, 3 * 41 + 1)
+    centres = [[int(picture[1 + 41 * row + 20, 1 + 41 * column + 20]) for column in range(3)] for row in range(2)]
+    assert centres == [[0, 1, 2], [3, 4, 255]]
+
+
+def test_small_images_are_enlarged_by_a_whole_factor() -> None:
+    assert grid(np.zeros((1, 8, 8), dtype=np.uint8)).shape == (34, 34)
+    assert grid(np.zeros((1, 8, 8, 3), dtype=np.uint8)).shape == (34, 34, 3)
+
+
+def test_a_table_has_a_header_and_the_labels(tmp_path: Path) -> None:
+    write(tmp_path / "x.csv", np.array([[0.5, -1.0], [2.0, 3.0]]), np.array([7, 8]))
+    assert (tmp_path / "x.csv").read_text().splitlines() == ["x0,x1,label", "0.5,-1.0,7", "2.0,3.0,8"]
+
+
+def test_a_folder_names_number_and_class(tmp_path: Path) -> None:
+    write(tmp_path / "f", np.full((2, 8, 8), -1.0), np.array([4, 9]))
+    assert sorted(path.name for path in (tmp_path / "f").iterdir()) == ["000000-class-4.png", "000001-class-9.png"]
+    picture = np.asarray(Image.open(tmp_path / "f" / "000000-class-4.png"))
+    assert picture.shape == (8, 8)
+    assert not picture.any()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "message"),
+    [
+        ("x.jpg", (8, 8), "'.jpg'; use .npz"),
+        ("x.png", (2,), r"shape \(2,\) are no images"),
+        ("folder", (2,), "are no images"),
+        ("x.csv", (8, 8), "are images"),
+    ],
+)
+def test_a_form_that_does_not_fit_is_refused(name: str, shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        check_form(Path(name), shape)
+
+
+def test_a_full_folder_is_not_mixed_with_new_pictures(tmp_path: Path) -> None:
+    (tmp_path / "old.png").touch()
+    with pytest.raises(UserError, match="not an empty folder"):
+        check_form(tmp_path, (8, 8))
+
+
+def test_a_users_arrays_come_back_in_their_own_units(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    Arrays(1_000 + 5 * rng.normal(size=(200, 2)), clusters=2).save(tmp_path / "data.npz")
+    spec = make_spec("vanilla", f"array:{tmp_path}/data.npz", seeds=(1,), updates=2, batch=8)
+    execute(spec, tmp_path / "run", device="cpu")
+    write_samples(tmp_path / "run", 50, tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as archive:
+        assert np.abs(archive["samples"] - 1_000).max() < 100
+
+
+def test_impossible_numbers_and_labels_are_refused(tmp_path: Path) -> None:
+    spec = make_spec("vanilla", "blobs-4", seeds=(1, 2), updates=2, batch=8)
+    execute(spec, tmp_path / "run", device="cpu")
+    out = tmp_path / "x.npz"
+    for options, message in [
+        ({"n": 0}, "--n 0"),
+        ({"n": 1, "draw": -1}, "--draw -1"),
+        ({"n": 1, "label": "0"}, "vanilla is not conditional"),
+        ({"n": 1, "seed": 3}, "seed"),
+        ({"n": 1, "weights": "best"}, "weights"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            write_samples(tmp_path / "run", out=out, **options)  # type: ignore[arg-type]
+    assert not out.exists()

@@ -19,6 +19,7 @@ import pytest
 import uncollapse
 from uncollapse.experiments import plan_reader
 from uncollapse.experiments.plan import HEADLINES, Plan, builtin_plans
+from uncollapse.features.classifier import digits_card
 from uncollapse.metrics.modes import KEYS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -173,6 +174,14 @@ def test_every_key_of_a_plan_and_every_built_in_plan_is_documented() -> None:
 def test_every_measure_is_documented() -> None:
     text = (ROOT / "docs" / "measures.md").read_text()
     assert [key for key in {*KEYS, *HEADLINES} if f"`{key}`" not in text] == []
+
+
+def test_the_accuracy_of_the_digits_classifier_is_the_documented_one() -> None:
+    card = digits_card()
+    right = f"{round(card.accuracy * card.n_held_out)} of {card.n_held_out} held-out"
+    text = " ".join((ROOT / "docs" / "measures.md").read_text().split())
+    assert right in text
+    assert f"95 % interval {100 * card.accuracy_low:.1f} % to {100 * card.accuracy_high:.0f} %" in text
 
 
 def test_the_changelog_says_which_numbers_move() -> None:

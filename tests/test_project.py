@@ -21,7 +21,6 @@ PACKAGE = Path(uncollapse.__file__).parent
 # Pages are judged as pages, plans as plans: one test file for what is only meaningful together.
 TESTED_ELSEWHERE = {
     "__main__.py": "test_cli.py",
-    "version.py": "test_project.py",
 }
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,9 +81,9 @@ class Run:
         spec: What it is.
     """
 
-    def __init__(self, directory: Path, spec: RunSpec, *, device: torch.device, keep: object = None) -> None:
-        """Reads nothing yet; `keep` holds a temporary directory alive."""
-        self.directory, self.spec, self._device, self._keep = directory, spec, device, keep
+    def __init__(self, directory: Path, spec: RunSpec, *, device: torch.device) -> None:
+        """Reads nothing yet."""
+        self.directory, self.spec, self._device = directory, spec, device
         self._trainer: Trainer | None = None
 
     @property
@@ -166,15 +168,16 @@ def execute(
         Stopped: `stop` was true; the same call continues.
     """
     chosen = choose_device(device)
-    keep = None
-    if directory is None:
-        keep = tempfile.TemporaryDirectory(prefix="uncollapse-")
-        directory = Path(keep.name)
+    temporary = directory is None
+    directory = directory or Path(tempfile.mkdtemp(prefix="uncollapse-"))
     with only_writer(directory), _threads(spec.threads):
         _open(directory, spec, fresh)
         if not is_finished(directory, spec):
             _Execution(spec, directory, chosen, progress, stop, checkpoint_seconds).run()
-    return Run(directory, spec, device=chosen, keep=keep)
+    run = Run(directory, spec, device=chosen)
+    if temporary:
+        weakref.finalize(run, shutil.rmtree, directory, ignore_errors=True)
+    return run
 
 
 def train(
@@ -277,8 +280,6 @@ def _open(directory: Path, spec: RunSpec, fresh: bool) -> None:
 
 def _clear(directory: Path) -> None:
     """Removes what a run writes, and nothing else."""
-    import shutil
-
     for name in ("result.json", "history.jsonl", "timing.jsonl", "spec.json", "error.log", "report.html"):
         (directory / name).unlink(missing_ok=True)
     for name in ("checkpoints", "samples"):
@@ -334,16 +335,24 @@ class _Execution:
                 step = SLICE * self.spec.method.dynamics.critic_steps
                 self.trainer.advance(min(point, self.trainer.update + step))
                 self._tell(started, first)
-                if self.trainer.update < point or point < self.spec.updates:
-                    if self.stop():
-                        self._save(started, first)
-                        raise Stopped(str(self.directory))
-                    if time.monotonic() - saved > self.checkpoint_seconds and self.trainer.update < point:
-                        self._save(started, first)
-                        saved = time.monotonic()
+                if self.trainer.update < point:
+                    saved = self._look_up(started, first, saved)
             self._write(point)
+            # Only now does the history hold all that a checkpoint at this update claims.
+            if point < self.spec.updates:
+                saved = self._look_up(started, first, saved)
         self._save(started, first)
         write_json(self.directory / "result.json", self._result())
+
+    def _look_up(self, started: float, first: int, saved: float) -> float:
+        """Saves when it is time, or when asked to stop; returns when the last checkpoint was saved."""
+        asked = self.stop()
+        if not asked and time.monotonic() - saved <= self.checkpoint_seconds:
+            return saved
+        self._save(started, first)
+        if asked:
+            raise Stopped(str(self.directory))
+        return time.monotonic()
 
     def _continue(self) -> None:
         found, skipped = _resume(self.trainer, self.directory)

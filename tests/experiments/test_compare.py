@@ -176,6 +176,23 @@ def test_a_failing_run_is_a_row_and_the_others_go_on(tmp_path: Path, monkeypatch
     assert not log.exists()
 
 
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from uncollapse.experiments.compare import compare\n"
+        "from uncollapse.experiments.plan import Plan\n"
+        f"print(compare(Plan.from_toml({TOML!r}), out='c', jobs=2, progress=False).exit_code)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.stdout.strip() == "1"
+    assert "put its compare() under `if __name__ == '__main__':`" in done.stderr
+    document = json.loads((tmp_path / "c" / "comparison.json").read_text(encoding="utf-8"))
+    assert all("its own message is above" in cell["failed"][0]["error"] for cell in document["cells"])
+
+
 def test_a_plan_with_an_unknown_method_says_how_to_bring_ones_own() -> None:
     plan = Plan.from_toml(TOML.replace('"cgan"', '"mine"'))
     with pytest.raises(UserError, match=r"no method 'mine'.*--plugin module:attr"):

@@ -5,6 +5,7 @@ Started again after any interruption it trains only what is not finished and arr
 
 from __future__ import annotations
 
+import multiprocessing
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from uncollapse.errors import UserError
 from uncollapse.experiments import packing, record
-from uncollapse.experiments.engines import Engine, Job, Outcome, find_engine
+from uncollapse.experiments.engines import WORKER, Engine, Job, Outcome, find_engine
 from uncollapse.experiments.plan import Plan, load_plan
 from uncollapse.experiments.progress import make_board
 from uncollapse.experiments.stopping import Stop
@@ -89,6 +90,11 @@ def compare(
     Raises:
         UserError: The plan is wrong, or the directory holds another plan or is in use.
     """
+    if multiprocessing.current_process().name == WORKER:
+        raise UserError(
+            "A script that compares with several jobs is loaded again by each of them; "
+            "put its compare() under `if __name__ == '__main__':`, or give jobs=1."
+        )
     stop = Stop(time_limit)
     runs, plan = prepare(plan, plugins)
     where = find_engine(engine, jobs=jobs, device=device, threads=plan.threads)

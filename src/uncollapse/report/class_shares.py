@@ -142,7 +142,8 @@ def final_shares(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], 
         drawn.axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         drawn.axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         drawn.axes.set_xlabel("class")
-    caption = "Classes as the classifier sees them. Bars: mean over seeds; lines: 95 % interval over seeds. Grey: real held-out data."
+    caption = "Classes as the classifier sees them. Bars: mean over seeds; lines: 95 % interval over seeds. "
+    caption += "Grey: real held-out data."
     return Panel(title="Final shares of the classes", method="", markup=drawn.markup, caption=caption)
 
 

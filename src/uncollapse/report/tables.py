@@ -188,9 +188,8 @@ def outcomes(record: Record) -> list[str]:
             said.append(f"{cell.method} on {cell.task}: seed {seed} diverged{at}.")
         for row in cell.failed:
             seeds = seed_text(row.get("seeds", ())) or "a run"
-            said.append(
-                f"{cell.method} on {cell.task}: {seeds} failed: {str(row.get('error') or 'no reason recorded').rstrip('.')}."
-            )
+            why = str(row.get("error") or "no reason recorded").rstrip(".")
+            said.append(f"{cell.method} on {cell.task}: {seeds} failed: {why}.")
     return said
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from uncollapse.run import Progress
 
 ENGINES = ("local",)
+WORKER = "uncollapse worker"
 
 
 @dataclass(frozen=True, kw_only=True)

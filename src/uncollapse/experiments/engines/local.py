@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
-from uncollapse.experiments.engines import Job, Outcome, perform
+from uncollapse.experiments.engines import WORKER, Job, Outcome, perform
 
 if TYPE_CHECKING:
     from uncollapse.experiments.progress import Board
@@ -123,7 +123,7 @@ def _start(threads: int) -> _Worker:
     """A new worker; numerical libraries read their number of threads from the environment when they are loaded."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs,), name="uncollapse worker", daemon=True)
+    process = context.Process(target=_serve, args=(theirs,), name=WORKER, daemon=True)
     with _environment(dict.fromkeys(THREAD_VARIABLES, str(threads))):
         process.start()
     theirs.close()

@@ -1,0 +1,154 @@
+"""Files that survive: whole or old, torn tails left out, one writer at a time."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import uncollapse
+from uncollapse.errors import UserError
+from uncollapse.files import append_line, only_writer, read_lines, to_json, write_atomic, write_json
+
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(uncollapse.__file__).parents[1])}
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from uncollapse.files import write_atomic
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    write_atomic(Path(sys.argv[1]), b"x" * 5000)
+except OSError as error:
+    print(type(error).__name__, error.errno)
+"""
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from uncollapse.files import only_writer
+with only_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_json_is_strict() -> None:
+    assert to_json({"a": [1, None, "ü"]}) == '{"a": [1, null, "ü"]}'
+    for value in (float("nan"), float("inf"), -float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            to_json({"a": value})
+
+
+def test_write_atomic_writes_bytes_and_text_and_makes_folders(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    write_atomic(path, b"\x00\xff")
+    assert path.read_bytes() == b"\x00\xff"
+    write_atomic(path, "ü")
+    assert path.read_bytes() == b"\xc3\xbc"
+    assert names(path.parent) == ["file"]
+
+
+def test_write_json_is_readable_json(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"k": [1, 2.5, None, "ü"]})
+    text = (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {"k": [1, 2.5, None, "ü"]}
+    assert text.endswith("}\n")
+    assert "ü" in text
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a.json", float("nan"))
+    assert (tmp_path / "a.json").read_text(encoding="utf-8") == text
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(path)], env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["OSError", "27"]  # EFBIG
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_failing_step_leaves_the_old_file_and_nothing_else(
+    step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(*((os, "fsync") if step == "fsync" else (Path, "replace")), fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_lines_are_appended_whole_and_their_end_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    assert append_line(path, {"a": 1}) == len('{"a": 1}\n') == 9
+    assert append_line(path, {"b": "ü"}) == 9 + len('{"b": "ü"}\n'.encode()) == 21
+    assert path.read_text(encoding="utf-8") == '{"a": 1}\n{"b": "ü"}\n'
+    assert read_lines(path) == [{"a": 1}, {"b": "ü"}]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        append_line(path, {"c": float("nan")})
+    assert path.stat().st_size == 21
+
+
+def test_no_file_has_no_lines(tmp_path: Path) -> None:
+    assert read_lines(tmp_path / "lines") == []
+    (tmp_path / "lines").touch()
+    assert read_lines(tmp_path / "lines") == []
+
+
+@pytest.mark.parametrize("torn", ["{", '{"b": 2', '{"b": 2}', "\0\0\0"])
+def test_a_torn_last_line_is_left_out(torn: str, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text('{"a": 1}\n' + torn, encoding="utf-8")
+    assert read_lines(path) == [{"a": 1}]
+
+
+def test_appending_after_a_torn_line_leaves_readable_lines(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text('{"a": 1}\n{"b', encoding="utf-8")
+    append_line(path, {"c": 3})
+    assert read_lines(path) == [{"a": 1}, {"c": 3}]
+
+
+@pytest.mark.parametrize("damaged", [b'{"b": ', b"\xff\xfe\xfd", b"\0\0\0\0\0", b""])
+def test_a_damaged_inner_line_is_named(damaged: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_bytes(b'{"a": 1}\n' + damaged + b'\n{"c": 3}\n')
+    with pytest.raises(UserError, match=rf"^Line 2 of {path} is damaged; run `uncollapse doctor {tmp_path}`\.$"):
+        read_lines(path)
+
+
+def test_a_second_writer_is_refused_until_the_first_is_gone_even_by_kill_9(tmp_path: Path) -> None:
+    directory = tmp_path / "made" / "here"
+    refusal = f"^{directory} is being written by another process; wait for it, stop it, or choose another --out.$"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(directory)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=refusal), only_writer(directory):
+            pass
+        holder.send_signal(signal.SIGKILL)
+        assert holder.wait() == -signal.SIGKILL
+    with only_writer(directory), pytest.raises(UserError, match=refusal), only_writer(directory):
+        pass
+    with only_writer(directory):
+        assert names(directory) == [".lock"]

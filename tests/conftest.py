@@ -48,13 +48,20 @@ def _fresh_and_unleaked() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def global_random_untouched() -> Iterator[None]:
+def no_global_draws() -> Iterator[None]:
     """Fails when the code inside draws from a global random stream (python, NumPy or torch)."""
     states = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()  # noqa: NPY002
     yield
     assert random.getstate() == states[0], "the code drew from python's global random stream"
     assert (np.random.get_state()[1] == states[1]).all(), "the code drew from NumPy's global random stream"  # noqa: NPY002
     assert torch.equal(torch.get_rng_state(), states[2]), "the code drew from torch's global random stream"
+
+
+@pytest.fixture
+def global_random_untouched() -> Iterator[None]:
+    """Fails a test that draws from a global random stream; not for tests that import packages on their way."""
+    with no_global_draws():
+        yield
 
 
 @pytest.fixture(scope="session")

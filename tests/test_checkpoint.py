@@ -53,7 +53,10 @@ def test_the_files_are_what_other_readers_expect(tmp_path: Path) -> None:
     digest = hashlib.sha256(content).hexdigest()
     assert manifest["files"]["lanes.safetensors"] == {"sha256": digest, "bytes": len(content)}
     assert {key: manifest[key] for key in ("schema", "update", "rounds", "history_bytes")} == {
-        "schema": 1, "update": 10, "rounds": 2, "history_bytes": 110,
+        "schema": 1,
+        "update": 10,
+        "rounds": 2,
+        "history_bytes": 110,
     }
     assert torch.equal(load_file(folder / "lanes.safetensors")["x"], torch.full((40,), 10.0))
 

@@ -101,5 +101,13 @@ def test_choice_follows_the_weights(scale: float, dtype: torch.dtype) -> None:
     assert LOW < stats.chisquare(counts[weights > 0].numpy(), expected).pvalue < HIGH
 
 
+@pytest.mark.parametrize(("number", "expected"), [(0.0, 1), (0.2499, 1), (0.25, 3), (1 - 1e-16, 3)])
+def test_choice_at_the_edges_never_takes_what_has_no_weight(
+    number: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "rand", lambda shape, dtype, **_: torch.full(shape, number, dtype=dtype))
+    assert stream(1, "law").choice(torch.tensor([0.0, 0.25, 0.0, 0.75, 0.0]), 2).tolist() == [expected] * 2
+
+
 def test_choice_of_one_thing_is_that_thing() -> None:
     assert stream(1, "law").choice(torch.tensor([3.0]), 4).tolist() == [0, 0, 0, 0]

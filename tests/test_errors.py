@@ -6,6 +6,8 @@ import pytest
 
 from uncollapse.errors import UserError, unknown
 
+KNOWN = " Known: a1, a2, a3, a4."
+
 
 def test_a_user_error_is_a_value_error_with_its_sentence() -> None:
     with pytest.raises(ValueError, match=r"^one sentence$") as caught:
@@ -23,7 +25,7 @@ def test_a_user_error_is_a_value_error_with_its_sentence() -> None:
         ("VANILLA", ["vanilla"], "There is no method 'VANILLA'; did you mean 'vanilla'? Known: vanilla."),
         (7, ["1", "2"], "There is no method '7'. Known: 1, 2."),
         # Never more than three guesses.
-        ("a", ["a4", "a3", "a2", "a1"], "There is no method 'a'; did you mean 'a1' or 'a2' or 'a3'? Known: a1, a2, a3, a4."),
+        ("a", ["a4", "a3", "a2", "a1"], "There is no method 'a'; did you mean 'a1' or 'a2' or 'a3'?" + KNOWN),
     ],
 )
 def test_the_nearest_name_is_offered_and_a_short_list_is_shown(name: object, allowed: list[str], sentence: str) -> None:

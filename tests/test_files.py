@@ -143,10 +143,12 @@ def test_a_second_writer_is_refused_until_the_first_is_gone_even_by_kill_9(tmp_p
         [sys.executable, "-c", HOLD, str(directory)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match=refusal), only_writer(directory):
-            pass
-        holder.send_signal(signal.SIGKILL)
+        try:
+            assert holder.stdout.readline() == "held\n"
+            with pytest.raises(UserError, match=refusal), only_writer(directory):
+                pass
+        finally:
+            holder.send_signal(signal.SIGKILL)
         assert holder.wait() == -signal.SIGKILL
     with only_writer(directory), pytest.raises(UserError, match=refusal), only_writer(directory):
         pass

@@ -60,7 +60,13 @@ def test_leaves_come_in_order_without_none() -> None:
 def test_flatten_gives_dotted_paths() -> None:
     flat = flatten(outer())
     assert sorted(flat) == [
-        "left.counts.a", "left.counts.b.c", "left.weight", "right.counts.a", "right.counts.b.c", "right.weight", "step",
+        "left.counts.a",
+        "left.counts.b.c",
+        "left.weight",
+        "right.counts.a",
+        "right.counts.b.c",
+        "right.weight",
+        "step",
     ]
     assert flat["right.weight"].tolist() == [[2.0, 2.0, 2.0]] * 2
     assert flatten({"a": torch.tensor(1.0)}, "under") == {"under.a": torch.tensor(1.0)}

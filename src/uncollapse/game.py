@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -153,7 +154,7 @@ class Game:
         """Samples (batch, *shape) of a generator, and its buffers afterwards."""
         held = {name: value.clone() for name, value in buffers.items()}
         given = (batch.latent, batch.labels, batch.generator_index)
-        samples: Tensor = functional_call(self.generator, (self.generator_layout.unpack(parameters), held), given)
+        samples: Tensor = _call(self.generator, self.generator_layout.unpack(parameters), held, given)
         return samples, held
 
     def critic_objective(self, parameters: Tensor, state: State, batch: Batch, clock: Clock) -> tuple[Tensor, Outcome]:
@@ -205,8 +206,7 @@ class Game:
         fake_samples, generator_buffers = self.generate(generator, state.generator.buffers, batch)
 
         def encode(samples: Tensor) -> Tensor:
-            call = functional_call(_Encoder(self.generator), _under("network", generator_tensors), (samples,))
-            encoded: Tensor = call
+            encoded: Tensor = _call(_Encoder(self.generator), _under("network", generator_tensors), {}, (samples,))
             return encoded
 
         def generate(latent: Tensor) -> Tensor:
@@ -253,9 +253,7 @@ class _Judge:
 
     def __call__(self, inputs: Tensor, context: Tensor | None, *, keep: bool = False) -> Judgement:
         held = {name: value.clone() for name, value in self.buffers.items()}
-        judgement: Judgement = functional_call(
-            self.game.critic, ({**self.tensors}, _own(self.game.critic, held)), (inputs, context)
-        )
+        judgement: Judgement = _call(self.game.critic, self.tensors, held, (inputs, context))
         if keep:
             self.buffers = held
         return judgement
@@ -289,14 +287,36 @@ class _Encoder(nn.Module):
         return encoded
 
 
+class _Skeleton(NamedTuple):
+    """What is asked of a network's structure in every call, found once."""
+
+    buffers: frozenset[str]
+    shares_weights: bool
+
+
+_SKELETONS: WeakKeyDictionary[nn.Module, _Skeleton] = WeakKeyDictionary()
+
+
+def _skeleton(network: nn.Module) -> _Skeleton:
+    known = _SKELETONS.get(network)
+    if known is None:
+        single = sum(1 for _ in network.parameters())
+        every = sum(1 for _ in network.named_parameters(remove_duplicate=False))
+        known = _Skeleton(frozenset(name for name, _ in network.named_buffers()), every > single)
+        _SKELETONS[network] = known
+    return known
+
+
+def _call(network: nn.Module, parameters: Mapping[str, Tensor], buffers: Tensors, given: tuple[Any, ...]) -> Any:
+    """A network's output with these tensors in place of its own; buffers of its constraint are left aside."""
+    skeleton = _skeleton(network)
+    own = {name: value for name, value in buffers.items() if name in skeleton.buffers}
+    # Looking for weights that share a tensor costs as much as a small network, so only networks that have some pay.
+    return functional_call(network, {**parameters, **own}, given, tie_weights=skeleton.shares_weights)
+
+
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
     return {f"{prefix}.{name}": value for name, value in tensors.items()}
-
-
-def _own(network: nn.Module, buffers: Tensors) -> Tensors:
-    """The buffers that belong to the network itself, not to its constraint."""
-    known = dict(network.named_buffers())
-    return {name: value for name, value in buffers.items() if name in known}
 
 
 def _given(judgement: Judgement | None) -> Judgement:

@@ -20,7 +20,7 @@ from uncollapse.draws import stream
 from uncollapse.game import Batch, Clock, Game, Player, State, differentiate_alone, differentiate_lifted
 from uncollapse.method import Method
 from uncollapse.networks.mlp import MLP
-from uncollapse.optimiser import Moments, adam
+from uncollapse.optimiser import Moments, adam_fused
 from uncollapse.parts.scene import Sizes
 from uncollapse.tasks.task import Task
 from uncollapse.trees import tree_map
@@ -245,7 +245,7 @@ class Trainer:
         dynamics = self.method.dynamics
         step = lanes.critic_updates + 1
         rate = dynamics.lr_critic * dynamics.schedule(clock.progress)
-        parameters, moments = adam(
+        parameters, moments = adam_fused(
             critic.parameters, self._clipped(gradient), critic.moments, step=step, rate=rate, betas=dynamics.betas
         )
         player = Player(self.game.project(parameters), moments, outcome.critic_buffers)
@@ -265,7 +265,7 @@ class Trainer:
         dynamics = self.method.dynamics
         step = lanes.generator_updates + 1
         rate = dynamics.lr_generator * dynamics.schedule(clock.progress)
-        parameters, moments = adam(
+        parameters, moments = adam_fused(
             generator.parameters, self._clipped(gradient), generator.moments, step=step, rate=rate, betas=dynamics.betas
         )
         player = Player(parameters, moments, outcome.generator_buffers)

@@ -1,6 +1,7 @@
-"""One pure Adam rule, element-wise, so that it acts on one seed or on a stack of seeds and can be differentiated.
+"""One Adam rule, element-wise, so that it acts on one seed or on a stack of seeds: written out, and as torch's kernel.
 
-The loop steps with it and an unrolled generator looks through it; it equals `torch.optim.Adam`.
+An unrolled generator differentiates through `adam`; the loop, which differentiates nothing, takes the same step with
+`adam_fused` in one pass over the memory. Both equal `torch.optim.Adam`.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torch import Tensor
+from torch.optim.adam import adam as torch_adam
 
 EPSILON = 1e-8
 
@@ -54,3 +56,45 @@ def adam(
     second = (moments.second * fast).addcmul(gradient, gradient, value=1 - fast)
     scale = (second / (1 - fast**step) + ROOT_FLOOR).sqrt() + EPSILON
     return parameters - first * (rate / (1 - slow**step)) / scale, Moments(first, second)
+
+
+def adam_fused(
+    parameters: Tensor,
+    gradient: Tensor,
+    moments: Moments,
+    *,
+    step: Tensor,
+    rate: Tensor | float,
+    betas: tuple[float, float],
+) -> tuple[Tensor, Moments]:
+    """The same step as `adam` by torch's fused kernel; nothing given is changed, and no gradient flows through it.
+
+    Args:
+        parameters: Any shape.
+        gradient: The same shape.
+        moments: The same shape each.
+        step: Scalar, number of this step counted from 1.
+        rate: Learning rate.
+        betas: The two decay rates.
+
+    Returns:
+        The new parameters and moments.
+    """
+    moved, first, second = parameters.clone(), moments.first.clone(), moments.second.clone()
+    torch_adam(
+        [moved],
+        [gradient],
+        [first],
+        [second],
+        [],
+        [(step - 1).float()],  # the kernel counts the step itself
+        fused=True,
+        amsgrad=False,
+        beta1=betas[0],
+        beta2=betas[1],
+        lr=rate.float() if isinstance(rate, Tensor) and rate.is_cuda else rate,  # CUDA's kernel reads a float32
+        weight_decay=0.0,
+        eps=EPSILON,
+        maximize=False,
+    )
+    return moved, Moments(first, second)

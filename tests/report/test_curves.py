@@ -2,12 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+from tests.report.synthetic import write_run
 
-from uncollapse.report.curves import families
-from uncollapse.report.figure import chart, short
+from uncollapse.report.curves import coverage, families, losses, modes_over_training
+from uncollapse.report.load import load
 from uncollapse.report.palette import styles
-from uncollapse.report.planar import spread
 from uncollapse.report.records import Cell, Record
 
 
@@ -18,32 +17,31 @@ def test_families_are_tasks_that_differ_in_their_number_only() -> None:
     assert families(record) == {"blobs": [(4, "blobs-4"), (16, "blobs-16")]}
 
 
-def test_spread_keeps_even_distances_and_the_last() -> None:
-    assert spread(list(range(0, 1100, 100)), 11) == list(range(0, 1100, 100))
-    thinned = spread(list(range(0, 2100, 100)), 8)
-    assert thinned[-1] == 2000
-    assert len(thinned) <= 8
-    assert len(set(np.diff(thinned))) == 1
+def test_a_diverged_seed_gets_its_cross_and_a_method_its_chart(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "vanilla", "ring-8", [range(8), None], hash_="ab", seeds=(0, 1))
+    cells = load(run).cells
+    looks = styles(["vanilla"])
+    (modes,) = modes_over_training(cells, "ring-8", looks, 1.0)
+    (loss,) = losses(cells, "ring-8", looks, 1.0)
+    assert "2 seeds and their median" in modes.markup
+    assert loss.caption == ""
+    healthy = load(write_run(tmp_path, "wgan", "ring-8", [range(8)] * 2, hash_="cd", seeds=(0, 1))).cells
+    (plain,) = losses(healthy, "ring-8", styles(["wgan"]), 1.0)
+    # Only the cross is drawn in the page's ink.
+    assert "stroke: var(--ink)" in loss.markup
+    assert "stroke: var(--ink)" not in plain.markup
 
 
-def test_each_method_has_its_own_look_and_keeps_it() -> None:
-    looks = styles([f"m{i}" for i in range(16)])
-    assert len({(look.hue, look.marker, look.dash) for look in looks.values()}) == 16
-    assert styles(["a", "b", "a"])["b"].slot == 1
+def test_losses_of_very_different_sizes_are_drawn_on_a_logarithmic_scale(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "vanilla", "ring-8", [range(8)], hash_="ab", seeds=(0,))
+    with (run / "history.jsonl").open("a") as stream:
+        stream.write('{"update": 4020, "losses": {"critic": [-50000.0], "generator": [50000.0]}}\n')
+    (loss,) = losses(load(run).cells, "ring-8", styles(["vanilla"]), 1.0)
+    assert "Logarithmic" in loss.caption
 
 
-def test_short_labels() -> None:
-    assert [short(value) for value in (0, 500, 2000, 1.5e6, -0.5)] == ["0", "500", "2k", "1.5M", "\u22120.5"]
-
-
-def test_a_chart_follows_the_page_and_holds_no_foreign_name() -> None:
-    with chart("name <&", 'what "it" shows') as drawn:
-        drawn.axes.plot([0, 1], [0, 1], color=styles(["a"])["a"].ink)
-        drawn.axes.set_xlabel("a <b> $c$")
-    svg = str(drawn.markup)
-    assert "stroke: var(--m0)" in svg
-    assert "a &lt;b&gt; $c$" in svg
-    assert 'aria-label="what &quot;it&quot; shows"' in svg
-    assert "://" not in svg
-    assert "<style" not in svg
-    assert "DejaVu" not in svg
+def test_coverage_draws_both_measures_and_the_claims_beside_the_measure_they_are_about(comparison: Path) -> None:
+    record = load(comparison)
+    solid, lenient = coverage(record, "blobs", styles(record.methods))
+    assert solid.caption == ""
+    assert "what the source claims" in lenient.caption

@@ -52,7 +52,7 @@ def _class_grid(method: str, images: Array, labels: Array, note: str, real: Real
         table.append([*members, *[None] * (PER_ROW - len(members))])
     missing = [str(k) for k in range(count) if not (labels == k).any()]
     alt = f"Samples of {method} on {real.name}, one row a class" + (
-        f"; no sample of class {missing}" if missing else ""
+        f"; no sample of class {', '.join(missing)}" if missing else ""
     )
     picture = Picture(uri=raster.grid(table, low, high, pixels=560), alt=alt, caption="")
     return PictureRow(method=method, note=note, pictures=(picture,))

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.report.synthetic import write_run
+
+from uncollapse.report.class_shares import final_shares, real_entropy, share_bars
+from uncollapse.report.load import load
+from uncollapse.report.palette import styles
+from uncollapse.report.real import real_data
+from uncollapse.report.records import Record
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Record:
+    """Two seeds on digits whose last shares are set by hand: half 0 and half 1; all of it 1."""
+    run = write_run(tmp_path, "a", "digits", [range(10)] * 2, hash_="ab", seeds=(0, 1))
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    lines[-1]["shares"] = [[0.5, 0.5] + [0.0] * 8, [0.0, 1.0] + [0.0] * 8]
+    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return load(run)
+
+
+def test_bars_are_means_over_seeds(record: Record) -> None:
+    ((method, panels),) = share_bars(record.cells, real_data(record, "digits"), columns=11)
+    assert method == "a"
+    # Means of the two seeds by hand: (0.5 + 0) / 2 = 25 %, (0.5 + 1) / 2 = 75 %.
+    assert "mean of 2 seeds: 0: 25 %, 1: 75 %, 2: 0 %" in panels[-1].markup
+
+
+def test_entropy_of_ten_nearly_equal_classes_is_nearly_log2_of_ten(record: Record) -> None:
+    assert real_entropy(real_data(record, "digits")) == pytest.approx(3.3219, abs=0.01)
+
+
+def test_final_shares_stand_beside_the_real_ones(record: Record) -> None:
+    panel = final_shares(record.cells, real_data(record, "digits"), styles(["a"]), "averaged")
+    assert panel is not None
+    # Ten classes of real data and of one method: twenty bars.
+    assert panel.markup.count("fill: var(--real)") == 10
+    assert panel.markup.count("fill: var(--m0)") == 10

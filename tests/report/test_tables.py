@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from uncollapse.report.load import load
+from uncollapse.report.records import Record
+from uncollapse.report.tables import costs, differences, outcomes, runs, table
+
+
+@pytest.fixture(scope="module")
+def record(comparison: Path) -> Record:
+    return load(comparison)
+
+
+def test_every_value_carries_its_interval_and_seeds(record: Record) -> None:
+    shown = table(record, "ring-8")
+    assert [measure.key for measure in shown.columns] == [
+        "high_quality_share", "kl_high_quality", "core_sigma_ratio", "tutorial_coverage",
+    ]  # fmt: skip
+    vanilla, healthy, third = shown.rows
+    assert vanilla.headline == ("4.2", "2.7 to 5.8", "4 seeds")
+    # The diverged seed has no KL, so three seeds are behind that mean.
+    assert healthy.values[1][2] == "3 seeds"
+    assert third.values[1] == ("", "", "")
+    assert vanilla.success == ("0 of 4", "1 to 60 %", "4 seeds")
+
+
+def test_strips_place_dots_in_per_cent_and_lift_equal_ones(record: Record) -> None:
+    strip = table(record, "ring-8").rows[0].strip
+    assert strip is not None
+    # Seeds 3, 4, 5, 5 of 8 modes; the second 5 is lifted off the first.
+    assert [dot[0] for dot in strip.dots] == [37.5, 50.0, 62.5, 62.5]
+    assert strip.dots[2][1] != strip.dots[3][1]
+    assert strip.mean == pytest.approx(53.12)
+    assert (strip.left, 100 - strip.right) == pytest.approx((33.75, 72.5))
+
+
+def test_differences_and_costs_are_plain_text(record: Record) -> None:
+    first = differences(record, "ring-8")[0]
+    assert (first["difference"], first["interval"], first["p"]) == ("+1.5", "\u22125.0 to 7.5", "0.75")
+    assert costs(record)[0]["real_samples"] == "1,024,000"
+    assert costs(record)[0]["seconds"] == "20 s"
+    assert runs(record)[0]["seeds"] == "1000-1003"
+
+
+def test_a_diverged_seed_is_always_named(record: Record) -> None:
+    assert outcomes(record) == ["wgan-gp on ring-8: seed 1002 diverged at update 2,020."]

@@ -524,7 +524,7 @@ def kill_and_finish(one: RunSpec, directory: Path, kills: int) -> list[int]:
     """Executes a run in processes that die of SIGKILL at random moments; the updates each sitting began with."""
     random = np.random.default_rng(kills)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["uncollapse.run", "sklearn.cluster"])
+    context.set_forkserver_preload(["torch", "scipy.stats", "sklearn.cluster"])
     options = {"device": "cpu", "checkpoint_seconds": 0.05}
     history = directory / "history.jsonl"
     for moment in np.sort(random.integers(1, int(0.9 * one.updates), kills)):

@@ -49,12 +49,19 @@ def test_tree_map_pairs_trees_by_name() -> None:
 
 
 def test_tree_map_refuses_other_shapes() -> None:
-    with pytest.raises(ValueError, match=r"[Nn]ode"):
-        tree_map(lambda one, other: one, {"a": torch.tensor(1.0)}, {"b": torch.tensor(1.0)})
+    one = torch.tensor(1.0)
+    with pytest.raises(KeyError, match="a"):
+        tree_map(lambda leaf, other: leaf, {"a": one}, {"b": one})
+    with pytest.raises(ValueError, match=r"argument 2 is (shorter|longer)"):
+        tree_map(lambda leaf, other: leaf, (one, one), (one,))
 
 
 def test_leaves_come_in_order_without_none() -> None:
-    assert tree_leaves((1, {"b": 2, "a": None}, Wish(3, None), [4])) == [1, 2, 3, 4]  # type: ignore[arg-type]
+    one, two, three, four = torch.arange(4.0)
+    found = tree_leaves((one, {"b": two, "a": None}, Wish(three, None), [four]))
+    assert [int(leaf) for leaf in found] == [0, 1, 2, 3]
+    assert found[0] is one
+    assert tree_leaves({"a": None}) == []
 
 
 def test_flatten_gives_dotted_paths() -> None:

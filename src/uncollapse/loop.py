@@ -305,6 +305,7 @@ class Trainer:
         return values.detach(), gradient, tree_map(Tensor.detach, outcome)
 
     def _clock(self, lanes: Lanes) -> Clock:
+        """Where all lanes stand before an update."""
         progress = (lanes.critic_updates / self.spec.updates).clamp(max=1).to(self.dtype)
         return Clock(progress=progress, critic_step=lanes.critic_updates + 1)
 
@@ -313,17 +314,15 @@ class Trainer:
         limit = self.method.dynamics.clip
         if not limit:
             return gradient
-        norm = gradient.norm(dim=-1, keepdim=True)
+        norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
         return gradient * (limit / norm.clamp(min=limit))
 
     def _kept_share(self, step: Tensor) -> Tensor:
         """The share of the averaged generator that survives one generator update."""
         dynamics = self.method.dynamics
-        half_life = (
-            (dynamics.ramp * step).clamp(max=dynamics.half_life) if dynamics.ramp else step * 0 + dynamics.half_life
-        )
-        kept: Tensor = 0.5 ** (1 / half_life.clamp(min=SHORTEST_HALF_LIFE))
-        return kept.to(self.dtype)
+        longest = dynamics.ramp * step if dynamics.ramp else torch.full_like(step, dynamics.half_life)
+        half_life = longest.clamp(max=dynamics.half_life).clamp(min=SHORTEST_HALF_LIFE)
+        return torch.pow(0.5, 1 / half_life).to(self.dtype)
 
     def _averaged(self, lanes: Lanes, live: dict[str, Tensor], keep: Tensor) -> dict[str, Tensor]:
         """The generator's floating buffers averaged like its weights; counters are copied."""

@@ -7,70 +7,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 import shutil
 import sys
 import tempfile
-import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from uncollapse import checkpoint
 from uncollapse.errors import UserError
-from uncollapse.files import append_line, only_writer, read_lines, write_atomic, write_json
+from uncollapse.files import only_writer, read_lines, write_json
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
-from uncollapse.metrics.modes import mode_counts, mode_measures
 from uncollapse.networks.mlp import MLP
+from uncollapse.sitting import Progress, Sitting, Stopped, read_json, resume
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.tasks.task import Task
-from uncollapse.trees import flatten, restored
 from uncollapse.versions import choose_device, versions
-
-# Shares of the budget at which samples are kept and judged; early ones are dense, because collapse starts early.
-SNAPSHOTS = (0.0, 0.01, 0.03, 0.06, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
-LOSS_LINES = 200
-# Rounds between looks at the clock and at a request to stop.
-SLICE = 20
-TRACKED = ("modes_solid", "modes_hit", "high_quality_share")
-
-
-class Stopped(Exception):
-    """Raised after a checkpoint when a run was asked to stop."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where a run stands, for whoever watches.
-
-    Attributes:
-        method: Name.
-        task: Name.
-        seeds: Its lanes.
-        update: Critic updates done.
-        updates: Critic updates wanted.
-        updates_per_second: Updates of all lanes together in a second of this sitting.
-        modes_solid: Of each lane at the last snapshot.
-        modes: Modes of the task.
-        diverged: Seeds that were frozen.
-    """
-
-    method: str
-    task: str
-    seeds: tuple[int, ...]
-    update: int
-    updates: int
-    updates_per_second: float
-    modes_solid: list[int] | None
-    modes: int
-    diverged: list[int]
 
 
 class Run:
@@ -135,7 +91,7 @@ class Run:
             raise UserError(f"There are no {weights!r} weights; choose averaged or live.")
         if self._trainer is None:
             trainer = Trainer(self.spec, device=self._device)
-            if not _resume(trainer, self.directory)[0]:
+            if not resume(trainer, self.directory)[0]:
                 raise UserError(f"{self.directory} holds no intact checkpoint to sample from; train it again.")
             self._trainer = trainer
         lane = self.spec.seeds.index(seed)
@@ -173,7 +129,7 @@ def execute(
     with only_writer(directory), _threads(spec.threads):
         _open(directory, spec, fresh)
         if not is_finished(directory, spec):
-            _Execution(spec, directory, chosen, progress, stop, checkpoint_seconds).run()
+            Sitting(spec, directory, chosen, progress, stop, checkpoint_seconds).run()
     run = Run(directory, spec, device=chosen)
     if temporary:
         weakref.finalize(run, shutil.rmtree, directory, ignore_errors=True)
@@ -232,7 +188,7 @@ def load(directory: Path | str, plugins: Sequence[object] = (), *, device: str =
     path = Path(directory)
     if not (path / "spec.json").is_file():
         raise UserError(f"{path} is not a run (no spec.json); give the folder that `uncollapse train` wrote.")
-    return Run(path, RunSpec.from_json(_read_json(path / "spec.json"), plugins), device=choose_device(device))
+    return Run(path, RunSpec.from_json(read_json(path / "spec.json"), plugins), device=choose_device(device))
 
 
 def read_result(directory: Path) -> dict[str, Any] | None:
@@ -250,18 +206,10 @@ def is_finished(directory: Path, spec: RunSpec) -> bool:
     return found is not None and found["hash"] == spec.hash and found["updates"] >= spec.updates
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); restore it, or train again with --fresh.") from error
-    return found
-
-
 def _open(directory: Path, spec: RunSpec, fresh: bool) -> None:
     """Makes a directory this run's own, or refuses one that is another's."""
     path = directory / "spec.json"
-    there = _read_json(path) if path.exists() and not fresh else None
+    there = read_json(path) if path.exists() and not fresh else None
     if there is not None and there.get("hash") != spec.hash:
         raise UserError(
             f"{directory} holds another run ({there['method']['name']} on {there['task']['name']}, hash"
@@ -294,238 +242,6 @@ def _threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _resume(trainer: Trainer, directory: Path) -> tuple[checkpoint.Checkpoint | None, list[str]]:
-    """Puts a trainer where the newest intact checkpoint stood."""
-    found, skipped = checkpoint.newest(directory / "checkpoints")
-    if found is not None:
-        trainer.lanes = restored(trainer.lanes, found.tensors)
-        trainer.rounds = found.rounds
-    return found, skipped
-
-
-class _Execution:
-    """One sitting of a run: the loop with its records."""
-
-    def __init__(
-        self,
-        spec: RunSpec,
-        directory: Path,
-        device: torch.device,
-        progress: Callable[[Progress], None] | None,
-        stop: Callable[[], bool],
-        checkpoint_seconds: float,
-    ) -> None:
-        self.spec, self.directory, self.device = spec, directory, device
-        self.progress, self.stop, self.checkpoint_seconds = progress, stop, checkpoint_seconds
-        self.trainer = Trainer(spec, device=device)
-        self.history, self.timing = directory / "history.jsonl", directory / "timing.jsonl"
-        self.modes_solid: list[int] | None = None
-        self.warnings: list[str] = []
-
-    def run(self) -> None:
-        """From the newest checkpoint, or the start, to the result."""
-        (self.directory / "result.json").unlink(missing_ok=True)
-        self._continue()
-        started, first = time.monotonic(), self.trainer.update
-        saved = started
-        for point in self._points():
-            while self.trainer.update < point:
-                step = SLICE * self.spec.method.dynamics.critic_steps
-                self.trainer.advance(min(point, self.trainer.update + step))
-                self._tell(started, first)
-                if self.trainer.update < point:
-                    saved = self._look_up(started, first, saved)
-            self._write(point)
-            # Only now does the history hold all that a checkpoint at this update claims.
-            if point < self.spec.updates:
-                saved = self._look_up(started, first, saved)
-        self._save(started, first)
-        write_json(self.directory / "result.json", self._result())
-
-    def _look_up(self, started: float, first: int, saved: float) -> float:
-        """Saves when it is time, or when asked to stop; returns when the last checkpoint was saved."""
-        asked = self.stop()
-        if not asked and time.monotonic() - saved <= self.checkpoint_seconds:
-            return saved
-        self._save(started, first)
-        if asked:
-            raise Stopped(str(self.directory))
-        return time.monotonic()
-
-    def _continue(self) -> None:
-        found, skipped = _resume(self.trainer, self.directory)
-        self.warnings += skipped
-        length = found.history_bytes if found else 0
-        if self.history.exists():
-            with self.history.open("rb+") as stream:
-                stream.truncate(length)
-        written = _read_json(self.directory / "spec.json")["versions"]
-        for name, now in versions().items():
-            if written.get(name) != now:
-                self.warnings.append(
-                    f"Started under {name} {written.get(name)}, continued under {now}: equal in law only."
-                )
-        self._done = self.trainer.update if found else -1
-
-    def _points(self) -> list[int]:
-        """Updates at which something is written, in order, after where this sitting starts."""
-        steps = self.spec.method.dynamics.critic_steps
-        wanted = {
-            *self._snapshots(),
-            *(math.ceil(k * self.spec.updates / LOSS_LINES) for k in range(1, LOSS_LINES + 1)),
-        }
-        points = sorted({math.ceil(point / steps) * steps for point in wanted})
-        return [point for point in points if point > self._done]
-
-    def _snapshots(self) -> set[int]:
-        steps = self.spec.method.dynamics.critic_steps
-        return {math.ceil(share * self.spec.updates / steps) * steps for share in SNAPSHOTS}
-
-    def _write(self, point: int) -> None:
-        """The history lines of one update."""
-        if point > 0:
-            append_line(self.history, {"update": point, "losses": _finite(self.trainer.losses())})
-        if point in self._snapshots():
-            append_line(self.history, self._snapshot(point))
-        self._done = point
-
-    def _snapshot(self, update: int) -> dict[str, Any]:
-        """Keeps and judges samples of every lane."""
-        task = self.spec.task
-        kept = self._kept(final=False)
-        samples = self.trainer.samples(kept)
-        self._write_samples(self.directory / "samples" / f"step-{update:08d}.npz", samples=samples)
-        judged = self.trainer.samples(min(task.measure_size, 2_500))
-        measures = [mode_measures(lane, task) for lane in judged.cpu()]
-        self.modes_solid = [int(one["modes_solid"] or 0) for one in measures]
-        counts = [mode_counts(lane, task)[0] for lane in judged.cpu()]
-        return {
-            "update": update,
-            "snapshot": True,
-            "measures": {key: [one[key] for one in measures] for key in TRACKED},
-            "shares": [[float(count) / judged.shape[1] for count in lane] for lane in counts],
-        }
-
-    def _kept(self, *, final: bool) -> int:
-        flat = math.prod(self.spec.task.shape)
-        return (2_500 if final else 500) if flat <= 16 else (1_000 if final else 200)
-
-    def _write_samples(self, path: Path, **arrays: Tensor) -> None:
-        import io
-
-        content = {name: value.cpu().numpy().astype(np.float32) for name, value in arrays.items()}
-        if self.spec.method.labelled:
-            first = next(iter(content.values()))
-            labels = self.spec.task.balanced_labels(first.shape[1]).numpy()
-            content["labels"] = np.tile(labels, (first.shape[0], 1))
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **content)  # type: ignore[arg-type]
-        write_atomic(path, buffer.getvalue())
-
-    def _save(self, started: float, first: int) -> None:
-        """A checkpoint that covers the history as it is, and a line of clocks."""
-        length = self.history.stat().st_size if self.history.exists() else 0
-        trainer = self.trainer
-        checkpoint.save(
-            self.directory / "checkpoints",
-            flatten(trainer.lanes),
-            update=trainer.update,
-            rounds=trainer.rounds,
-            history_bytes=length,
-        )
-        seconds = time.monotonic() - started
-        line = {"update": trainer.update, "from": first, "seconds": seconds, "device": _device_name(self.device)}
-        append_line(self.timing, {**line, "updates_per_second": self._speed(started, first)})
-
-    def _speed(self, started: float, first: int) -> float:
-        """Updates of all lanes together in a second of this sitting."""
-        return (self.trainer.update - first) * len(self.spec.seeds) / max(time.monotonic() - started, 1e-9)
-
-    def _tell(self, started: float, first: int) -> None:
-        if self.progress is None:
-            return
-        spec = self.spec
-        self.progress(
-            Progress(
-                method=spec.method.name,
-                task=spec.task.name,
-                seeds=spec.seeds,
-                update=self.trainer.update,
-                updates=spec.updates,
-                updates_per_second=self._speed(started, first),
-                modes_solid=self.modes_solid,
-                modes=len(spec.task.modes),
-                diverged=list(self.trainer.diverged()) if self.device.type == "cpu" else [],
-            )
-        )
-
-    def _result(self) -> dict[str, Any]:
-        """The judgement of every lane, and what it cost."""
-        spec, trainer = self.spec, self.trainer
-        kept = self._kept(final=True)
-        self._write_samples(
-            self.directory / "samples" / "final.npz",
-            samples=trainer.samples(kept),
-            live=trainer.samples(kept, averaged=False),
-        )
-        size, diverged = spec.task.measure_size, trainer.diverged()
-        judged = {name: trainer.samples(size, averaged=name == "averaged").cpu() for name in ("averaged", "live")}
-        lanes = [
-            {
-                "seed": seed,
-                "diverged_at": diverged.get(seed),
-                "measures": {name: mode_measures(samples[lane], spec.task) for name, samples in judged.items()},
-                "counts": {name: _counts(samples[lane], spec.task) for name, samples in judged.items()},
-            }
-            for lane, seed in enumerate(spec.seeds)
-        ]
-        modes = spec.task.modes
-        return {
-            "schema": 1,
-            "status": "finished",
-            "hash": spec.hash,
-            "method": spec.method.name,
-            "task": spec.task.name,
-            "seeds": list(spec.seeds),
-            "updates": trainer.update,
-            "n_samples": size,
-            "modes": {"names": list(modes.names), "weights": modes.weights.tolist()},
-            "lanes": lanes,
-            "cost": self._cost(),
-            "versions": versions(),
-            "warnings": self.warnings,
-        }
-
-    def _cost(self) -> dict[str, Any]:
-        """What fairness compares: updates, real samples read, parameters, device."""
-        trainer, method = self.trainer, self.spec.method
-        reading = trainer.update + (trainer.generator_updates if method.generator_sees_real else 0)
-        return {
-            "critic_updates": trainer.update,
-            "generator_updates": trainer.generator_updates,
-            "real_samples": reading * self.spec.batch,
-            "parameters": trainer.parameter_counts(),
-            "device": _device_name(self.device),
-        }
-
-
-def _counts(samples: Tensor, task: Any) -> dict[str, list[int]]:
-    every, fine = mode_counts(samples, task)
-    return {"all": every.tolist(), "high_quality": fine.tolist()}
-
-
-def _finite(losses: dict[str, list[float | None]]) -> dict[str, list[float | None]]:
-    """Losses that JSON can hold: None for what is not finite."""
-    return {
-        name: [value if value is not None and math.isfinite(value) else None for value in values]
-        for name, values in losses.items()
-    }
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"
 
 
 __all__ = [

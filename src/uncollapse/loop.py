@@ -170,13 +170,16 @@ class Trainer:
             labels: (n,) labels to ask for; by default the task's balanced labels.
             draw: Another number gives other latents; the same number always the same.
         """
+        lanes = range(len(self.spec.seeds))
+        return torch.stack([self.lane_samples(lane, n, averaged=averaged, labels=labels, draw=draw) for lane in lanes])
+
+    @torch.no_grad()
+    def lane_samples(
+        self, lane: int, n: int, *, averaged: bool = True, labels: Tensor | None = None, draw: int = 0
+    ) -> Tensor:
+        """What `samples` gives for one lane; (n, *shape)."""
         if labels is None and self.method.labelled:
             labels = self.spec.task.balanced_labels(n)
-        return torch.stack(
-            [self._lane_samples(lane, n, averaged, labels, draw) for lane in range(len(self.spec.seeds))]
-        )
-
-    def _lane_samples(self, lane: int, n: int, averaged: bool, labels: Tensor | None, draw: int) -> Tensor:
         numbers = stream(self.spec.seeds[lane], "sampling", draw, device="cpu", dtype=self.dtype)
         latent = numbers.normal(n, self.sizes.latent).to(self.device)
         index = numbers.integers(self.sizes.generators, n) if self.sizes.generators > 1 else None
@@ -315,7 +318,8 @@ class Trainer:
         if not limit:
             return gradient
         norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
-        return gradient * (limit / norm.clamp(min=limit))
+        scaled: Tensor = gradient * (limit / norm.clamp(min=limit))
+        return scaled
 
     def _kept_share(self, step: Tensor) -> Tensor:
         """The share of the averaged generator that survives one generator update."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import sys
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -95,7 +94,8 @@ class Run:
                 raise UserError(f"{self.directory} holds no intact checkpoint to sample from; train it again.")
             self._trainer = trainer
         lane = self.spec.seeds.index(seed)
-        return self._trainer.samples(n, averaged=weights == "averaged", labels=labels, draw=draw)[lane].cpu()
+        averaged = weights == "averaged"
+        return self._trainer.lane_samples(lane, n, averaged=averaged, labels=labels, draw=draw).cpu()
 
 
 def execute(
@@ -217,9 +217,8 @@ def _open(directory: Path, spec: RunSpec, fresh: bool) -> None:
         )
     if fresh:
         _clear(directory)
-    command = " ".join(sys.argv[1:])
     kept = (
-        {"versions": versions(), "command": command}
+        {"versions": versions(), "command": spec.command()}
         if there is None
         else {"versions": there["versions"], "command": there["command"]}
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -17,7 +18,7 @@ from uncollapse.blocks import BLOCK
 from uncollapse.errors import UserError, unknown
 from uncollapse.loop import sizes_of
 from uncollapse.method import Method
-from uncollapse.methods import find_method
+from uncollapse.methods import METHODS, find_method
 from uncollapse.networks.mlp import MLP
 from uncollapse.tasks import find, from_spec
 from uncollapse.tasks.task import Task
@@ -76,6 +77,25 @@ class RunSpec:
     def directory_name(self) -> str:
         """``<cell>-<hash>``."""
         return f"{self.cell}-{self.hash}"
+
+    def command(self) -> str:
+        """The command that trains this run on its own; empty where it needs Python (a user's own method)."""
+        row = METHODS.get(self.method.name)
+        rows = row.settings() if row else {}
+        now = self.method.settings()
+        if row is None or rows.keys() != now.keys():
+            return ""
+        task = {f"task.{name}": value for name, value in self.task.spec().items() if name in self.task.options}
+        networks = {
+            f"networks.{name}": value
+            for name, value in dataclasses.asdict(self.networks).items()
+            if value != getattr(self.task.networks, name)
+        }
+        changed = {path: value for path, value in now.items() if value != rows[path]} | networks | task
+        settings = [f"--set {shlex.quote(f'{path}={json.dumps(value)}')}" for path, value in changed.items()]
+        seeds = ",".join(map(str, self.seeds)) if len(self.seeds) > 1 else f"{self.seeds[0]}-{self.seeds[0]}"
+        numbers = f"--seeds {seeds} --updates {self.updates} --batch {self.batch} --threads {self.threads}"
+        return " ".join(["uncollapse train", self.method.name, shlex.quote(self.task.name), numbers, *settings])
 
     def content(self) -> dict[str, Any]:
         """The spec as JSON without hash and versions."""
@@ -169,8 +189,8 @@ def make_spec(
         task=learnt,
         networks=shape,
         seeds=tuple(seeds),
-        updates=updates or learnt.updates,
-        batch=batch or learnt.batch,
+        updates=learnt.updates if updates is None else updates,
+        batch=learnt.batch if batch is None else batch,
         threads=threads,
         dtype=dtype,
     )

@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from uncollapse import run as run_module
+from uncollapse import sitting
 from uncollapse.errors import UserError
 from uncollapse.files import only_writer, read_lines
 from uncollapse.loop import Trainer
@@ -134,7 +134,7 @@ def test_about_200_loss_lines_are_written_however_long_the_run(updates: int, exp
 
 
 def planned(one: RunSpec) -> list[int]:
-    execution = run_module._Execution(one, Path(), torch.device("cpu"), None, lambda: False, 30.0)
+    execution = sitting.Sitting(one, Path(), torch.device("cpu"), None, lambda: False, 30.0)
     execution._done = -1
     return execution._points()
 
@@ -398,8 +398,8 @@ def coarse(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Fewer lines in the history than looks at the clock, as in a long run."""
 
     def set_to(lines: int) -> None:
-        monkeypatch.setattr(run_module, "LOSS_LINES", lines)
-        monkeypatch.setattr(run_module, "SLICE", 3)
+        monkeypatch.setattr(sitting, "LOSS_LINES", lines)
+        monkeypatch.setattr(sitting, "SLICE", 3)
 
     return set_to
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -28,6 +28,12 @@ def tree_leaves(tree: Any) -> list[Tensor]:
     found: list[Tensor] = []
     tree_map(found.append, tree)
     return found
+
+
+def rebuilt(like: Any, tensors: Iterable[Tensor]) -> Any:
+    """A tree shaped like another, filled in the order of `tree_leaves`."""
+    supply = iter(tensors)
+    return tree_map(lambda _: next(supply), like)
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Tensor]:

@@ -87,6 +87,15 @@ def test_unknown_part_and_field_refused() -> None:
         Method.from_spec({**spec, "loss": {"part": "Loss", "plugin": "evil:Loss"}})
 
 
+@pytest.mark.parametrize(
+    ("axis", "value"),
+    [("loss", {"part": "Plain"}), ("penalties", {"part": "GradientPenalty"}), ("view", []), ("loss", "Wasserstein")],
+)
+def test_a_part_on_the_wrong_axis_is_refused(axis: str, value: object) -> None:
+    with pytest.raises(UserError, match=f"does not fit the axis '{axis}', which takes a"):
+        Method.from_spec({**VANILLA.spec(), axis: value})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Mine(Penalty):
     """A user's own part."""

@@ -21,6 +21,7 @@ PACKAGE = Path(uncollapse.__file__).parent
 # Pages are judged as pages, plans as plans: one test file for what is only meaningful together.
 TESTED_ELSEWHERE = {
     "__main__.py": "test_cli.py",
+    "sitting.py": "test_run.py",  # a run and its sittings are one behaviour
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ import pytest
 from torch import Tensor
 
 from uncollapse.errors import UserError
+from uncollapse.experiments.plan import parse_seeds
 from uncollapse.method import PARTS, Method
 from uncollapse.methods import METHODS, VANILLA
 from uncollapse.networks.mlp import MLP
@@ -401,3 +403,29 @@ def test_objects_may_be_given_in_place_of_names() -> None:
     assert spec(METHODS["wgan"], find("ring-8"), networks=MLP()) == spec("wgan", "ring-8", networks=MLP())
     for seeds in ([3, 5], iter((3, 5)), range(3, 6, 2), np.array([3, 5])):
         assert spec(seeds=seeds).hash == spec().hash
+
+
+def test_the_command_of_a_run_makes_the_same_run() -> None:
+    """What the report prints as the way to reproduce a run is read back by the command line to the same hash."""
+    settings = {"penalties.0.weight": 0.1, "dynamics.betas": [0.5, 0.9], "task.train_size": 100, "networks.width": 16}
+    spec = make_spec("wgan-gp", "blobs-8", seeds=[3], updates=7, batch=32, settings=settings)
+    words = shlex.split(spec.command())
+    assert words[:4] == ["uncollapse", "train", "wgan-gp", "blobs-8"]
+    options = dict(zip(words[4::2], words[5::2], strict=True))
+    given = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
+    again = make_spec(
+        words[2],
+        words[3],
+        seeds=parse_seeds(options["--seeds"]),
+        updates=int(options["--updates"]),
+        batch=int(options["--batch"]),
+        threads=int(options["--threads"]),
+        settings={path: json.loads(value) for path, value in (word.split("=", 1) for word in given)},
+    )
+    assert again.hash == spec.hash
+    assert make_spec(VANILLA.but(name="mine"), "ring-8", seeds=[0]).command() == ""
+
+
+def test_a_setting_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(UserError, match=r"penalties\.0\.weight = nan is not a finite number"):
+        make_spec("wgan-gp", "ring-8", seeds=[0], settings={"penalties.0.weight": float("nan")})

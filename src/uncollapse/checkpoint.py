@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ def save(directory: Path, tensors: dict[str, Tensor], *, update: int, rounds: in
         OSError: For example when the disk is full; earlier checkpoints are untouched and nothing half-written stays.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    for left in directory.glob(".tmp-*"):  # of a writer that was killed
+        shutil.rmtree(left, ignore_errors=True)
     final = directory / f"step-{update:09d}"
     temporary = directory / f".tmp-{final.name}-{os.getpid()}"
     content = save_tensors({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
@@ -71,6 +74,7 @@ def save(directory: Path, tensors: dict[str, Tensor], *, update: int, rounds: in
             "history_bytes": history_bytes,
             "files": {TENSORS: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}},
         }
+        manifest["sha256"] = _digest(manifest)
         write_json(temporary / MANIFEST, manifest)
         if final.exists():
             shutil.rmtree(final)
@@ -82,16 +86,20 @@ def save(directory: Path, tensors: dict[str, Tensor], *, update: int, rounds: in
     return final
 
 
-def newest(directory: Path) -> tuple[Checkpoint | None, list[str]]:
+def newest(directory: Path, history: int | None = None) -> tuple[Checkpoint | None, list[str]]:
     """The newest intact checkpoint, and a sentence for each newer one that is damaged.
 
     Args:
         directory: The run's `checkpoints` folder; it need not exist.
+        history: Bytes of the history that are there; checkpoints that need more are skipped. None: do not look.
     """
     skipped: list[str] = []
     for folder in _newest_first(directory):
         try:
-            return read(folder), skipped
+            found = read(folder)
+            if history is None or found.history_bytes <= history:
+                return found, skipped
+            skipped.append(f"{folder.name} was skipped, because the history has lost lines that it builds on.")
         except (OSError, ValueError, KeyError, SafetensorError) as error:
             skipped.append(f"{folder.name} is damaged and was skipped ({type(error).__name__}: {error}).")
     return None, skipped
@@ -105,11 +113,18 @@ def read(folder: Path) -> Checkpoint:
         OSError: A file is missing.
     """
     manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text())
+    if manifest.pop("sha256", None) not in (None, _digest(manifest)):
+        raise ValueError(f"{MANIFEST} was changed")
     content = (folder / TENSORS).read_bytes()
     expected = manifest["files"][TENSORS]
     if len(content) != expected["bytes"] or hashlib.sha256(content).hexdigest() != expected["sha256"]:
         raise ValueError(f"{TENSORS} does not match its manifest")
     return Checkpoint(load_tensors(content), int(manifest["rounds"]), int(manifest["history_bytes"]))
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Hash of a manifest's own content, because a flipped digit in it would move a run silently."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def _newest_first(directory: Path) -> list[Path]:

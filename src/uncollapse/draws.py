@@ -58,7 +58,8 @@ def stream(
 ) -> Draw:
     """The stream of one purpose of one seed: a pure function of its arguments.
 
-    Two purposes, seeds or blocks never share a stream, because the generator's seed is a hash of all three.
+    Two purposes, seeds or blocks have unrelated streams, because the generator's seed is a hash of all three. Torch's
+    CPU generator keeps 32 bits of it, so that a given pair of streams coincides with probability 2^-32.
 
     Args:
         seed: The run's seed, any integer.

@@ -47,8 +47,14 @@ def write_json(path: Path, value: Any) -> None:
 
 def append_line(path: Path, value: Any) -> int:
     """Appends one JSON line and returns the file's length in bytes afterwards."""
-    with path.open("ab") as stream:
-        stream.write((to_json(value) + "\n").encode())
+    line = (to_json(value) + "\n").encode()
+    with path.open("ab+") as stream:
+        length = stream.seek(0, os.SEEK_END)
+        stream.seek(max(length - 1, 0))
+        if stream.read(1) not in (b"", b"\n"):  # a torn last line would swallow this one
+            stream.seek(0)
+            stream.truncate(stream.read().rfind(b"\n") + 1)
+        stream.write(line)
         stream.flush()
         return stream.tell()
 
@@ -66,7 +72,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines[:-1], start=1):
         try:
             found.append(json.loads(line))
-        except json.JSONDecodeError as error:
+        except ValueError as error:
             raise UserError(f"Line {number} of {path} is damaged; run `uncollapse doctor {path.parent}`.") from error
     return found
 

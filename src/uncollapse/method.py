@@ -6,6 +6,7 @@ A row of `methods.py` states what differs from the baseline; `game.py` plays any
 from __future__ import annotations
 
 import dataclasses
+import functools
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -130,7 +131,13 @@ class Method:
         unknown_axes = [name for name in spec if name not in (*AXES, "name")]
         if unknown_axes:
             raise unknown("axis of a method", unknown_axes[0], AXES)
-        return cls(name=spec["name"], **{axis: _from_json(spec[axis]) for axis in AXES if axis in spec})
+        values = {axis: _from_json(spec[axis]) for axis in AXES if axis in spec}
+        for axis, value in values.items():
+            contract, several = CONTRACTS[axis], isinstance(value, tuple)
+            parts = value if several else (value,)
+            if several != (axis in SEVERAL) or not all(isinstance(part, contract) for part in parts):
+                raise UserError(f"{spec[axis]!r} does not fit the axis {axis!r}, which takes a {contract.__name__}.")
+        return cls(name=spec["name"], **values)
 
     def describe(self) -> str:
         """The axes that differ from the baseline, in one line of Python."""
@@ -140,6 +147,18 @@ class Method:
 
 
 AXES: tuple[str, ...] = tuple(axis.name for axis in fields(Method) if axis.name not in ("name", "facts"))
+
+CONTRACTS: dict[str, type[Part]] = {
+    "loss": losses.Loss,
+    "penalties": penalties.Penalty,
+    "generator_terms": generator_terms.GeneratorTerm,
+    "constraint": constraints.Constraint,
+    "view": views.View,
+    "conditioning": conditioning.Conditioning,
+    "dynamics": dynamics.Dynamics,
+    "population": population.Population,
+}
+SEVERAL = ("penalties", "generator_terms")
 
 _MODULES = (losses, penalties, generator_terms, constraints, views, conditioning, dynamics, population)
 PARTS: dict[str, type[Part]] = {part.__name__: part for module in _MODULES for part in module.PARTS}
@@ -175,13 +194,22 @@ def own_parts(method: Method) -> list[str]:
 def _to_json(value: Any) -> Any:
     if isinstance(value, Part):
         assert dataclasses.is_dataclass(value)
-        content = {item.name: _to_json(getattr(value, item.name)) for item in fields(value)}
+        hints = _hints(type(value))
+        content = {item.name: _to_json(_plainly(getattr(value, item.name), hints[item.name])) for item in fields(value)}
         name = type(value).__name__
         origin = {} if name in _BUILT_IN else {"plugin": f"{type(value).__module__}:{type(value).__qualname__}"}
         return {"part": name, **origin, **content}
     if isinstance(value, tuple):
         return [_to_json(item) for item in value]
     return value
+
+
+_hints = functools.cache(typing.get_type_hints)  # evaluating annotations takes longer than all the rest of a spec
+
+
+def _plainly(value: Any, hint: Any) -> Any:
+    """A whole number as the float that is meant, so that equal parts have equal JSON and equal hashes."""
+    return float(value) if hint is float and type(value) is int else value
 
 
 def _from_json(value: Any) -> Any:

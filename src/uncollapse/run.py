@@ -44,7 +44,7 @@ class Run:
     @property
     def status(self) -> str:
         """``"finished"`` or ``"unfinished"``."""
-        return "finished" if (self.directory / "result.json").exists() else "unfinished"
+        return "unfinished" if read_result(self.directory) is None else "finished"
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -88,6 +88,8 @@ class Run:
             raise UserError(f"This run has no seed {seed}; it has {', '.join(map(str, self.spec.seeds))}.")
         if weights not in ("averaged", "live"):
             raise UserError(f"There are no {weights!r} weights; choose averaged or live.")
+        if labels is not None:
+            self._check_labels(n, labels)
         if self._trainer is None:
             trainer = Trainer(self.spec, device=self._device)
             if not resume(trainer, self.directory)[0]:
@@ -96,6 +98,13 @@ class Run:
         lane = self.spec.seeds.index(seed)
         averaged = weights == "averaged"
         return self._trainer.lane_samples(lane, n, averaged=averaged, labels=labels, draw=draw).cpu()
+
+    def _check_labels(self, n: int, labels: Tensor) -> None:
+        method, classes = self.spec.method, self.spec.task.classes
+        if not method.labelled:
+            raise UserError(f"{method.name} is not conditional; leave labels out.")
+        if labels.shape != (n,) or labels.is_floating_point() or not ((labels >= 0) & (labels < classes)).all():
+            raise UserError(f"labels must be {n} whole numbers from 0 to {classes - 1}, one a sample.")
 
 
 def execute(
@@ -126,13 +135,13 @@ def execute(
     chosen = choose_device(device)
     temporary = directory is None
     directory = directory or Path(tempfile.mkdtemp(prefix="uncollapse-"))
+    run = Run(directory, spec, device=chosen)
+    if temporary:
+        weakref.finalize(run, shutil.rmtree, directory, ignore_errors=True)
     with only_writer(directory), _threads(spec.threads):
         _open(directory, spec, fresh)
         if not is_finished(directory, spec):
             Sitting(spec, directory, chosen, progress, stop, checkpoint_seconds).run()
-    run = Run(directory, spec, device=chosen)
-    if temporary:
-        weakref.finalize(run, shutil.rmtree, directory, ignore_errors=True)
     return run
 
 
@@ -195,7 +204,7 @@ def read_result(directory: Path) -> dict[str, Any] | None:
     """The result of a run, None while there is no whole one."""
     try:
         found: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return None
     return found if found.get("status") == "finished" else None
 
@@ -215,6 +224,8 @@ def _open(directory: Path, spec: RunSpec, fresh: bool) -> None:
             f"{directory} holds another run ({there['method']['name']} on {there['task']['name']}, hash"
             f" {there.get('hash')}, not {spec.hash}); choose another --out, or --fresh to replace it."
         )
+    if there is not None and is_finished(directory, spec):
+        return
     if fresh:
         _clear(directory)
     kept = (
@@ -226,11 +237,11 @@ def _open(directory: Path, spec: RunSpec, fresh: bool) -> None:
 
 
 def _clear(directory: Path) -> None:
-    """Removes what a run writes, and nothing else."""
-    for name in ("result.json", "history.jsonl", "timing.jsonl", "spec.json", "error.log", "report.html"):
-        (directory / name).unlink(missing_ok=True)
+    """Removes what a run writes, and nothing else; its spec last, so that a half-cleared directory is still its own."""
     for name in ("checkpoints", "samples"):
         shutil.rmtree(directory / name, ignore_errors=True)
+    for name in ("result.json", "history.jsonl", "timing.jsonl", "error.log", "report.html", "spec.json"):
+        (directory / name).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

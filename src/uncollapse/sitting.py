@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,14 +72,16 @@ def read_json(path: Path) -> dict[str, Any]:
     """One JSON document, with a sentence for a damaged one."""
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); restore it, or train again with --fresh.") from error
     return found
 
 
-def resume(trainer: Trainer, directory: Path) -> tuple[checkpoint.Checkpoint | None, list[str]]:
-    """Puts a trainer where the newest intact checkpoint stood."""
-    found, skipped = checkpoint.newest(directory / "checkpoints")
+def resume(
+    trainer: Trainer, directory: Path, history: int | None = None
+) -> tuple[checkpoint.Checkpoint | None, list[str]]:
+    """Puts a trainer where the newest intact checkpoint stood that needs no more bytes of history than there are."""
+    found, skipped = checkpoint.newest(directory / "checkpoints", history)
     if found is not None:
         trainer.lanes = restored(trainer.lanes, found.tensors)
         trainer.rounds = found.rounds
@@ -135,7 +138,8 @@ class Sitting:
         return time.monotonic()
 
     def _continue(self) -> None:
-        found, skipped = resume(self.trainer, self.directory)
+        there = self.history.stat().st_size if self.history.exists() else 0
+        found, skipped = resume(self.trainer, self.directory, there)
         self.warnings += skipped
         length = found.history_bytes if found else 0
         if self.history.exists():
@@ -204,7 +208,9 @@ class Sitting:
 
     def _save(self, started: float, first: int) -> None:
         """A checkpoint that covers the history as it is, and a line of clocks."""
-        length = self.history.stat().st_size if self.history.exists() else 0
+        with self.history.open("ab") as stream:
+            os.fsync(stream.fileno())  # the lines must be on the disk before a checkpoint builds on them
+            length = stream.tell()
         trainer = self.trainer
         checkpoint.save(
             self.directory / "checkpoints",

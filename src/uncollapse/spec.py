@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -56,10 +57,14 @@ class RunSpec:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UserError(f"{name} = {value} is not possible; give a whole number of 1 or more.")
-        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+        whole = all(type(seed) is int and seed >= 0 for seed in self.seeds)
+        if not self.seeds or not whole or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds = {list(self.seeds)} must be different whole numbers of 0 or more, at least one.")
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
+        for path, value in self.method.settings().items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"{path} = {value} is not a finite number; choose one.")
         compatibility.check(self.method, sizes_of(self))
 
     @property
@@ -134,13 +139,21 @@ class RunSpec:
         return cls(
             method=Method.from_spec(document["method"]),
             task=from_spec(document["task"]),
-            networks=MLP(**document["networks"]),
+            networks=_networks(document["networks"]),
             seeds=tuple(document["seeds"]),
             updates=document["updates"],
             batch=document["batch"],
             threads=document["threads"],
             dtype=document["dtype"],
         )
+
+
+def _networks(settings: Mapping[str, Any]) -> MLP:
+    known = [item.name for item in fields(MLP)]
+    for name in settings:
+        if name not in known:
+            raise unknown("setting of the networks", name, known)
+    return MLP(**settings)
 
 
 def make_spec(
@@ -188,7 +201,7 @@ def make_spec(
         method=chosen,
         task=learnt,
         networks=shape,
-        seeds=tuple(seeds),
+        seeds=tuple(seed.item() if hasattr(seed, "item") else seed for seed in seeds),  # NumPy's numbers, too
         updates=learnt.updates if updates is None else updates,
         batch=learnt.batch if batch is None else batch,
         threads=threads,

@@ -78,7 +78,8 @@ class Dynamics(Part):
 
     def __post_init__(self) -> None:
         """Refuses numbers that cannot train, each with its sentence."""
-        object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
+        if all(isinstance(beta, int | float) for beta in self.betas):
+            object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
         for name in ("critic_steps", "generator_steps"):
             if getattr(self, name) < 1 or getattr(self, name) != int(getattr(self, name)):
                 raise UserError(f"dynamics.{name} = {getattr(self, name)} is not a whole number of 1 or more.")
@@ -88,7 +89,7 @@ class Dynamics(Part):
         for name in ("half_life", "ramp", "unroll", "clip"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"dynamics.{name} = {getattr(self, name)} is negative; 0 switches it off.")
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+        if len(self.betas) != 2 or not all(isinstance(beta, float) and 0 <= beta < 1 for beta in self.betas):
             raise UserError(
                 f"dynamics.betas = {list(self.betas)} must be two numbers in [0, 1), for example [0.5, 0.999]."
             )

@@ -127,8 +127,8 @@ PACKED = METHODS["wgan-gp"].but(name="packed", view=Packed(2))
         ("vanilla", False, {"latent": (3, 8, 2)}),
         ("cgan", True, {"latent": (3, 8, 2), "real": (3, 8, 2), "labels": (3, 8, 3)}),
         ("cgan", False, {"latent": (3, 8, 2), "labels": (3, 8, 3)}),
-        ("wgan-gp", True, {"latent": (3, 8, 2), "real": (3, 8, 2), "noise.between": (3, 8)}),
-        (PACKED, True, {"latent": (3, 8, 2), "real": (3, 8, 2), "noise.between": (3, 4)}),
+        ("wgan-gp", True, {"latent": (3, 8, 2), "real": (3, 8, 2), "noise.penalties.0.between": (3, 8)}),
+        (PACKED, True, {"latent": (3, 8, 2), "real": (3, 8, 2), "noise.penalties.0.between": (3, 4)}),
     ],
 )
 def test_a_batch_holds_what_the_method_needs_and_no_more(
@@ -139,8 +139,8 @@ def test_a_batch_holds_what_the_method_needs_and_no_more(
     batch = blocks(method, with_real=with_real, sizes=sizes).batch(5)
     assert shapes(batch) == expected
     assert {leaf.dtype for leaf in tree_leaves(batch)} == {torch.float64}
-    if "between" in batch.noise:
-        assert 0 <= batch.noise["between"].min() < batch.noise["between"].max() < 1
+    if "penalties.0.between" in batch.noise:
+        assert 0 <= batch.noise["penalties.0.between"].min() < batch.noise["penalties.0.between"].max() < 1
 
 
 def test_several_generators_take_turns_at_random() -> None:

@@ -28,13 +28,16 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+SPEC = "0123456789ab"
+
+
 def save(directory: Path, update: int, tensors: dict[str, Tensor] | None = None) -> Path:
     values = tensors or {"x": torch.full((40,), float(update))}
-    return checkpoint.save(directory, values, update=update, rounds=update // 5, history_bytes=update * 11)
+    return checkpoint.save(directory, values, spec=SPEC, update=update, rounds=update // 5, history_bytes=update * 11)
 
 
 def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
-    folder = checkpoint.save(tmp_path / "checkpoints", TENSORS, update=35, rounds=7, history_bytes=1234)
+    folder = checkpoint.save(tmp_path / "checkpoints", TENSORS, spec=SPEC, update=35, rounds=7, history_bytes=1234)
     assert folder == tmp_path / "checkpoints" / "step-000000035"
     for found in (checkpoint.read(folder), checkpoint.newest(folder.parent)[0]):
         assert found is not None
@@ -171,3 +174,20 @@ def test_what_a_killed_writer_left_is_no_checkpoint_and_goes_with_the_next(tmp_p
     assert (found.rounds, skipped) == (1, [])
     save(tmp_path, 15)
     assert names(tmp_path) == ["step-000000005", "step-000000015"]
+
+
+def test_a_checkpoint_of_another_run_is_skipped_and_named(tmp_path: Path) -> None:
+    save(tmp_path, 5)
+    assert checkpoint.newest(tmp_path, spec=SPEC)[0] is not None
+    found, skipped = checkpoint.newest(tmp_path, spec="ba9876543210")
+    assert found is None
+    assert skipped == ["step-000000005 was skipped, because it belongs to another run (spec 0123456789ab)."]
+
+
+def test_a_manifest_that_is_no_object_is_skipped(tmp_path: Path) -> None:
+    folder = save(tmp_path, 5)
+    (folder / "MANIFEST.json").write_text("[1, 2]")
+    found, skipped = checkpoint.newest(tmp_path)
+    assert found is None
+    assert len(skipped) == 1
+    assert "is damaged and was skipped" in skipped[0]

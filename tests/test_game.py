@@ -40,7 +40,7 @@ def staged(method: Method) -> tuple[Game, State, Batch]:
     generator, critic = settings.generator(method, SIZES).double(), settings.critic(method, SIZES).double()
     labels = torch.eye(4, dtype=torch.float64)[[0, 1, 2, 3, 0, 1]] if method.labelled else None
     latent, real = torch.randn(6, 3, dtype=torch.float64), torch.randn(6, 2, dtype=torch.float64)
-    noise = {"between": torch.rand(6, dtype=torch.float64)}
+    noise = {"penalties.0.between": torch.rand(6, dtype=torch.float64)}
     game = Game.of(method, generator, critic)
     return game, State(player(critic), player(generator), {}), Batch(latent, real, labels, None, noise)
 
@@ -69,7 +69,7 @@ def test_conditional_objective_by_hand() -> None:
     generator, critic, labels = game.generator, game.critic, batch.labels
     assert labels is not None
     fake = generator(batch.latent, labels).detach()
-    between = batch.noise["between"][:, None]
+    between = batch.noise["penalties.0.between"][:, None]
     point = (between * batch.real + (1 - between) * fake).requires_grad_()
     slopes = [
         torch.autograd.grad(critic(point[row : row + 1], labels[row : row + 1]).score.sum(), point)[0][row].norm()

@@ -76,7 +76,7 @@ class Textbook:
         else:
             loss = on_fake.mean() - on_real.mean()
         if self.name.endswith("-gp"):
-            share = batch.noise["between"][self.lane].unsqueeze(1)
+            share = batch.noise["penalties.0.between"][self.lane].unsqueeze(1)
             between = (share * real + (1 - share) * fake).requires_grad_()
             (slope,) = torch.autograd.grad(self.critic(between, labels).score.sum(), between, create_graph=True)
             loss = loss + 10 * ((slope.norm(dim=1) - 1) ** 2).mean()

@@ -12,7 +12,7 @@ from uncollapse.method import AXES, PARTS, Method, own_parts, register_part
 from uncollapse.methods import METHODS, VANILLA
 from uncollapse.parts.dynamics import Cosine, Dynamics
 from uncollapse.parts.penalties import GradientPenalty, Penalty, ZeroCentred
-from uncollapse.parts.scene import Part, Scene
+from uncollapse.parts.scene import Part, Scene, Sizes
 from uncollapse.parts.views import Packed
 
 
@@ -62,6 +62,8 @@ def test_settings_lists_every_number() -> None:
         ("dynamics.schedule", 1, "is a part, not a number"),
         ("dynamics.schedule.final", 1, "no setting of wgan-gp"),
         ("penalties", 1, "no setting 'penalties'"),
+        ("penalties.0", 5, "penalties.0 is a part, not a number"),
+        ("penalties.0.weight", -1.0, "rewards what it should punish; choose a weight of 0 or more"),
         ("colour", 1, "no setting 'colour'"),
     ],
 )
@@ -139,3 +141,29 @@ def test_facts_do_not_make_a_method_another_one() -> None:
 def test_describe_says_what_differs() -> None:
     assert VANILLA.describe() == "the baseline"
     assert VANILLA.but(view=Packed(2)).describe() == "view=Packed(size=2)"
+
+
+def test_two_penalties_of_one_kind_draw_their_own_numbers() -> None:
+    method = VANILLA.but(penalties=(GradientPenalty(), GradientPenalty(weight=0.5)))
+    wishes = method.noise(Sizes(shape=(2,), latent=2, batch=8))
+    assert wishes == {f"penalties.{position}.between": ("uniform", (8,)) for position in (0, 1)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads(Penalty):
+    """Asks for a head of some width."""
+
+    width: int = 3
+
+    def heads(self, sizes: Sizes) -> dict[str, int]:
+        return {"class_logits": self.width}
+
+    def __call__(self, scene: Scene):  # type: ignore[no-untyped-def]
+        return scene.fake.sum()
+
+
+def test_parts_that_want_one_head_in_two_sizes_are_refused() -> None:
+    sizes = Sizes(shape=(2,), latent=2)
+    assert VANILLA.but(penalties=(Heads(), Heads())).heads(sizes) == {"class_logits": 3}
+    with pytest.raises(UserError, match="vanilla asks for class_logits of 3 and of 5 numbers; drop one part"):
+        VANILLA.but(penalties=(Heads(), Heads(width=5))).heads(sizes)

@@ -116,10 +116,11 @@ def test_the_history_counts_updates_and_knows_no_clock(finished: Path) -> None:
         assert set(line["losses"]) == {"critic", "generator"}
         assert all(len(values) == 2 and 0.1 < min(values) < 3 for values in line["losses"].values())
     for line in snapshots:
-        assert set(line) == {"update", "snapshot", "measures", "shares"}
+        assert set(line) == {"update", "snapshot", "measures", "shares", "measures_live", "shares_live"}
         assert line["snapshot"] is True
-        assert set(line["measures"]) == {"modes_solid", "modes_hit", "high_quality_share"}
-        assert [sum(shares) for shares in line["shares"]] == pytest.approx([1, 1])
+        for family in ("", "_live"):
+            assert set(line[f"measures{family}"]) == {"modes_solid", "modes_hit", "high_quality_share"}
+            assert [sum(shares) for shares in line[f"shares{family}"]] == pytest.approx([1, 1])
 
 
 @pytest.mark.parametrize(("updates", "expected"), [(200, 200), (201, 200), (1000, 200), (39_500, 200)])

@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from uncollapse.experiments.plan import parse_seeds
 from uncollapse.method import PARTS, Method
 from uncollapse.methods import METHODS, VANILLA
 from uncollapse.networks.mlp import MLP
-from uncollapse.parts.dynamics import Cosine
-from uncollapse.parts.losses import Loss
+from uncollapse.parts.dynamics import Cosine, Dynamics
+from uncollapse.parts.losses import LeastSquares, Loss
 from uncollapse.parts.penalties import GradientPenalty, ZeroCentred
 from uncollapse.parts.scene import Judgement, Scene
 from uncollapse.parts.views import Packed
@@ -429,3 +429,32 @@ def test_the_command_of_a_run_makes_the_same_run() -> None:
 def test_a_setting_that_is_not_finite_is_refused() -> None:
     with pytest.raises(UserError, match=r"penalties\.0\.weight = nan is not a finite number"):
         make_spec("wgan-gp", "ring-8", seeds=[0], settings={"penalties.0.weight": float("nan")})
+
+
+def test_updates_belong_to_the_hash_only_where_a_part_reads_the_budget() -> None:
+    falling = VANILLA.but(name="falling", dynamics=Dynamics(schedule=Cosine(final=0.1)))
+    for method, same in ((VANILLA, True), (falling, False)):
+        few, many = (make_spec(method, "ring-8", seeds=[0], updates=updates).hash for updates in (10, 1000))
+        assert (few == many) is same
+
+
+def test_the_number_of_judged_samples_survives_json_and_counts() -> None:
+    task = Mixture(name="mine", centres=((0.0, 0.0), (1.0, 1.0)), sigma=0.1)
+    usual = make_spec("vanilla", task, seeds=[0])
+    more = make_spec("vanilla", replace(task, measure_size=50_000), seeds=[0])
+    assert "measure_size" not in usual.content()["task"]
+    assert RunSpec.from_json(more.to_json()).task.measure_size == 50_000
+    assert more.hash != usual.hash
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        lambda: make_spec(VANILLA.but(loss=LeastSquares()), "ring-8", seeds=[0]),
+        lambda: make_spec("vanilla", "ring-8", seeds=[0], dtype="float64"),
+        lambda: make_spec("vanilla", Mixture(name="mine", centres=((0.0, 0.0), (1.0, 1.0)), sigma=0.1), seeds=[0]),
+        lambda: make_spec("vanilla", Arrays(np.random.default_rng(0).normal(size=(50, 3))), seeds=[0]),
+    ],
+)
+def test_no_command_is_given_where_none_makes_the_same_run(spec: Callable[[], RunSpec]) -> None:
+    assert spec().command() == ""

@@ -35,19 +35,24 @@ class Checkpoint:
         tensors: By dotted path, on the CPU.
         rounds: Rounds played.
         history_bytes: Length of the history when it was saved; later lines are cut on resume.
+        spec: Hash of the run's spec.
     """
 
     tensors: dict[str, Tensor]
     rounds: int
     history_bytes: int
+    spec: str | None = None
 
 
-def save(directory: Path, tensors: dict[str, Tensor], *, update: int, rounds: int, history_bytes: int) -> Path:
+def save(
+    directory: Path, tensors: dict[str, Tensor], *, spec: str, update: int, rounds: int, history_bytes: int
+) -> Path:
     """Saves a checkpoint and removes all but the newest `KEPT`.
 
     Args:
         directory: The run's `checkpoints` folder.
         tensors: By dotted path.
+        spec: Hash of the run's spec, so that no other run continues from it.
         update: Critic updates done, which names the checkpoint.
         rounds: Rounds played.
         history_bytes: Length of the history now.
@@ -69,6 +74,7 @@ def save(directory: Path, tensors: dict[str, Tensor], *, update: int, rounds: in
         write_atomic(temporary / TENSORS, content)
         manifest = {
             "schema": 1,
+            "spec": spec,
             "update": update,
             "rounds": rounds,
             "history_bytes": history_bytes,
@@ -86,21 +92,27 @@ def save(directory: Path, tensors: dict[str, Tensor], *, update: int, rounds: in
     return final
 
 
-def newest(directory: Path, history: int | None = None) -> tuple[Checkpoint | None, list[str]]:
+def newest(
+    directory: Path, *, spec: str | None = None, history: int | None = None
+) -> tuple[Checkpoint | None, list[str]]:
     """The newest intact checkpoint, and a sentence for each newer one that is damaged.
 
     Args:
         directory: The run's `checkpoints` folder; it need not exist.
+        spec: Hash of the run's spec; checkpoints of another one are skipped. None: do not look.
         history: Bytes of the history that are there; checkpoints that need more are skipped. None: do not look.
     """
     skipped: list[str] = []
     for folder in _newest_first(directory):
         try:
             found = read(folder)
+            if spec is not None and found.spec not in (None, spec):
+                skipped.append(f"{folder.name} was skipped, because it belongs to another run (spec {found.spec}).")
+                continue
             if history is None or found.history_bytes <= history:
                 return found, skipped
             skipped.append(f"{folder.name} was skipped, because the history has lost lines that it builds on.")
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
             skipped.append(f"{folder.name} is damaged and was skipped ({type(error).__name__}: {error}).")
     return None, skipped
 
@@ -119,7 +131,9 @@ def read(folder: Path) -> Checkpoint:
     expected = manifest["files"][TENSORS]
     if len(content) != expected["bytes"] or hashlib.sha256(content).hexdigest() != expected["sha256"]:
         raise ValueError(f"{TENSORS} does not match its manifest")
-    return Checkpoint(load_tensors(content), int(manifest["rounds"]), int(manifest["history_bytes"]))
+    return Checkpoint(
+        load_tensors(content), int(manifest["rounds"]), int(manifest["history_bytes"]), manifest.get("spec")
+    )
 
 
 def _digest(manifest: Mapping[str, Any]) -> str:

@@ -25,6 +25,10 @@ class Rule:
     sentence: Callable[[Method, Sizes], str]
 
 
+def _per_sample(method: Method) -> str:
+    return next(type(part).__name__ for part in method.penalties if part.per_sample)
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         name="labels for a conditional method",
@@ -47,7 +51,7 @@ RULES: tuple[Rule, ...] = (
         broken=lambda method, sizes: method.view.entangles and any(penalty.per_sample for penalty in method.penalties),
         sentence=lambda method, sizes: (
             f"{type(method.view).__name__} lets samples see each other, so the slope of one sample that"
-            f" {type(method.penalties[0]).__name__} asks for is not defined; drop one of the two."
+            f" {_per_sample(method)} asks for is not defined; drop one of the two."
         ),
     ),
 )

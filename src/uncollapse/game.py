@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -161,8 +161,8 @@ class Game:
         """What the critic minimises at `parameters`; scalar."""
         scene, buffers = self._stage(parameters, state.generator.parameters, state, batch, clock)
         value = self.method.loss.critic(_given(scene.real_judgement), scene.fake_judgement, state.loss, scene)
-        for penalty in self.method.penalties:
-            value = value + penalty(scene)
+        for position, penalty in enumerate(self.method.penalties):
+            value = value + penalty(_heard(scene, f"penalties.{position}."))
         return value, Outcome(*buffers, state.loss)
 
     def generator_objective(
@@ -172,8 +172,8 @@ class Game:
         critic = self._foreseen_critic(parameters, state, batch, clock)
         scene, buffers = self._stage(critic, parameters, state, batch, clock)
         value = self.method.loss.generator(scene.real_judgement, scene.fake_judgement, scene)
-        for term in self.method.generator_terms:
-            value = value + term(scene)
+        for position, term in enumerate(self.method.generator_terms):
+            value = value + term(_heard(scene, f"generator_terms.{position}."))
         following = self.method.loss.next_state(state.loss, scene.real_judgement, scene.fake_judgement, scene)
         return value, Outcome(*buffers, dict(following))
 
@@ -193,9 +193,9 @@ class Game:
 
     def project(self, critic: Tensor) -> Tensor:
         """The critic's flat parameters after a step, put back where the constraint allows them."""
-        tensors = self.critic_layout.unpack(critic)
-        projected = self.method.constraint.project(tensors)
-        return critic if projected is tensors else self.critic_layout.pack(projected)
+        if not self.method.constraint.projects:
+            return critic
+        return self.critic_layout.pack(self.method.constraint.project(self.critic_layout.unpack(critic)))
 
     def _stage(
         self, critic: Tensor, generator: Tensor, state: State, batch: Batch, clock: Clock
@@ -235,7 +235,8 @@ class Game:
             real_judgement=real_judgement,
             fake_judgement=fake_judgement,
             critic=lambda inputs: judge(inputs, fake_context),
-            slope=lambda inputs: judge.slope(inputs, fake_context),
+            # An encoding conditioning tells the critic something else of real samples than of fakes.
+            slope=lambda inputs: judge.slope(inputs, real_context if inputs is real else fake_context),
             generate=generate,
             encode=encode if condition.encodes else None,
         )
@@ -317,6 +318,12 @@ def _call(network: nn.Module, parameters: Mapping[str, Tensor], buffers: Tensors
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
     return {f"{prefix}.{name}": value for name, value in tensors.items()}
+
+
+def _heard(scene: Scene, owner: str) -> Scene:
+    """The scene with the numbers that were drawn for one part, under the names that the part gave them."""
+    own = {name.removeprefix(owner): value for name, value in scene.noise.items() if name.startswith(owner)}
+    return replace(scene, noise=own) if scene.noise else scene
 
 
 def _given(judgement: Judgement | None) -> Judgement:

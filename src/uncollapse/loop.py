@@ -118,7 +118,8 @@ class Trainer:
             for purpose, with_real in (("critic", True), ("generator", self.method.generator_sees_real))
         )
         self.rounds = 0
-        self._round = Captured(self._play_round) if self.device.type == "cuda" else self._play_round
+        captured = self.device.type == "cuda" and not any(part.eager for part in self.method.parts())
+        self._round = Captured(self._play_round) if captured else self._play_round
 
     @property
     def update(self) -> int:
@@ -199,7 +200,7 @@ class Trainer:
     def _networks(self, seed: int) -> tuple[nn.Module, nn.Module]:
         """Generator and critic with the weights of one seed, leaving torch's global generator as it was."""
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(int(stream(seed, "weights").integers(2**62, 1)))
+            torch.default_generator.manual_seed(int(stream(seed, "weights").integers(2**62, 1)))
             generator = self.spec.networks.generator(self.method, self.sizes)
             critic = self.spec.networks.critic(self.method, self.sizes)
         return generator.to(self.dtype), critic.to(self.dtype)
@@ -213,7 +214,7 @@ class Trainer:
         ]
         generator = _player(generators, self.game.generator_layout, [{} for _ in generators])
         critic = _player(critics, self.game.critic_layout, constrained)
-        critic = critic._replace(parameters=self.game.project(critic.parameters))
+        critic = critic._replace(parameters=self._projected(critic.parameters))
         seeds = len(networks)
         loss = {
             name: value.to(self.dtype).expand(seeds, *value.shape).clone()
@@ -251,7 +252,7 @@ class Trainer:
         parameters, moments = adam_fused(
             critic.parameters, self._clipped(gradient), critic.moments, step=step, rate=rate, betas=dynamics.betas
         )
-        player = Player(self.game.project(parameters), moments, outcome.critic_buffers)
+        player = Player(self._projected(parameters), moments, outcome.critic_buffers)
         healthy = _healthy(lanes.diverged_at, values, gradient)
         return lanes._replace(
             state=lanes.state._replace(critic=_where(healthy, player, critic)),
@@ -309,6 +310,12 @@ class Trainer:
         """Where all lanes stand before an update."""
         progress = (lanes.critic_updates / self.spec.updates).clamp(max=1).to(self.dtype)
         return Clock(progress=progress, critic_step=lanes.critic_updates + 1)
+
+    def _projected(self, critics: Tensor) -> Tensor:
+        """Each lane's critic (seeds, P) put back where the constraint allows it."""
+        if not self.method.constraint.projects:
+            return critics
+        return self.game.project(critics[0]).unsqueeze(0) if self.alone else vmap(self.game.project)(critics)
 
     def _clipped(self, gradient: Tensor) -> Tensor:
         """Each lane's gradient, no longer than the limit."""

@@ -97,11 +97,24 @@ class Method:
 
     def heads(self, sizes: Sizes) -> dict[str, int]:
         """The extra critic heads that the parts read: `Judgement` field -> width."""
-        return {name: width for part in self.parts() for name, width in part.heads(sizes).items()}
+        found: dict[str, int] = {}
+        for part in self.parts():
+            for name, width in part.heads(sizes).items():
+                if found.setdefault(name, width) != width:
+                    raise UserError(
+                        f"{self.name} asks for {name} of {found[name]} and of {width} numbers; drop one part."
+                    )
+        return found
 
     def noise(self, sizes: Sizes) -> dict[str, tuple[Law, tuple[int, ...]]]:
-        """The numbers that the parts need drawn for an update: name -> (law, shape)."""
-        return {name: wish for part in self.parts() for name, wish in part.noise(sizes).items()}
+        """The numbers that parts need drawn for an update: ``axis.position.name`` -> (law, shape)."""
+        owners = [(f"{axis}.{position}", part) for axis in SEVERAL for position, part in enumerate(getattr(self, axis))]
+        return {f"{owner}.{name}": wish for owner, part in owners for name, wish in part.noise(sizes).items()}
+
+    @property
+    def follows_budget(self) -> bool:
+        """Whether the numbers of a run depend on how many updates it is meant to have."""
+        return any(part.follows_budget for part in (*self.parts(), self.dynamics.schedule))
 
     def but(self, **changes: Any) -> Method:
         """This method with some axes replaced, as ``VANILLA.but(name="mine", view=Packed(2))``."""
@@ -252,6 +265,8 @@ def _with(value: Any, path: list[str], new: Any, whole: str, method: Method) -> 
     head, *rest = path
     if isinstance(value, tuple) and head.isdigit() and int(head) < len(value):
         items = list(value)
+        if not rest and isinstance(items[int(head)], Part):
+            raise UserError(f"{whole} is a part, not a number; set one of its own numbers, or use .but() in Python.")
         items[int(head)] = _with(items[int(head)], rest, new, whole, method) if rest else new
         return tuple(items)
     names = [item.name for item in fields(value)] if isinstance(value, Part) else []  # type: ignore[arg-type]

@@ -92,7 +92,7 @@ class Run:
             self._check_labels(n, labels)
         if self._trainer is None:
             trainer = Trainer(self.spec, device=self._device)
-            if not resume(trainer, self.directory)[0]:
+            if not resume(trainer, self.spec, self.directory)[0]:
                 raise UserError(f"{self.directory} holds no intact checkpoint to sample from; train it again.")
             self._trainer = trainer
         lane = self.spec.seeds.index(seed)
@@ -228,12 +228,8 @@ def _open(directory: Path, spec: RunSpec, fresh: bool) -> None:
         return
     if fresh:
         _clear(directory)
-    kept = (
-        {"versions": versions(), "command": spec.command()}
-        if there is None
-        else {"versions": there["versions"], "command": there["command"]}
-    )
-    write_json(path, {**spec.to_json(), **kept})
+    began_under = versions() if there is None else there.get("versions", {})
+    write_json(path, {**spec.to_json(), "versions": began_under, "command": spec.command()})
 
 
 def _clear(directory: Path) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from uncollapse import checkpoint
 from uncollapse.errors import UserError
-from uncollapse.files import append_line, write_atomic, write_json
+from uncollapse.files import append_line, read_lines, write_atomic, write_json
 from uncollapse.loop import Trainer
 from uncollapse.metrics.modes import mode_counts, mode_measures
 from uncollapse.spec import RunSpec
@@ -34,6 +34,8 @@ SNAPSHOTS = (0.0, 0.01, 0.03, 0.06, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 LOSS_LINES = 200
 # Rounds between looks at the clock and at a request to stop.
 SLICE = 20
+# Samples a seed that a snapshot judges; the result judges the task's own number.
+JUDGED = 2_500
 TRACKED = ("modes_solid", "modes_hit", "high_quality_share")
 
 
@@ -78,12 +80,30 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def resume(
-    trainer: Trainer, directory: Path, history: int | None = None
+    trainer: Trainer, spec: RunSpec, directory: Path, history: int | None = None
 ) -> tuple[checkpoint.Checkpoint | None, list[str]]:
-    """Puts a trainer where the newest intact checkpoint stood that needs no more bytes of history than there are."""
-    found, skipped = checkpoint.newest(directory / "checkpoints", history)
+    """Puts a trainer where the newest intact checkpoint of its run stood that needs no more history than there is.
+
+    Args:
+        trainer: A trainer of `spec`.
+        spec: The run.
+        directory: Its directory.
+        history: Bytes of its history; None: do not look.
+
+    Returns:
+        The checkpoint, None if there is none, and a sentence for each newer one that was skipped.
+
+    Raises:
+        UserError: The checkpoint does not fit, because another version of the code wrote it.
+    """
+    found, skipped = checkpoint.newest(directory / "checkpoints", spec=spec.hash, history=history)
     if found is not None:
-        trainer.lanes = restored(trainer.lanes, found.tensors)
+        try:
+            trainer.lanes = restored(trainer.lanes, found.tensors)
+        except (KeyError, ValueError) as error:
+            raise UserError(
+                f"The checkpoint in {directory} does not fit this version ({error}); train again with --fresh."
+            ) from error
         trainer.rounds = found.rounds
     return found, skipped
 
@@ -139,19 +159,28 @@ class Sitting:
 
     def _continue(self) -> None:
         there = self.history.stat().st_size if self.history.exists() else 0
-        found, skipped = resume(self.trainer, self.directory, there)
+        found, skipped = resume(self.trainer, self.spec, self.directory, there)
         self.warnings += skipped
         length = found.history_bytes if found else 0
         if self.history.exists():
             with self.history.open("rb+") as stream:
                 stream.truncate(length)
-        written = read_json(self.directory / "spec.json")["versions"]
-        for name, now in versions().items():
-            if written.get(name) != now:
-                self.warnings.append(
-                    f"Started under {name} {written.get(name)}, continued under {now}: equal in law only."
-                )
+        if found is not None:
+            self.warnings += self._changes()
         self._done = self.trainer.update if found else -1
+
+    def _changes(self) -> list[str]:
+        """What is not as it was when the run began, so that it continues with numbers that are equal in law only."""
+        began = read_json(self.directory / "spec.json")["versions"]
+        sittings = read_lines(self.timing)
+        if sittings:
+            began = {**began, "device": sittings[0].get("device")}
+        now = {**versions(), "device": _device_name(self.device)}
+        return [
+            f"Started under {name} {began[name]}, continued under {now[name]}: equal in law only."
+            for name in now
+            if name in began and began[name] != now[name]
+        ]
 
     def _points(self) -> list[int]:
         """Updates at which something is written, in order, after where this sitting starts."""
@@ -176,21 +205,27 @@ class Sitting:
         self._done = point
 
     def _snapshot(self, update: int) -> dict[str, Any]:
-        """Keeps and judges samples of every lane."""
-        task = self.spec.task
-        kept = self._kept(final=False)
-        samples = self.trainer.samples(kept)
+        """Keeps samples of every lane and judges both of its generators; a frozen lane is judged no more."""
+        samples = self.trainer.samples(self._kept(final=False))
         self._write_samples(self.directory / "samples" / f"step-{update:08d}.npz", samples=samples)
-        judged = self.trainer.samples(min(task.measure_size, 2_500))
-        measures = [mode_measures(lane, task) for lane in judged.cpu()]
-        self.modes_solid = [int(one["modes_solid"] or 0) for one in measures]
-        counts = [mode_counts(lane, task)[0] for lane in judged.cpu()]
-        return {
-            "update": update,
-            "snapshot": True,
-            "measures": {key: [one[key] for one in measures] for key in TRACKED},
-            "shares": [[float(count) / judged.shape[1] for count in lane] for lane in counts],
-        }
+        averaged, live = (self._judged(averaged=which) for which in (True, False))
+        self.modes_solid = [int(value or 0) for value in averaged["measures"]["modes_solid"]]
+        both = {**averaged, **{f"{name}_live": value for name, value in live.items()}}
+        return {"update": update, "snapshot": True, **both}
+
+    def _judged(self, *, averaged: bool) -> dict[str, Any]:
+        """The tracked measures and the shares of the modes of every lane, None for a frozen one."""
+        task, diverged = self.spec.task, self.trainer.diverged()
+        samples = self.trainer.samples(min(task.measure_size, JUDGED), averaged=averaged).cpu()
+        measures: dict[str, list[float | None]] = {key: [] for key in TRACKED}
+        shares: list[list[float] | None] = []
+        for seed, lane in zip(self.spec.seeds, samples, strict=True):
+            found = {} if seed in diverged else mode_measures(lane, task)
+            for key in TRACKED:
+                measures[key].append(found.get(key))
+            counts = mode_counts(lane, task)[0]
+            shares.append(None if seed in diverged else [float(count) / len(lane) for count in counts])
+        return {"measures": measures, "shares": shares}
 
     def _kept(self, *, final: bool) -> int:
         flat = math.prod(self.spec.task.shape)
@@ -215,13 +250,15 @@ class Sitting:
         checkpoint.save(
             self.directory / "checkpoints",
             flatten(trainer.lanes),
+            spec=self.spec.hash,
             update=trainer.update,
             rounds=trainer.rounds,
             history_bytes=length,
         )
         seconds = time.monotonic() - started
         line = {"update": trainer.update, "from": first, "seconds": seconds, "device": _device_name(self.device)}
-        append_line(self.timing, {**line, "updates_per_second": self._speed(started, first)})
+        said = {"warnings": self.warnings} if self.warnings else {}
+        append_line(self.timing, {**line, "updates_per_second": self._speed(started, first), **said})
 
     def _speed(self, started: float, first: int) -> float:
         """Updates of all lanes together in a second of this sitting."""
@@ -279,8 +316,12 @@ class Sitting:
             "lanes": lanes,
             "cost": self._cost(),
             "versions": versions(),
-            "warnings": self.warnings,
+            "warnings": self._said(),
         }
+
+    def _said(self) -> list[str]:
+        """The warnings of all sittings, each once."""
+        return list(dict.fromkeys(text for line in read_lines(self.timing) for text in line.get("warnings", ())))
 
     def _cost(self) -> dict[str, Any]:
         """What fairness compares: updates, real samples read, parameters, device."""

@@ -69,8 +69,14 @@ class RunSpec:
 
     @property
     def hash(self) -> str:
-        """12 hexadecimal digits over everything that the numbers depend on, but not updates, device or code."""
-        content = {key: value for key, value in self.content().items() if key != "updates"}
+        """12 hexadecimal digits over everything that the numbers depend on, but not device or code.
+
+        The number of updates counts only where a part reads the share of the budget that is spent; elsewhere more
+        updates continue the run.
+        """
+        content = self.content()
+        if not self.method.follows_budget:
+            content.pop("updates")
         return hashlib.sha256(json.dumps({**content, "block": BLOCK}, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -84,7 +90,7 @@ class RunSpec:
         return f"{self.cell}-{self.hash}"
 
     def command(self) -> str:
-        """The command that trains this run on its own; empty where it needs Python (a user's own method)."""
+        """The command that trains this run on its own; empty where it needs Python (a user's own method or data)."""
         row = METHODS.get(self.method.name)
         rows = row.settings() if row else {}
         now = self.method.settings()
@@ -97,16 +103,34 @@ class RunSpec:
             if value != getattr(self.task.networks, name)
         }
         changed = {path: value for path, value in now.items() if value != rows[path]} | networks | task
+        try:
+            again = make_spec(
+                row, self.task.name, seeds=self.seeds, updates=self.updates, batch=self.batch,
+                threads=self.threads, settings=changed,
+            )  # fmt: skip
+        except UserError:
+            return ""
+        if again.hash != self.hash:
+            return ""
         settings = [f"--set {shlex.quote(f'{path}={json.dumps(value)}')}" for path, value in changed.items()]
         seeds = ",".join(map(str, self.seeds)) if len(self.seeds) > 1 else f"{self.seeds[0]}-{self.seeds[0]}"
         numbers = f"--seeds {seeds} --updates {self.updates} --batch {self.batch} --threads {self.threads}"
         return " ".join(["uncollapse train", self.method.name, shlex.quote(self.task.name), numbers, *settings])
 
+    def _task_spec(self) -> dict[str, Any]:
+        """The task's own spec, and the number of judged samples where it is not what that spec gives back."""
+        spec = self.task.spec()
+        try:
+            usual = from_spec(spec).measure_size
+        except UserError:  # arrays in memory cannot be read back
+            usual = self.task.measure_size
+        return spec if usual == self.task.measure_size else {**spec, "measure_size": self.task.measure_size}
+
     def content(self) -> dict[str, Any]:
         """The spec as JSON without hash and versions."""
         return {
             "method": self.method.spec(),
-            "task": self.task.spec(),
+            "task": self._task_spec(),
             "networks": dataclasses.asdict(self.networks),
             "seeds": list(self.seeds),
             "updates": self.updates,
@@ -138,7 +162,7 @@ class RunSpec:
             raise UserError(f"This spec lacks {missing[0]!r}; it was not written by uncollapse or was edited.")
         return cls(
             method=Method.from_spec(document["method"]),
-            task=from_spec(document["task"]),
+            task=_task(document["task"]),
             networks=_networks(document["networks"]),
             seeds=tuple(document["seeds"]),
             updates=document["updates"],
@@ -146,6 +170,11 @@ class RunSpec:
             threads=document["threads"],
             dtype=document["dtype"],
         )
+
+
+def _task(spec: Mapping[str, Any]) -> Task:
+    task = from_spec({name: value for name, value in spec.items() if name != "measure_size"})
+    return dataclasses.replace(task, measure_size=spec["measure_size"]) if "measure_size" in spec else task
 
 
 def _networks(settings: Mapping[str, Any]) -> MLP:

@@ -177,6 +177,15 @@ class Spectral(Constraint):
         return used, kept
 
 
+@dataclass(frozen=True, kw_only=True)
+class UnitBall(Constraint):
+    """Keeps the whole critic in a ball, which mixes all numbers of one run and none of another's."""
+
+    def project(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        norm = torch.cat([value.flatten() for value in parameters.values()]).norm()
+        return {name: value / norm.clamp(min=1) for name, value in parameters.items()}
+
+
 AC_GAN = VANILLA.but(
     name="ac-gan", conditioning=LabelsInGenerator(), penalties=(ClassError(),), generator_terms=(ClassLogits(),)
 )
@@ -185,7 +194,8 @@ MAD_GAN = VANILLA.but(name="mad-gan", loss=WhoMadeIt(), population=Pair())
 D2GAN = VANILLA.but(name="d2gan", loss=TwoScores())
 UNROLLED = VANILLA.but(name="unrolled", dynamics=Dynamics(unroll=3, lr_critic=1e-3))
 SPECTRAL = VANILLA.but(name="spectral", constraint=Spectral())
-ALL = (AC_GAN, VEEGAN, MAD_GAN, D2GAN, UNROLLED, SPECTRAL)
+BALL = VANILLA.but(name="ball", constraint=UnitBall())
+ALL = (AC_GAN, VEEGAN, MAD_GAN, D2GAN, UNROLLED, SPECTRAL, BALL)
 
 
 def trainer(method: Method, seeds: tuple[int, ...]) -> Trainer:

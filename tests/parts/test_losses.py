@@ -56,7 +56,7 @@ def vector_field(method: Method, theta: float, psi: float) -> tuple[float, float
         real=torch.zeros(4, 1, dtype=torch.float64),
         labels=None,
         generator_index=None,
-        noise={"between": torch.linspace(0, 0.9, 4, dtype=torch.float64)},
+        noise={"penalties.0.between": torch.linspace(0, 0.9, 4, dtype=torch.float64)},
     )
     clock = Clock(torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64))
     fields = []

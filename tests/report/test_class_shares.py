@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.report.synthetic import write_run
 
-from uncollapse.report.class_shares import final_shares, real_entropy, share_bars
+from uncollapse.report.class_shares import entropies, final_shares, real_entropy, share_bars
 from uncollapse.report.load import load
 from uncollapse.report.palette import styles
 from uncollapse.report.real import real_data
@@ -40,3 +40,30 @@ def test_final_shares_stand_beside_the_real_ones(record: Record) -> None:
     # Ten classes of real data and of one method: twenty bars.
     assert panel.markup.count("fill: var(--real)") == 10
     assert panel.markup.count("fill: var(--m0)") == 10
+
+
+def test_a_moment_without_any_finite_seed_is_a_gap(record: Record) -> None:
+    path = record.directory / "history.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[-1]["shares"] = [None, None]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    gone = load(record.directory)
+    real = real_data(gone, "digits")
+    ((_, panels),) = share_bars(gone.cells, real, columns=11)
+    assert "no finite sample" in panels[-1].markup
+    assert panels[-1].markup.count("<rect") == 0
+    assert panels[-1].caption == "4,000: none"
+    assert panels[-2].markup.count("<rect") == 10
+    full, cut = (entropies(which.cells, real, styles(["a"])) for which in (record, gone))
+    assert full is not None
+    assert cut is not None
+    assert full.markup != cut.markup
+
+
+def test_half_a_moment_is_the_mean_of_the_seeds_that_are_left(record: Record) -> None:
+    path = record.directory / "history.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[-1]["shares"] = [None, [0.0, 1.0] + [0.0] * 8]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ((_, panels),) = share_bars(load(record.directory).cells, real_data(record, "digits"), columns=11)
+    assert "mean of 1 seed: 0: 0 %, 1: 100 %" in panels[-1].markup

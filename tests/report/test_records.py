@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from tests.report.synthetic import STEPS, write_run
 
 from uncollapse.errors import UserError
-from uncollapse.report.records import read_json, read_run
+from uncollapse.report.records import Lane, read_json, read_run
 
 
 @pytest.fixture
@@ -28,9 +29,36 @@ def test_a_run_gives_its_losses_snapshots_and_clock(run: Path) -> None:
     assert record.seconds == pytest.approx(20)
 
 
-def test_a_damaged_sample_file_is_an_empty_one(run: Path) -> None:
-    (run / "samples" / "final.npz").write_bytes(b"no archive")
+@pytest.mark.parametrize("content", [b"no archive", b"", b"PK\x03\x04 a torn archive"])
+def test_a_damaged_sample_file_is_an_empty_one_with_a_warning(run: Path, content: bytes) -> None:
+    assert read_run(run).warnings == ()
+    (run / "samples" / "final.npz").write_bytes(content)
     assert read_run(run).final == {}
+    assert read_run(run).warnings == ("samples/final.npz is damaged, so its picture is left out.",)
+
+
+def test_a_flipped_byte_in_a_sample_file_is_damage(run: Path) -> None:
+    path = run / "samples" / "step-00000400.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(bytes(content))
+    assert read_run(run).damaged == (path.name,)
+
+
+def test_snapshots_give_the_weights_that_are_asked_for_when_all_have_them(run: Path) -> None:
+    lane = Lane(run=read_run(run), index=0)
+    assert lane.measured("modes_solid", "live")[1][-1] == 8
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line.get("snapshot"):
+            line |= {"measures_live": {"modes_solid": [3, None]}, "shares_live": [[1.0] + [0.0] * 7, None]}
+    (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    first, second = (Lane(run=read_run(run), index=i) for i in (0, 1))
+    assert first.measured("modes_solid", "live")[1][-1] == 3
+    assert first.measured("modes_solid", "averaged")[1][-1] == 8
+    assert first.shares("live")[1][-1].tolist() == [1.0] + [0.0] * 7
+    assert np.isnan(second.measured("modes_solid", "live")[1]).all()
+    assert np.isnan(second.shares("live")[1]).all()
 
 
 def test_pickled_samples_are_never_loaded(run: Path) -> None:

@@ -22,20 +22,56 @@ def row(**changes: Any) -> dict[str, Any]:
     return base | changes
 
 
+def named(method: str, difference: float, p: float, n: int = 8, **more: Any) -> dict[str, Any]:
+    return row(method=method, difference=difference, p_adjusted=p, n=n, **more)
+
+
 @pytest.mark.parametrize(
-    ("cells", "sentence"),
+    ("rows", "sentence"),
     [
-        ([("a", 7, 6, 8), ("b", 3, 2, 4)], "On t, a kept more modes than b; the intervals do not overlap."),
-        ([("a", 3, 2, 4), ("b", 7, 6, 8)], "On t, b kept more modes than a; the intervals do not overlap."),
-        ([("a", 5, 2, 8), ("b", 4, 2, 6)], "On t, these seeds do not tell the two methods apart"),
-        ([("a", 7, 6, 8), ("b", 3, 2, 4), ("c", 6, 5, 7)], "a kept more modes than b; it cannot be told apart from c."),
-        # Touching ends are not apart, and an interval that could not be given settles nothing.
-        ([("a", 7, 6, 8), ("b", 5, 4, 6)], "do not tell the two methods apart"),
-        ([("a", 7, None, None), ("b", 3, 2, 4)], "do not tell the two methods apart"),
+        ([named("a", 2.0, 0.03)], "On t, a kept 2.0 more modes than b, beyond chance."),
+        ([named("a", -2.0, 0.03)], "On t, a kept 2.0 fewer modes than b, beyond chance."),
+        (
+            [named("a", 2.0, 0.03), named("c", 1.0, 0.4)],
+            "On t, a kept 2.0 more modes than b, beyond chance; c cannot be told apart from it.",
+        ),
+        (
+            [named("a", 2.0, 0.06)],
+            "no difference from b is established beyond chance on 8 seeds; against b, a kept 2.0",
+        ),
+        # Two-sided sign flips: 2 / 2^n <= .05 from n = 6 on; Holm over two needs 4 / 2^n <= .05, so n = 7.
+        ([named("a", 2.0, 0.125, 4)], "4 seeds are too few for the paired test to tell (it takes at least 6 for one"),
+        ([named("a", 2.0, 0.06, 6)], "On t, no difference from b is established beyond chance on 6 seeds;"),
+        (
+            [named("a", 2.0, 0.25, 6), named("c", -1.0, 0.25, 6)],
+            "On t, 6 seeds are too few for the paired test to tell (it takes at least 7 for 2 comparisons); "
+            "seen so far: against b, a kept 2.0 more modes and c kept 1.0 fewer modes.",
+        ),
+        ([], "On t, b has the best solid modes (5.0), but no paired test was made."),
     ],
 )
-def test_lead_claims_only_what_parts(cells: list[tuple[str, float, float, float]], sentence: str) -> None:
-    assert sentence in lead("t", [cell(*values) for values in cells], "modes_solid")
+def test_lead_claims_only_what_the_paired_test_says(rows: list[dict[str, Any]], sentence: str) -> None:
+    # The intervals of a and b are far apart or overlap as they like: they decide nothing.
+    cells = [cell("a", 3, 2.9, 3.1), cell("b", 5, 4.9, 5.1), cell("c", 4, 0, 8)]
+    assert sentence in lead("t", cells, rows, "modes_solid")
+
+
+@pytest.mark.parametrize(
+    ("key", "means", "winner"),
+    [
+        ("modes_solid", (3, 5), "b"), ("kl_all", (0.1, 0.9), "a"), ("kl_high_quality", (0.9, 0.1), "b"),
+        ("core_sigma_ratio", (0.5, 1.2), "b"), ("core_sigma_ratio", (0.9, 1.4), "a"),
+    ],
+)  # fmt: skip
+def test_the_best_is_best_in_the_direction_of_its_measure(key: str, means: tuple[float, float], winner: str) -> None:
+    cells = [
+        Cell(method=name, task="t", seeds=(0,), runs=(), measures={key: {"mean": mean, "per_seed": [mean]}})
+        for name, mean in zip("ab", means, strict=True)
+    ]
+    assert f"On t, {winner} has the best" in lead("t", cells, [], key)
+    higher = row(method="a", difference=means[0] - means[1])
+    told = lead("t", cells, [higher], key)
+    assert (f"({winner} is better" in told) is (key != "modes_solid")
 
 
 @pytest.mark.parametrize(

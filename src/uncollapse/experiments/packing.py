@@ -40,7 +40,7 @@ def pack(plan: Plan) -> list[PlannedRun]:
     """
     from uncollapse.run import make_spec
 
-    runs = []
+    runs: list[PlannedRun] = []
     for cell in plan.cells():
         for seeds in chunks(cell.seeds, LANES):
             try:
@@ -55,6 +55,12 @@ def pack(plan: Plan) -> list[PlannedRun]:
                 )
             except UserError as error:
                 raise UserError(f"Cell {cell.name} on {cell.task}: {error}") from error
+            twin = next((run for run in runs if run.spec.directory_name == spec.directory_name), None)
+            if twin is not None:
+                raise UserError(
+                    f"Cells {twin.cell.name} and {cell.name} on {cell.task} would train the same run;"
+                    " give one of them other settings or seeds, or leave it out."
+                )
             runs.append(PlannedRun(cell=cell, spec=spec))
     return runs
 

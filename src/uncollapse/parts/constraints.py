@@ -22,6 +22,11 @@ class Constraint(Part):
     A reparameterisation may keep state (power-iteration vectors) in buffers, which it names in `init_buffers`.
     """
 
+    @property
+    def projects(self) -> bool:
+        """Whether `project` does anything, so that the others cost nothing."""
+        return type(self).project is not Constraint.project
+
     def init_buffers(self, parameters: Tensors) -> dict[str, Tensor]:
         """Buffers the constraint keeps beside the critic's own, at the start of a run."""
         return {}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,7 +42,14 @@ class Cosine(Schedule):
         final: The factor at the end, in [0, 1].
     """
 
+    follows_budget: ClassVar[bool] = True
+
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuses an end that is no factor."""
+        if not 0 <= self.final <= 1:
+            raise UserError(f"Cosine(final={self.final}) is not a factor from 0 to 1; choose one, as 0.1.")
 
     def __call__(self, progress: Tensor) -> Tensor:
         """``final + (1 - final) (1 + cos(pi p)) / 2``."""

@@ -45,6 +45,12 @@ def mean_square(slope: Tensor) -> Tensor:
     return slope.flatten(1).square().sum(-1).mean() / 2
 
 
+def _check_weight(penalty: GradientPenalty | ZeroCentred) -> None:
+    if penalty.weight < 0:
+        name = type(penalty).__name__
+        raise UserError(f"{name}(weight={penalty.weight}) rewards what it should punish; choose a weight of 0 or more.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class GradientPenalty(Penalty):
     """Holds the critic's slope at 1 on random points between real and fake samples.
@@ -62,6 +68,10 @@ class GradientPenalty(Penalty):
 
     weight: float = 10.0
     one_sided: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuses a weight that would reward what it should punish."""
+        _check_weight(self)
 
     def noise(self, sizes: Sizes) -> dict[str, tuple[Law, tuple[int, ...]]]:
         """One position between real and fake for each item the critic judges."""
@@ -94,6 +104,7 @@ class ZeroCentred(Penalty):
 
     def __post_init__(self) -> None:
         """Refuses a place that does not exist."""
+        _check_weight(self)
         if self.on not in ("real", "fake"):
             raise UserError(f"ZeroCentred(on={self.on!r}) is not a place to look; choose 'real' (R1) or 'fake' (R2).")
 

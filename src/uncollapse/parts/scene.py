@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -120,7 +120,15 @@ class Part:
     """Base of every part: a frozen dataclass of plain numbers that can say what it needs.
 
     A part is either a contract (one abstract class an axis) or a leaf; leaves are never subclassed.
+
+    Attributes:
+        eager: Whether it waits for the device (an eigen-decomposition, say), so that no CUDA graph can hold it.
+        follows_budget: Whether it reads the share of the budget that is spent, so that another number of updates is
+            another run and not a continuation.
     """
+
+    eager: ClassVar[bool] = False
+    follows_budget: ClassVar[bool] = False
 
     def heads(self, sizes: Sizes) -> dict[str, int]:
         """Extra heads this part reads from the critic: name of the `Judgement` field -> width."""

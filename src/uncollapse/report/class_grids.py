@@ -12,7 +12,7 @@ from uncollapse.report.planar import Picture, PictureRow, value_range
 from uncollapse.report.real import Real, final_labels, final_samples, typical
 from uncollapse.report.records import Array, Cell
 
-PER_ROW = 12
+PER_ROW = 10
 
 
 def class_grids(cells: Sequence[Cell], real: Real, weights: str) -> list[PictureRow]:

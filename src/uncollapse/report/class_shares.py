@@ -1,4 +1,4 @@
-"""How the classes of labelled images are shared out: over training, at the end, and as an entropy in bits.
+"""How the classes of labelled data are shared out: over training, at the end, and as an entropy in bits.
 
 A class that dies shows as a bar that shrinks; the real data's shares and entropy stand beside the generated ones.
 """
@@ -10,58 +10,87 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
+from uncollapse.report.class_grids import class_names
 from uncollapse.report.curves import Panel
 from uncollapse.report.figure import chart, count_ticks
+from uncollapse.report.measures import seeds_text
 from uncollapse.report.palette import INK, REAL, Style
 from uncollapse.report.planar import spread
 from uncollapse.report.real import Real
 from uncollapse.report.records import Array, Cell
 
 
-def share_bars(cells: Sequence[Cell], real: Real, columns: int) -> list[tuple[str, list[Panel]]]:
+def share_bars(
+    cells: Sequence[Cell], real: Real, columns: int, weights: str = "averaged"
+) -> list[tuple[str, list[Panel]]]:
     """Shares of the classes at several moments, one row of small bar charts a method (mean over seeds)."""
     rows = []
     for cell in cells:
-        tables = [(updates, shares) for lane in cell.lanes for updates, shares in [lane.shares()] if len(updates)]
+        tables = [
+            (updates, shares) for lane in cell.lanes for updates, shares in [lane.shares(weights)] if len(updates)
+        ]
         same = [shares for updates, shares in tables if np.array_equal(updates, tables[0][0])]
         if not same:
             continue
         stack = np.array(same)
         mean = _mean(stack)
         chosen = spread([int(update) for update in tables[0][0]], columns)
-        top = max(2.2 / mean.shape[1], float(np.nanmax(mean)))
+        # One dead-certain class at the start would flatten every later bar, so bars are cut at five fair shares.
+        top = min(max(2.2, mean.shape[1] * float(np.nan_to_num(mean).max())), 5.0) / mean.shape[1]
+        names = class_labels(real, mean.shape[1])
         panels = []
         for update in chosen:
-            heights = mean[list(tables[0][0]).index(update)]
+            moment = list(tables[0][0]).index(update)
+            heights = mean[moment]
+            finite = int(np.isfinite(stack[:, moment]).all(-1).sum())
             alt = f"Shares of the classes of {cell.method} on {real.name} after {update} updates, "
-            alt += f"mean of {len(same)} seeds: " + ", ".join(
-                f"{k}: {100 * share:.0f} %" for k, share in enumerate(heights)
+            shares_said = ", ".join(
+                f"{k}: {100 * v:.0f} %" for k, v in zip(names, heights, strict=True) if np.isfinite(v)
             )
-            panels.append(Panel(title="", method="", markup=_bars(heights, top, alt), caption=f"{update:,}"))
+            alt += f"mean of {seeds_text(finite)}: {shares_said or 'no finite sample'}"
+            caption = f"{update:,}" if finite else f"{update:,}: none"
+            panels.append(Panel(title="", method="", markup=_bars(heights, top, alt, names), caption=caption))
         rows.append((cell.method, panels))
     return rows
 
 
 def _mean(stack: Array) -> Array:
-    """Mean over the first axis without NaN; zero where a column has nothing else."""
+    """Mean over the first axis without NaN; NaN where a column has nothing else, so that a gap is drawn."""
     known = np.isfinite(stack)
-    total: Array = np.where(known, stack, 0).sum(0) / np.maximum(known.sum(0), 1)
+    total: Array = np.where(known, stack, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
     return total
 
 
-def _bars(heights: Array, top: float, alt: str) -> Markup:
+def class_labels(real: Real, count: int) -> tuple[str, ...]:
+    """What stands under the bars: the classes' short names where all are known and short, else their numbers."""
+    names = class_names(real)
+    fits = len(names) == count and all(len(name) <= 3 for name in names)
+    return names if fits else tuple(str(k) for k in range(count))
+
+
+def class_key(real: Real, count: int) -> str:
+    """What the numbers under the bars stand for, empty where names stand there or are too many to list."""
+    names = real.mode_names
+    if len(names) != count or class_labels(real, count) == class_names(real) or count > 25:
+        return ""
+    return " Classes: " + ", ".join(f"{k} = {name}" for k, name in enumerate(names)) + "."
+
+
+def _bars(heights: Array, top: float, alt: str, labels: Sequence[str]) -> Markup:
     """A small bar chart in the colour of its surroundings, with the fair share as a line."""
     width, height, base = 130.0, 92.0, 74.0
     step = width / len(heights)
+    thick = max(step - 2, 0.6 * step)
     bars = "".join(
-        f'<rect x="{k * step + 1:.1f}" y="{base - base * min(share / top, 1):.1f}" width="{step - 2:.1f}" '
+        f'<rect x="{k * step + 1:.1f}" y="{base - base * min(share / top, 1):.1f}" width="{thick:.1f}" '
         f'height="{base * min(share / top, 1):.1f}"/>'
-        for k, share in enumerate(np.nan_to_num(heights))
+        for k, share in enumerate(heights)
+        if np.isfinite(share)
     )
     fair = base - base * min(1 / len(heights) / top, 1)
     names = "".join(
-        f'<text x="{(k + 0.5) * step:.1f}" y="{height - 1:.0f}">{k}</text>'
-        for k in range(len(heights))
+        f'<text x="{(k + 0.5) * step:.1f}" y="{height - 1:.0f}">{escape(label)}</text>'
+        for k, label in enumerate(labels)
         if len(heights) <= 10
     )
     return Markup(
@@ -79,19 +108,21 @@ def real_entropy(real: Real) -> float | None:
     return float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum())
 
 
-def entropies(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style]) -> Panel | None:
+def entropies(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], weights: str = "averaged") -> Panel | None:
     """Entropy of the classes over training: the mean over seeds of each method with the range of its seeds."""
     alt = f"Entropy in bits of the class shares on {real.name} over training, one line a method, beside the real data's"
     drawn_any = False
     with chart(f"entropy-{real.name}", alt, width=400, height=250) as drawn:
         for cell in cells:
-            tables = [lane.shares() for lane in cell.lanes]
+            tables = [lane.shares(weights) for lane in cell.lanes]
             same = [shares for updates, shares in tables if len(updates) and np.array_equal(updates, tables[0][0])]
             if not same:
                 continue
             bits = _entropy(np.array(same))
             style, updates = looks[cell.method], tables[0][0]
-            low, high = np.nanmin(bits, 0), np.nanmax(bits, 0)
+            gone = ~np.isfinite(bits).any(0)
+            low = np.where(gone, np.nan, np.where(np.isfinite(bits), bits, np.inf).min(0))
+            high = np.where(gone, np.nan, np.where(np.isfinite(bits), bits, -np.inf).max(0))
             drawn.axes.fill_between(updates, low, high, color=style.ink, alpha=0.16, lw=0)
             drawn.axes.plot(
                 updates, _mean(bits), color=style.ink, ls=style.linestyle, marker=style.marker, ms=5.5, lw=1.8
@@ -127,7 +158,9 @@ def final_shares(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], 
     for cell in cells:
         table = _final_table(cell, weights)
         if table is not None:
-            groups.append((cell.method, table.mean(0), _limits(table)))
+            # Equal seeds make intervals as wide as the range allows, which would dwarf every bar: the caption says so.
+            same = bool((table == table[0]).all())
+            groups.append((cell.method, table.mean(0), None if same else _limits(table)))
     if not any(method for method, _, _ in groups):
         return None
     alt = f"Final shares of the classes on {real.name} as grouped bars: real data and each method, with intervals"
@@ -138,12 +171,18 @@ def final_shares(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], 
             drawn.axes.bar(at, shares, width * 0.88, color=looks[method].ink if method else REAL, zorder=2)
             if limits is not None:
                 drawn.axes.vlines(at, limits[0], limits[1], color=INK, lw=1.2, zorder=3)
-        drawn.axes.set_xticks(range(len(groups[0][1])), [str(k) for k in range(len(groups[0][1]))])
+        count = len(groups[0][1])
+        every = range(0, count, max(1, -(-count // 12)))
+        drawn.axes.set_xticks(every, [class_labels(real, count)[k] for k in every])
         drawn.axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         drawn.axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         drawn.axes.set_xlabel("class")
-    caption = "Classes as the classifier sees them. Bars: mean over seeds; lines: 95 % interval over seeds. "
-    caption += "Grey: real held-out data."
+    caption = (
+        f"Classes {real.judge}. Bars: mean over seeds; lines: 95 % interval over seeds, none where all are equal. "
+    )
+    if any(cell.conditional for cell in cells):
+        caption += "Methods that take a label are asked for the true shares. "
+    caption += f"Grey: real held-out data.{class_key(real, count)}"
     return Panel(title="Final shares of the classes", method="", markup=drawn.markup, caption=caption)
 
 

@@ -107,13 +107,21 @@ def _coverage_points(record: Record, tasks: list[tuple[int, str]], method: str, 
     return np.array(points, float)
 
 
-def modes_over_training(cells: Sequence[Cell], task: str, looks: Mapping[str, Style], detail: float) -> list[Panel]:
+def weights_note(cell: Cell, field: str, weights: str) -> str:
+    """A caption where the snapshots judge other weights than the table: empty where they agree."""
+    other = weights == "live" and any(run.snapshot_field(field, weights) == field for run in cell.runs)
+    return "Averaged weights; the table shows the live ones." if other else ""
+
+
+def modes_over_training(
+    cells: Sequence[Cell], task: str, looks: Mapping[str, Style], detail: float, weights: str = "averaged"
+) -> list[Panel]:
     """Solid modes over the updates, one chart a method: a thin line a seed, their median thick."""
     panels = []
     modes = next((cell.modes for cell in cells if cell.modes), None)
     last = max((run.update for cell in cells for run in cell.runs), default=0)
     for cell in cells:
-        tracks = [track for lane in cell.lanes if len((track := lane.measured("modes_solid"))[0])]
+        tracks = [track for lane in cell.lanes if len((track := lane.measured("modes_solid", weights))[0])]
         if not tracks or not modes:
             continue
         alt = f"Solid modes of {cell.method} on {task} over training, {len(tracks)} seeds and their median"
@@ -123,7 +131,8 @@ def modes_over_training(cells: Sequence[Cell], task: str, looks: Mapping[str, St
             drawn.axes.set_ylim(-0.03 * modes, 1.08 * modes)
             _finish(drawn.axes, last)
             count_ticks(drawn.axes, axis="y", most=5)
-        panels.append(Panel(title=cell.method, method=cell.method, markup=drawn.markup))
+        caption = weights_note(cell, "measures", weights)
+        panels.append(Panel(title=cell.method, method=cell.method, markup=drawn.markup, caption=caption))
     return panels
 
 

@@ -26,6 +26,7 @@ class Measure:
         kind: "count" (of the K modes), "share" (shown in per cent) or "number".
         better: What a reader should hope for, for example "K is best".
         meaning: The glossary's sentences.
+        direction: Which values are better: "higher", "lower" or, for a ratio, near "one".
     """
 
     key: str
@@ -33,6 +34,7 @@ class Measure:
     kind: str
     better: str
     meaning: str
+    direction: str = "higher"
 
 
 MEASURES = (
@@ -61,6 +63,7 @@ MEASURES = (
     ),
     Measure(
         key="kl_high_quality",
+        direction="lower",
         title="KL, high quality",
         kind="number",
         better="the sampling floor is best",
@@ -69,6 +72,7 @@ MEASURES = (
     ),
     Measure(
         key="kl_all",
+        direction="lower",
         title="KL, all samples",
         kind="number",
         better="the sampling floor is best",
@@ -76,6 +80,7 @@ MEASURES = (
     ),
     Measure(
         key="core_sigma_ratio",
+        direction="one",
         title="Core sigma ratio",
         kind="number",
         better="1 is best; below 1 the modes are too narrow, above 1 too wide",
@@ -107,6 +112,27 @@ def measure_of(key: str) -> Measure:
     return BY_KEY.get(key) or Measure(key=key, title=key.replace("_", " "), kind="number", better="", meaning="")
 
 
+def spoken(key: str) -> str:
+    """A measure's name inside a sentence.
+
+    >>> spoken("kl_all"), spoken("core_sigma_ratio")
+    ('KL, all samples', 'core sigma ratio')
+    """
+    title = measure_of(key).title
+    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+
+
+def best(means: Mapping[str, float], key: str) -> str:
+    """The name with the best mean of a measure, the first among equals.
+
+    >>> best({"a": 0.9, "b": 0.1}, "kl_all"), best({"a": 0.5, "b": 1.1}, "core_sigma_ratio")
+    ('b', 'b')
+    """
+    direction = measure_of(key).direction
+    goodness = {"higher": lambda value: value, "lower": lambda value: -value, "one": lambda value: -abs(value - 1)}
+    return max(means, key=lambda name: goodness[direction](means[name]))
+
+
 def number(value: float | None, kind: str = "number") -> str:
     """A value as text: counts with one decimal, shares in per cent, other numbers with about three digits.
 
@@ -119,9 +145,12 @@ def number(value: float | None, kind: str = "number") -> str:
         text = f"{value:.1f}"
     elif kind == "share":
         text = f"{100 * value:.1f}" if 0 < abs(value) < 0.01 or 0.99 < value < 1 else f"{100 * value:.0f}"
-        text += " %"
+        # A share that only rounds to the whole must not read as the whole.
+        text = ("99.9+" if text == "100.0" else text) + " %"
+    elif 0 < abs(value) < 0.0001:
+        text = "<0.0001" if value > 0 else ">-0.0001"
     else:
-        text = f"{value:.2f}" if 0.1 <= abs(value) < 100 or value == 0 else f"{value:.3g}"
+        text = f"{value:.2f}" if 0.1 <= abs(value) < 100 or value == 0 else f"{value:.{2 if abs(value) < 0.01 else 3}g}"
     return text.replace("-", MINUS)
 
 
@@ -157,7 +186,7 @@ def p_text(p: float | None) -> str:
     """
     if p is None:
         return "none"
-    return "below 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+    return "below 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.2 else f"{p:.2f}"
 
 
 def entry_of(cell: Cell, key: str) -> Mapping[str, Any] | None:

@@ -5,6 +5,7 @@ The template escapes everything that comes from a file; only charts made here ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -43,6 +44,8 @@ class TaskPictures:
     bars: list[tuple[str, list[curves.Panel]]]
     spread: list[curves.Panel]
     map: curves.Panel | None
+    judge: str
+    class_note: str
 
 
 def build(directory: Path) -> Path:
@@ -108,6 +111,9 @@ def _content(record: Record, detail: float) -> dict[str, Any]:
         "claims": claims(record),
         "tasks": [_pictures(record, task, looks, detail) for task in record.tasks],
         "outcomes": tables.outcomes(record),
+        "warnings": tables.warnings(record),
+        "quiet": tables.quiet_runs(record),
+        "interval_methods": tables.interval_methods(record),
         "costs": tables.costs(record),
         "runs": tables.runs(record),
         "took": duration(record.seconds) if record.seconds else "",
@@ -121,18 +127,21 @@ def _pictures(record: Record, name: str, looks: Mapping[str, Style], detail: flo
     columns = max(4, round(COLUMNS * detail**0.5))
     look, sharp = dict(looks), max(0.4, detail**0.5)
     images = real.images
+    by_class = images or (real.labelled and (real.own_arrays or any(cell.conditional for cell in cells)))
     return TaskPictures(
         task=name,
         classes=class_grids.class_names(real) if images else (),
         note=f"The real samples are not shown: {real.reason}" if real.reason else "",
         densities=planar.densities(cells, real, look, record.weights, round(400 * sharp)) if real.planar else [],
         strips=planar.strips(cells, real, look, columns, round(240 * sharp)) if real.planar or images else [],
-        modes=curves.modes_over_training(cells, name, look, detail),
+        modes=curves.modes_over_training(cells, name, look, detail, record.weights),
         losses=curves.losses(cells, name, look, detail),
         grids=class_grids.class_grids(cells, real, record.weights) if images else [],
-        bars=class_shares.share_bars(cells, real, columns) if images else [],
-        spread=_spread(record, real, look) if images else [],
-        map=sample_map.common_map(cells, real, look, record.weights) if images else None,
+        bars=class_shares.share_bars(cells, real, columns, record.weights) if by_class else [],
+        spread=_spread(record, real, look) if by_class else [],
+        map=sample_map.common_map(cells, real, look, record.weights) if math.prod(real.shape) > 2 else None,
+        judge=real.judge,
+        class_note=next((note for cell in cells if (note := curves.weights_note(cell, "shares", record.weights))), ""),
     )
 
 
@@ -144,7 +153,10 @@ def _family_methods(record: Record, family: str) -> list[str]:
 
 def _spread(record: Record, real: Real, looks: Mapping[str, Style]) -> list[curves.Panel]:
     cells = record.of(real.name)
-    panels = (class_shares.entropies(cells, real, looks), class_shares.final_shares(cells, real, looks, record.weights))
+    panels = (
+        class_shares.entropies(cells, real, looks, record.weights),
+        class_shares.final_shares(cells, real, looks, record.weights),
+    )
     return [panel for panel in panels if panel is not None]
 
 

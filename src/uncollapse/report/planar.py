@@ -107,7 +107,9 @@ def strips(cells: tuple[Cell, ...], real: Real, looks: dict[str, Style], columns
             pictures = (
                 _points(clouds, cell.method, real, looks, pixels) if real.planar else _images(clouds, cell.method, real)
             )
-            rows.append(PictureRow(method=cell.method, note=f"seed {lane.seed}", pictures=pictures))
+            lost = [f"{update:,}" for update, every in shots if every is None]
+            left_out = f"; left out, as the file is damaged: update {', '.join(lost)}" if lost else ""
+            rows.append(PictureRow(method=cell.method, note=f"seed {lane.seed}{left_out}", pictures=pictures))
     return rows
 
 

@@ -45,6 +45,25 @@ class Real:
         return self.shape == (2,)
 
     @property
+    def labelled(self) -> bool:
+        """Whether the modes of the task are the labels of its data."""
+        return self.labels is not None and self.task is not None and self.task.classes == len(self.mode_names)
+
+    @property
+    def own_arrays(self) -> bool:
+        """Whether the data are the user's own arrays."""
+        from uncollapse.tasks import Arrays
+
+        return isinstance(self.task, Arrays)
+
+    @property
+    def judge(self) -> str:
+        """How the class of a sample is told, for captions."""
+        if self.own_arrays:
+            return "by the nearest training row"
+        return "by the nearest true mode" if self.planar else "as the classifier sees them"
+
+    @property
     def images(self) -> bool:
         """Whether samples are images, (h, w) or (channels, h, w)."""
         return len(self.shape) in (2, 3)

@@ -6,6 +6,8 @@ Everything on the page comes from these records; nothing here trains, measures s
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,8 +72,31 @@ class RunRecord:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError):
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
             return {}
+
+    @property
+    def damaged(self) -> tuple[str, ...]:
+        """Names of the sample files that are there but cannot be read."""
+        final = self.directory / "samples" / "final.npz"
+        files = [*self.sample_files().values(), *([final] if final.exists() else [])]
+        return tuple(path.name for path in files if "samples" not in self.arrays(path))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a reader must know of this run: the sentences of `result.json`, and pictures that are left out."""
+        told = [str(line) for line in (self.result or {}).get("warnings") or ()]
+        return (*told, *(f"samples/{name} is damaged, so its picture is left out." for name in self.damaged))
+
+    def snapshot_field(self, name: str, weights: str) -> str:
+        """The field of the snapshots for these weights: "measures_live" where every snapshot has it, else "measures".
+
+        Args:
+            name: "measures" or "shares".
+            weights: "averaged" or "live".
+        """
+        live = f"{name}_live"
+        return live if weights == "live" and self.snapshots and all(live in s for s in self.snapshots) else name
 
     @cached_property
     def final(self) -> dict[str, Array]:
@@ -111,16 +136,21 @@ class Lane:
         """The update from which the losses were not finite, None when they always were."""
         return self.outcome.get("diverged_at")
 
-    def measured(self, key: str) -> tuple[Array, Array]:
-        """Updates (T,) and the values (T,) of one measure over the run; NaN where there is none."""
-        lines = [line for line in self.run.snapshots if key in line.get("measures", {})]
-        values = [line["measures"][key][self.index] for line in lines]
+    def measured(self, key: str, weights: str = "averaged") -> tuple[Array, Array]:
+        """Updates (T,) and the values (T,) of one measure over the run; NaN where there is none.
+
+        Snapshots of old runs judge the averaged weights only; then these are given whatever is asked for.
+        """
+        name = self.run.snapshot_field("measures", weights)
+        lines = [line for line in self.run.snapshots if key in (line.get(name) or {})]
+        values = [(line[name][key] or {self.index: None})[self.index] for line in lines]
         return np.array([line["update"] for line in lines], float), _floats(values)
 
-    def shares(self) -> tuple[Array, Array]:
+    def shares(self, weights: str = "averaged") -> tuple[Array, Array]:
         """Updates (T,) and the shares of the modes (T, K); rows are NaN where the lane had diverged."""
-        lines = [line for line in self.run.snapshots if line.get("shares")]
-        rows = [line["shares"][self.index] for line in lines]
+        name = self.run.snapshot_field("shares", weights)
+        lines = [line for line in self.run.snapshots if line.get(name)]
+        rows = [line[name][self.index] for line in lines]
         width = max((len(row) for row in rows if row), default=0)
         table = np.array([_floats(row or [None] * width) for row in rows]).reshape(len(rows), width)
         return np.array([line["update"] for line in lines], float), table

@@ -50,7 +50,7 @@ def common_map(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], we
 
 
 def _features(real: Real, samples: Array) -> tuple[Array, str]:
-    """Features (n, d) and their name: the digit classifier's for digits, else the pixels."""
+    """Features (n, d) and their name: the digit classifier's for digits, else the pixels or values."""
     if real.name == "digits":
         import torch
 
@@ -59,7 +59,7 @@ def _features(real: Real, samples: Array) -> tuple[Array, str]:
         with torch.no_grad():
             features = digits_classifier().features(torch.from_numpy(np.ascontiguousarray(samples, dtype=np.float32)))
         return features.numpy(), "the features of the trained classifier"
-    return samples.reshape(len(samples), -1), "the pixels"
+    return samples.reshape(len(samples), -1), "the pixels" if real.images else "the values themselves"
 
 
 def _embed(features: Array) -> Array:

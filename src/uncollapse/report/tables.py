@@ -193,6 +193,27 @@ def outcomes(record: Record) -> list[str]:
     return said
 
 
+def warnings(record: Record) -> list[tuple[str, tuple[str, ...]]]:
+    """The warnings of each run that has any, under the run's name."""
+    return [
+        (f"{cell.method} on {cell.task} ({run.directory.name})", run.warnings)
+        for cell in record.cells
+        for run in cell.runs
+        if run.warnings
+    ]
+
+
+def quiet_runs(record: Record) -> int:
+    """How many runs have no warning."""
+    return sum(not run.warnings for cell in record.cells for run in cell.runs)
+
+
+def interval_methods(record: Record) -> list[str]:
+    """The names of the methods behind the intervals on the page, in order of appearance."""
+    entries = [entry for cell in record.cells for entry in cell.measures.values()]
+    return list(dict.fromkeys(str(entry["method"]) for entry in entries if entry.get("method")))
+
+
 def runs(record: Record) -> list[dict[str, str]]:
     """What each run needs to be repeated: seeds, updates, batch, threads, spec hash."""
     return [

@@ -1,16 +1,31 @@
 """The plain-language answer: which method covered what, and how sure that is, built only from the recorded numbers.
 
-A difference is claimed only where the intervals part or a named test says so; otherwise the page says that it is open.
+A difference is claimed only where the named paired test says so; otherwise the page says that it is open and why.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from uncollapse.report.measures import MINUS, entry_of, level, measure_of, number, p_text, seeds_of, seeds_text, span
+from uncollapse.report.measures import (
+    MINUS,
+    best,
+    entry_of,
+    level,
+    measure_of,
+    number,
+    p_text,
+    seeds_of,
+    seeds_text,
+    span,
+    spoken,
+)
 from uncollapse.report.records import Cell, Record
+
+ALPHA = 0.05  # of the Holm-adjusted p
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +55,7 @@ def _answer(record: Record, task: str) -> Answer:
     rows = [row for row in record.differences if row.get("task") == task and row.get("measure") == record.headline]
     return Answer(
         task=task,
-        lead=lead(task, cells, record.headline),
+        lead=lead(task, cells, rows, record.headline),
         methods=tuple(method_sentence(cell, record.headline) for cell in cells),
         comparisons=tuple(difference_sentence(row, cells, record.headline) for row in rows),
     )
@@ -51,24 +66,79 @@ def joined(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def lead(task: str, cells: Sequence[Cell], key: str) -> str:
-    """The sentence to remember of one task: who kept more, or that it cannot be told."""
-    known = {cell.method: entry for cell in cells if (entry := entry_of(cell, key)) is not None}
+def lead(task: str, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], key: str) -> str:
+    """The sentence to remember of one task: who differs from the baseline beyond chance, or why that is not known.
+
+    Args:
+        task: Name of the task.
+        cells: Its methods.
+        rows: The paired differences of the task in the headline measure; they decide, the single intervals do not.
+        key: The headline measure.
+    """
+    known = {cell.method: float(entry["mean"]) for cell in cells if (entry := entry_of(cell, key)) is not None}
     if not known:
         return f"On {task} nothing is finished yet, so there is no answer so far."
     if len(known) == 1:
         return _alone(task, next(cell for cell in cells if cell.method in known), key)
-    kind = measure_of(key).kind
-    more = "kept more modes" if kind == "count" else f"had a higher {measure_of(key).title.lower()}"
-    top = max(known, key=lambda method: known[method]["mean"])
-    below = [m for m in known if m != top and apart(known[m], known[top])]
-    tied = [m for m in known if m != top and m not in below]
-    if not below:
-        everyone = "the two methods" if len(known) == 2 else f"the {len(known)} methods"
-        return f"On {task}, these seeds do not tell {everyone} apart: their intervals overlap."
-    if not tied:
-        return f"On {task}, {top} {more} than {joined(below)}; the intervals do not overlap."
-    return f"On {task}, {top} {more} than {joined(below)}; it cannot be told apart from {joined(tied)}."
+    rows = [row for row in rows if row.get("difference") is not None]
+    if not rows:
+        top = best(known, key)
+        value = number(known[top], measure_of(key).kind)
+        return f"On {task}, {top} has the best {spoken(key)} ({value}), but no paired test was made."
+    beyond = [row for row in rows if _is_beyond(row)]
+    open_rows = [row for row in rows if row not in beyond]
+    if beyond:
+        found = f"On {task}, {joined([_seen(row, cells, key) for row in beyond])}"
+        rest = f"; {joined([row['method'] for row in open_rows])} cannot be told apart from it" if open_rows else ""
+        return f"{found} than {rows[0]['baseline']}, beyond chance{_better(beyond, known, key)}{rest}."
+    return _undecided(task, rows, cells, key)
+
+
+def _is_beyond(row: Mapping[str, Any]) -> bool:
+    """Whether the Holm-adjusted p of the named test establishes a difference."""
+    p = row.get("p_adjusted")
+    return p is not None and p <= ALPHA
+
+
+def _better(rows: Sequence[Mapping[str, Any]], known: Mapping[str, float], key: str) -> str:
+    """Where a larger number is not the better one, says which of the differing methods are better."""
+    if measure_of(key).direction == "higher":
+        return ""
+    base = rows[0]["baseline"]
+    pairs = [(row["method"], {row["method"]: known[row["method"]], base: known[base]}) for row in rows if base in known]
+    good = [method for method, pair in pairs if best(pair, key) == method]
+    return f" ({joined(good) if good else base} is better: {measure_of(key).better})"
+
+
+def _undecided(task: str, rows: Sequence[Mapping[str, Any]], cells: Sequence[Cell], key: str) -> str:
+    """The lead where the test establishes nothing: too few seeds, or no difference beyond chance."""
+    base, n = rows[0]["baseline"], max(int(row.get("n") or 0) for row in rows)
+    if all(row["difference"] == 0 and _equal(row, cells, key) for row in rows):
+        return f"On {task}, no difference from {base} was seen on {seeds_text(n)}."
+    largest = sorted(rows, key=lambda row: -abs(row["difference"]))[:3] if len(rows) > 4 else rows
+    some = f" (the 3 largest of {len(rows)} differences)" if len(largest) < len(rows) else ""
+    seen = f"against {base}{some}, {joined([_seen(row, cells, key) for row in largest])}"
+    need = needed_seeds(len(rows))
+    if n >= need:
+        return f"On {task}, no difference from {base} is established beyond chance on {seeds_text(n)}; {seen}."
+    verb = "is" if n == 1 else "are"
+    why = f"it takes at least {need} for {'one comparison' if len(rows) == 1 else f'{len(rows)} comparisons'}"
+    return f"On {task}, {seeds_text(n)} {verb} too few for the paired test to tell ({why}); seen so far: {seen}."
+
+
+def _seen(row: Mapping[str, Any], cells: Sequence[Cell], key: str) -> str:
+    if row["difference"] == 0:
+        return f"{row['method']} was equal" + ("" if _equal(row, cells, key) else " on average")
+    return f"{row['method']} {_size(row['difference'], key)}"
+
+
+def needed_seeds(comparisons: int) -> int:
+    """Fewest common seeds with which a two-sided sign-flip test can reach .05 after Holm: m 2^(1-n) <= .05.
+
+    >>> needed_seeds(1), needed_seeds(2)
+    (6, 7)
+    """
+    return math.ceil(1 + math.log2(comparisons / ALPHA))
 
 
 def apart(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> bool:
@@ -94,7 +164,7 @@ def method_sentence(cell: Cell, key: str) -> str:
     if entry is None:
         return f"{cell.method} has no result{_outcome(cell, key)}."
     value = number(entry["mean"], measure.kind)
-    said = f"kept {value} of {cell.modes} modes" if key == "modes_solid" else f"had {measure.title.lower()} {value}"
+    said = f"kept {value} of {cell.modes} modes" if key == "modes_solid" else f"had {spoken(key)} {value}"
     if key == "modes_hit":
         said = f"hit {value} of {cell.modes} modes"
     sure = f"{level(entry)} interval {span(entry, measure.kind)}, {seeds_text(seeds_of(entry))}"
@@ -139,7 +209,7 @@ def _size(value: float, key: str) -> str:
     if measure.kind == "count":
         verb = "hit" if key == "modes_hit" else "kept"
         return f"{verb} {size} {'more' if value > 0 else 'fewer'} modes"
-    return f"had a {measure.title.lower()} {size} {'higher' if value > 0 else 'lower'}"
+    return f"had a {spoken(key)} {size} {'higher' if value > 0 else 'lower'}"
 
 
 def points(text: str) -> str:
@@ -156,8 +226,8 @@ def _equal(row: Mapping[str, Any], cells: Sequence[Cell], key: str) -> bool:
 
 def _weight(row: Mapping[str, Any]) -> str:
     """How much a difference weighs."""
-    p, low, high, least = (row.get(name) for name in ("p_adjusted", "low", "high", "smallest_p"))
-    if p is not None and p <= 0.05:
+    low, high, least = (row.get(name) for name in ("low", "high", "smallest_p"))
+    if _is_beyond(row):
         return "a difference beyond chance"
     if low is not None and high is not None and not low <= 0 <= high:
         few = f"; so few seeds can reach no p below {p_text(least)}" if least is not None and least > 0.05 else ""

@@ -38,18 +38,19 @@ OutDirectory = Annotated[Path | None, typer.Option("--out", metavar="DIR", help=
 
 
 @app.command(epilog="Example: uncollapse demo --out demo")
-def demo(out: OutDirectory = None) -> None:
+def demo(out: OutDirectory = None, as_json: AsJson = False) -> None:
     """Run the small built-in comparison: eight modes on a ring and real handwritten digits, about two minutes."""
     from uncollapse.commands import run_comparison
+    from uncollapse.experiments.plan import builtin_plan
 
-    run_comparison("demo", out=out, as_json=False)
+    run_comparison(builtin_plan("demo"), out=out, as_json=as_json)
 
 
 @app.command(epilog="Example: uncollapse train wgan-gp ring-8 --seeds 8 --set penalties.0.weight=0.1")
 def train(
     method: Annotated[str, typer.Argument(help="A name of `uncollapse methods`.")],
     task: Annotated[str, typer.Argument(help="A name of `uncollapse tasks`, or array:FILE.npz.")],
-    seeds: Annotated[str, typer.Option(help="8 = seeds 0..7; 3,5 = these two; 100-107 = the range.")] = "1",
+    seeds: Annotated[str, typer.Option(help="8 = seeds 0..7; 3,5 = these two; 100-107 = the range.")] = "8",
     updates: Annotated[int | None, typer.Option(help="Critic updates; default: the task's.")] = None,
     batch: Annotated[int | None, typer.Option(help="Batch size; default: the task's.")] = None,
     settings: Annotated[
@@ -97,8 +98,10 @@ def sample(
     run: Annotated[Path, typer.Argument(help="A run's directory.")],
     n: Annotated[int, typer.Option("--n", help="Number of samples.")],
     out: Annotated[Path, typer.Option(help=".npz; .csv for vectors; .png (a grid) or a folder for images.")],
-    seed: Annotated[int | None, typer.Option(help="Which seed's generator; default: the first.")] = None,
-    label: Annotated[str | None, typer.Option("--class", help="Name or number of one class.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Which seed's generator; default: the first that did not diverge.")
+    ] = None,
+    label: Annotated[str | None, typer.Option("--class", help="One class, as the data label it.")] = None,
     weights: Annotated[str, typer.Option(help="ema (the averaged generator) or live.")] = "ema",
     draw: Annotated[int, typer.Option(help="Which independent batch, from 0.")] = 0,
     plugin: Plugins = [],  # noqa: B006
@@ -115,12 +118,17 @@ def sample(
 @app.command(epilog="Example: uncollapse report runs/demo")
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's or comparison's directory.")],
+    plugin: Plugins = [],  # noqa: B006
+    as_json: AsJson = False,
 ) -> None:
     """Build the report of a directory again; prints its path."""
-    from uncollapse.console import show
+    from uncollapse.console import show, show_json
+    from uncollapse.plugins import load_plugins
     from uncollapse.report import build
 
-    show(str(build(directory)))
+    load_plugins(plugin)
+    built = str(build(directory))
+    show_json({"directory": str(directory), "report": built}) if as_json else show(built)
 
 
 @app.command(epilog="Example: uncollapse methods wgan-gp")
@@ -156,6 +164,7 @@ def tasks(
 @app.command(epilog="Example: uncollapse doctor runs/demo")
 def doctor(
     directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Check this directory.")] = None,
+    plugin: Plugins = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Check this machine with a short training, or whether a run's or comparison's directory is whole."""
@@ -163,7 +172,9 @@ def doctor(
 
     from uncollapse.console import checks_table, show, show_json
     from uncollapse.doctor import examine, healthy
+    from uncollapse.plugins import load_plugins
 
+    load_plugins(plugin)
     checks = examine(directory)
     show_json([asdict(check) for check in checks]) if as_json else show(checks_table(checks))
     raise typer.Exit(0 if healthy(checks) else 1)

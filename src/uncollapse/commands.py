@@ -17,7 +17,7 @@ from uncollapse.errors import UserError
 from uncollapse.experiments.compare import compare
 from uncollapse.experiments.engines import Job
 from uncollapse.experiments.estimate import estimate
-from uncollapse.experiments.plan import parse_seeds
+from uncollapse.experiments.plan import Plan, parse_seeds
 from uncollapse.experiments.progress import make_board
 from uncollapse.experiments.stopping import Stop
 from uncollapse.plugins import load_plugins
@@ -113,15 +113,17 @@ def train_run(spec: RunSpec, out: Path | None, *, device: str, fresh: bool, as_j
         show(str(directory))
 
 
-def run_comparison(plan: str, *, out: Path | None, as_json: bool, **options: Any) -> None:
-    """Runs a plan; prints its table and the path of its report, or its `comparison.json`.
+def run_comparison(plan: str | Plan, *, out: Path | None, as_json: bool, **options: Any) -> None:
+    """Runs a plan; prints its table and the path of its report, or its `comparison.json` with both paths.
 
     Raises:
         typer.Exit: 1 when a run failed, 128 + n when signal n stopped it.
     """
     result = compare(plan, out=out, **options)
+    report = result.directory / "report.html"
     if as_json:
-        show_json(result.document)
+        paths = {"directory": str(result.directory), "report": str(report) if report.exists() else None}
+        show_json({**result.document, **paths})
     else:
         show(comparison_table(result.document))
     for cell in result.document["cells"]:
@@ -130,7 +132,6 @@ def run_comparison(plan: str, *, out: Path | None, as_json: bool, **options: Any
             say(f"uncollapse: {cell['method']} on {cell['task']}, {seeds}, failed: {row['error']}")
     if result.stopped:
         say(result.stopped)
-    report = result.directory / "report.html"
     if not as_json and report.exists():
         show(str(report))
     raise typer.Exit(result.exit_code)

@@ -160,7 +160,8 @@ class Game:
     def critic_objective(self, parameters: Tensor, state: State, batch: Batch, clock: Clock) -> tuple[Tensor, Outcome]:
         """What the critic minimises at `parameters`; scalar."""
         scene, buffers = self._stage(parameters, state.generator.parameters, state, batch, clock)
-        value = self.method.loss.critic(_given(scene.real_judgement), scene.fake_judgement, state.loss, scene)
+        real, fake, told = _given(scene.real_judgement), scene.fake_judgement, _heard(scene, "loss.")
+        value = self.method.loss.critic(real, fake, state.loss, told)
         for position, penalty in enumerate(self.method.penalties):
             value = value + penalty(_heard(scene, f"penalties.{position}."))
         return value, Outcome(*buffers, state.loss)
@@ -171,10 +172,11 @@ class Game:
         """What the generator minimises at `parameters`; scalar. With unrolling, the critic is the one it foresees."""
         critic = self._foreseen_critic(parameters, state, batch, clock)
         scene, buffers = self._stage(critic, parameters, state, batch, clock)
-        value = self.method.loss.generator(scene.real_judgement, scene.fake_judgement, scene)
+        real, fake, told = scene.real_judgement, scene.fake_judgement, _heard(scene, "loss.")
+        value = self.method.loss.generator(real, fake, told)
         for position, term in enumerate(self.method.generator_terms):
             value = value + term(_heard(scene, f"generator_terms.{position}."))
-        following = self.method.loss.next_state(state.loss, scene.real_judgement, scene.fake_judgement, scene)
+        following = self.method.loss.next_state(state.loss, real, fake, told)
         return value, Outcome(*buffers, dict(following))
 
     def _foreseen_critic(self, generator: Tensor, state: State, batch: Batch, clock: Clock) -> Tensor:

@@ -107,8 +107,11 @@ class Method:
         return found
 
     def noise(self, sizes: Sizes) -> dict[str, tuple[Law, tuple[int, ...]]]:
-        """The numbers that parts need drawn for an update: ``axis.position.name`` -> (law, shape)."""
-        owners = [(f"{axis}.{position}", part) for axis in SEVERAL for position, part in enumerate(getattr(self, axis))]
+        """The numbers that loss, penalties and terms need drawn: ``axis.position.name`` -> (law, shape)."""
+        owners: list[tuple[str, Part]] = [("loss", self.loss)]
+        owners += [
+            (f"{axis}.{position}", part) for axis in SEVERAL for position, part in enumerate(getattr(self, axis))
+        ]
         return {f"{owner}.{name}": wish for owner, part in owners for name, wish in part.noise(sizes).items()}
 
     @property

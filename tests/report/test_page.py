@@ -59,11 +59,11 @@ def reader(page: str) -> Reader:
         "On ring-8, vanilla kept 4.2 of 8 modes on average (95 % interval 2.7 to 5.8, 4 seeds; all modes in 0 of 4).",
         "wgan-gp kept 5.8 of 8 modes on average (95 % interval 0.2 to 8.0, 4 seeds; all modes in 2 of 4); "
         "1 seed diverged and counts as 0.",
-        "On ring-8, 4 seeds are too few for the paired test to tell (it takes at least 7 for 2 comparisons); seen so far: "
-        "against vanilla, wgan-gp kept 1.5 more modes and wgan kept 0.2 fewer modes.",
+        "On ring-8, 4 seeds are too few for the paired test to tell (it takes at least 7 for 2 comparisons); "
+        "seen so far: against vanilla, wgan-gp kept 1.5 more modes and wgan kept 0.2 fewer modes.",
         "On blobs-4, wgan-gp kept 3.0 fewer modes than vanilla, beyond chance.",
         "None in any run.",
-        "(all 8 modes on each of 4 seeds: 3.2 to 8), because a seed that fails one time in two could by luck still hide",
+        "(all 8 modes on each of 4 seeds: 3.2 to 8), because a seed that fails one time in two could by luck",
         "Methods used on this page: t.",
         "A diverged or failed seed is no success.",
         "On digits, wgan-gp kept 9.0 of 10 modes on average (95 % interval 7.7 to 10.0, 4 seeds; all modes in 1 of 4).",
@@ -267,7 +267,8 @@ def test_the_users_arrays_show_classes_when_labelled_and_a_map_above_two_dimensi
     rng = np.random.default_rng(0)
     labels = np.arange(300) % 3
     x = labels[:, None] * 4 + rng.normal(size=(300, width))
-    np.savez(tmp_path / "x.npz", x=x, **({"labels": labels} if labelled else {}))
+    arrays: dict[str, Any] = {"x": x, "labels": labels} if labelled else {"x": x}
+    np.savez(tmp_path / "x.npz", **arrays)
     run = write_run(tmp_path / "runs", "a", "blobs-3", [range(3)] * 2, hash_="ab", seeds=(0, 1))
     spec = json.loads((run / "spec.json").read_text())
     (run / "spec.json").write_text(json.dumps(spec | {"task": {"name": f"array:{tmp_path / 'x.npz'}"}}))

@@ -6,7 +6,10 @@ Started again after any interruption it trains only what is not finished and arr
 from __future__ import annotations
 
 import multiprocessing
+import pickle
 import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,14 +57,17 @@ class Comparison:
         """Builds the report; returns its path.
 
         Args:
-            path: Where to put it; None = ``report.html`` in the directory.
+            path: Where to put a copy of it; None = ``report.html`` in the directory only.
         """
         from uncollapse.report import build
 
         built = build(self.directory)
         if path is None:
             return built
-        return Path(path).resolve() if Path(path).resolve() == built.resolve() else built.rename(path)
+        wanted = Path(path)
+        if wanted.resolve() != built.resolve():
+            shutil.copyfile(built, wanted)
+        return wanted
 
 
 def compare(
@@ -82,7 +88,8 @@ def compare(
         out: Directory; None = ``runs/<plan name>``.
         plugins: A user's own methods, parts and tasks: objects or ``"module:attr"`` references.
         engine: Where runs are trained; ``"local"`` is this machine.
-        jobs: Runs at a time; None = one a core on the CPU, one on a GPU.
+        jobs: Runs at a time; None = one a core on the CPU, one on a GPU. Always one where a plugin is an object that
+            was defined in a notebook or at a prompt, which no other process can import.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:0"``.
         time_limit: Minutes after which all runs stop cleanly, each with a checkpoint.
         progress: Whether to show progress on stderr.
@@ -97,13 +104,14 @@ def compare(
         )
     stop = Stop(time_limit)
     runs, plan = prepare(plan, plugins)
+    if _bound_to_this_process(plugins):
+        jobs = 1
     where = find_engine(engine, jobs=jobs, device=device, threads=plan.threads)
     directory = Path(out) if out is not None else Path("runs") / plan.name
     with only_writer(directory), stop:
         packing.freeze(directory, plan, runs, plugins)
         outcomes = _train(directory, runs, where, stop, device, plugins, progress)
-        command = f"uncollapse compare {shlex.quote(_origin(plan, directory))}{plugin_options(plugins)}"
-        document = summarise(directory, plan, runs, outcomes, command=command)
+        document = summarise(directory, plan, runs, outcomes, command=_command(plan, directory, plugins))
         write_json(directory / "comparison.json", document)
         failed = any(outcome.status == "failed" for outcome in outcomes.values())
         result = Comparison(
@@ -134,11 +142,27 @@ def prepare(plan: str | Path | Plan, plugins: Sequence[object]) -> tuple[list[pa
         raise UserError(f"{error} {hint}") from error
 
 
-def _origin(plan: Plan, directory: Path) -> str:
-    """What to type after `compare` to run this very plan again."""
+def _bound_to_this_process(plugins: Sequence[object]) -> bool:
+    """Whether a plugin object cannot reach a worker: it is made of what a notebook or a prompt defined."""
+    objects = [plugin for plugin in plugins if not isinstance(plugin, str)]
+    main = sys.modules["__main__"]
+    if not objects or getattr(main, "__file__", None) or getattr(main, "__spec__", None):
+        return False
+    try:
+        return b"__main__" in pickle.dumps(objects)  # a pickle holds the module name of every class in it
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return True
+
+
+def _command(plan: Plan, directory: Path, plugins: Sequence[object]) -> str:
+    """What to type to run this very plan again; empty where a plan or a plugin exists as an object only."""
     from uncollapse.experiments.plan import builtin_plans
 
-    return plan.name if builtin_plans().get(plan.name) == plan.text else str(directory / "plan.toml")
+    if not plan.text or Plan.from_toml(plan.text) != plan or not all(isinstance(plugin, str) for plugin in plugins):
+        return ""
+    builtin = builtin_plans().get(plan.name) == plan.text
+    origin = plan.name if builtin else shlex.quote(str(directory / "plan.toml"))
+    return f"uncollapse compare {origin}{plugin_options(plugins)}"
 
 
 def _train(
@@ -199,7 +223,7 @@ def summarise(
         plan: The plan.
         runs: Its runs.
         outcomes: How this sitting's runs ended, by directory name.
-        command: What to type to run it again.
+        command: What to type to run it again; empty where no command does.
     """
     from uncollapse.versions import versions
 
@@ -271,10 +295,11 @@ def differences(cells: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str
         mine = {cell["method"]: cell for cell in cells if cell["task"] == task}
         baseline = plan.baseline_name if plan.baseline_name in mine else next(iter(mine))
         for measure in dict.fromkeys((plan.headline, *LEADING)):
-            if all(measure in cell["measures"] for cell in mine.values()):
+            if measure in mine[baseline]["measures"]:  # a method without a result must not hide the others
                 values = {
                     name: dict(zip(cell["seeds"], cell["measures"][measure]["per_seed"], strict=True))
                     for name, cell in mine.items()
+                    if measure in cell["measures"]
                 }
                 limits = mine[baseline]["measures"][measure].get("bounds")
                 found = paired_differences(

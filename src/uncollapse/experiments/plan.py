@@ -243,6 +243,11 @@ def builtin_plans() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def builtin_plan(name: str) -> Plan:
+    """The built-in plan of that name, whatever files lie in the current folder."""
+    return Plan.from_toml(builtin_plans()[name], f"the built-in plan {name}")
+
+
 def load_plan(reference: str | Path | Plan) -> Plan:
     """A plan from an object, a TOML file or the name of a built-in plan.
 
@@ -260,7 +265,7 @@ def load_plan(reference: str | Path | Plan) -> Plan:
         return Plan.from_toml(text, str(path))
     builtin = builtin_plans()
     if str(reference) in builtin:
-        return Plan.from_toml(builtin[str(reference)], f"the built-in plan {reference}")
+        return builtin_plan(str(reference))
     if path.suffix == ".toml" or len(path.parts) > 1:
         raise UserError(f"There is no plan file {str(reference)!r}; built-in plans are {', '.join(builtin)}.")
     raise unknown("plan file or built-in plan", str(reference), builtin)

@@ -16,9 +16,6 @@ from uncollapse.errors import UserError
 from uncollapse.experiments.plan import WEIGHTS
 from uncollapse.files import read_lines
 
-ZERO_WHEN_DIVERGED = ("modes_hit", "modes_solid", "high_quality_share", "tutorial_coverage")
-SHARES = ("high_quality_share", "tutorial_coverage")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Lane:
@@ -30,13 +27,19 @@ class Lane:
 
 
 def seconds(directory: Path) -> float:
-    """Seconds a run has trained, over all its sittings; the clock begins again at 0 in each."""
+    """Seconds a run has trained, over all its sittings; the clock begins again at 0 in each.
+
+    A sitting is known by the update that it started ``from``; two that started from the same one (a damaged checkpoint
+    was skipped) by a clock that falls.
+    """
     total = last = 0.0
+    sitting = None
     for line in read_lines(directory / "timing.jsonl"):
         clock = line.get("seconds")
         if isinstance(clock, int | float):
-            total += clock - last if clock >= last else clock
-            last = clock
+            same = line.get("from") == sitting and clock >= last
+            total += clock - last if same else clock
+            last, sitting = clock, line.get("from")
     return total
 
 
@@ -78,18 +81,22 @@ def cell_record(
         "failed": [dict(row) for row in failed],
         "unfinished": list(unfinished),
         "measures": measures,
-        "success_rate": success_rate(lanes, weights, len(mode_weights)),
+        "success_rate": success_rate(
+            lanes, weights, len(mode_weights), failed=sum(len(row["seeds"]) for row in failed)
+        ),
         "cost": _cost(list(results.values()), run_seconds),
     }
 
 
 def _applicable(lanes: Sequence[Lane], weights: str) -> list[str]:
     """The measures that have a value in at least one seed, or in none because all diverged."""
+    from uncollapse.metrics.modes import COVERAGE
+
     alive = [lane for lane in lanes if not lane.diverged] or list(lanes)
     keys = dict.fromkeys(key for lane in lanes for key in lane.measures.get(weights, {}))
     silent = {key for key in keys if all(lane.measures.get(weights, {}).get(key) is None for lane in alive)}
     if all(lane.diverged for lane in lanes):
-        silent -= set(ZERO_WHEN_DIVERGED)
+        silent -= set(COVERAGE)
     return [key for key in keys if key not in silent]
 
 
@@ -110,46 +117,30 @@ def merge(results: Mapping[str, dict[str, Any]]) -> list[Lane]:
 
 
 def seed_values(key: str, lanes: Sequence[Lane], weights: str) -> list[float | None]:
-    """One value a seed: 0 for a diverged one where the measure says how much is covered, None where it cannot."""
+    """One value a seed; for a diverged one what `diverged_value` says, None where no number is right."""
+    from uncollapse.metrics.modes import diverged_value
+
     values: list[float | None] = []
     for lane in lanes:
         if lane.diverged:
-            values.append(0.0 if key in ZERO_WHEN_DIVERGED else None)
+            values.append(diverged_value(key))
         else:
             value = lane.measures.get(weights, {}).get(key)
             values.append(value if value is not None and math.isfinite(value) else None)
     return values
 
 
-def bounds(key: str, mode_weights: Sequence[float]) -> tuple[float, float] | None:
-    """The range that a measure cannot leave, None where it has none.
-
-    Mode counts lie in [0, K], shares in [0, 1], the class entropy in [0, log2 K], and the Kullback-Leibler divergence
-    to the data is largest when everything falls into the rarest mode.
-    """
-    if not mode_weights:
-        return None
-    if key.startswith("modes_"):
-        return 0.0, float(len(mode_weights))
-    if key in SHARES:
-        return 0.0, 1.0
-    if key == "class_entropy":
-        return 0.0, math.log2(len(mode_weights))
-    if key in ("kl_all", "kl_high_quality"):
-        return 0.0, -math.log(min(mode_weights))
-    return None
-
-
 def summarise(key: str, lanes: Sequence[Lane], weights: str, mode_weights: Sequence[float]) -> dict[str, Any]:
     """Mean over the seeds with its interval, every seed's value, and a note on seeds that are left out."""
     from uncollapse.metrics.intervals import mean_interval
+    from uncollapse.metrics.modes import measure_bounds
 
     values = seed_values(key, lanes, weights)
     known = [value for value in values if value is not None]
     left_out = [lane for lane, value in zip(lanes, values, strict=True) if value is None]
     row: dict[str, Any] = {"per_seed": values, "n": len(known)}
     if known:
-        limits = bounds(key, mode_weights)
+        limits = measure_bounds(key, mode_weights)
         interval = mean_interval(known, bounds=limits)
         row |= {"mean": interval.mean, "low": interval.low, "high": interval.high}
         row |= {"level": interval.level, "method": interval.method, "bounds": limits and list(limits)}
@@ -173,15 +164,23 @@ def _note(left_out: Sequence[Lane]) -> str:
     return "; ".join(parts)
 
 
-def success_rate(lanes: Sequence[Lane], weights: str, modes: int) -> dict[str, Any]:
-    """The share of seeds with every mode solid, with its Wilson interval; a diverged seed is no success."""
+def success_rate(lanes: Sequence[Lane], weights: str, modes: int, *, failed: int = 0) -> dict[str, Any]:
+    """The share of seeds with every mode solid, with its Wilson interval; a diverged or failed seed is no success.
+
+    Args:
+        lanes: The seeds that have a result.
+        weights: Which generator is judged.
+        modes: K, the number of modes.
+        failed: Seeds whose run failed; they count in n.
+    """
     from uncollapse.metrics.intervals import wilson
 
-    if not lanes or not modes:
+    n = len(lanes) + failed
+    if not n:
         return {"value": None, "low": None, "high": None, "successes": 0, "n": 0}
-    successes = sum(value == modes for value in seed_values("modes_solid", lanes, weights))
-    low, high = wilson(successes, len(lanes))
-    return {"value": successes / len(lanes), "low": low, "high": high, "successes": successes, "n": len(lanes)}
+    successes = sum(value == modes for value in seed_values("modes_solid", lanes, weights)) if modes else 0
+    low, high = wilson(successes, n)
+    return {"value": successes / n, "low": low, "high": high, "successes": successes, "n": n}
 
 
 def _cost(results: Sequence[Mapping[str, Any]], run_seconds: float) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from scipy.special import gammaincinv, gammaln
 from torch import Tensor
 
 from uncollapse.draws import stream
-from uncollapse.errors import UserError, unknown
+from uncollapse.errors import UserError
 from uncollapse.tasks.mixtures import Mixture
 from uncollapse.tasks.task import Task
 
@@ -32,6 +32,7 @@ KEYS = (
     "tutorial_coverage",
     "class_entropy",
 )
+COVERAGE = ("modes_hit", "modes_solid", "high_quality_share", "tutorial_coverage", "class_entropy")
 SOLID_SHARE = 0.2
 CORE_SAMPLES = 20
 TUTORIAL_REACH = 0.1
@@ -83,8 +84,14 @@ def mode_measures(
     }
 
 
-def measure_bounds(key: str, weights: Sequence[float]) -> tuple[float, float]:
-    """What a measure can reach when the modes have these weights; infinity where there is no limit."""
+def measure_bounds(key: str, weights: Sequence[float]) -> tuple[float, float] | None:
+    """The range that a measure cannot leave when the modes have these weights; None where it has none.
+
+    Mode counts lie in [0, K], shares in [0, 1], the class entropy in [0, log2 K], and the Kullback-Leibler divergence
+    to the data is largest when everything falls into the rarest mode.
+    """
+    if not weights:
+        return None
     if key in ("modes_hit", "modes_solid"):
         return 0.0, float(len(weights))
     if key in ("high_quality_share", "tutorial_coverage"):
@@ -93,20 +100,16 @@ def measure_bounds(key: str, weights: Sequence[float]) -> tuple[float, float]:
         return 0.0, -math.log(min(weights))
     if key == "class_entropy":
         return 0.0, math.log2(len(weights))
-    if key in KEYS:
-        return 0.0, math.inf
-    raise unknown("mode measure", key, KEYS)
+    return None
 
 
-def worst_value(key: str, weights: Sequence[float]) -> float | None:
-    """What a diverged seed counts as: nothing covered, and the largest possible KL.
+def diverged_value(key: str) -> float | None:
+    """What a diverged seed counts as: 0 where the measure says how much is covered, for then nothing is.
 
-    None for `core_sigma_ratio` and the floors, where no number is the worst; leave such a seed out and say so.
+    None for the divergences, `core_sigma_ratio` and the floors, where 0 would be praise or no number is the worst;
+    such a seed is left out, and the record says so.
     """
-    low, high = measure_bounds(key, weights)
-    if key in ("kl_high_quality", "kl_all"):
-        return high
-    return low if math.isfinite(high) else None
+    return 0.0 if key in COVERAGE else None
 
 
 def mode_counts(x: ArrayLike | Tensor, task: Task) -> tuple[Counts, Counts]:

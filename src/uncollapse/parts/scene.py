@@ -135,7 +135,7 @@ class Part:
         return {}
 
     def noise(self, sizes: Sizes) -> dict[str, tuple[Law, tuple[int, ...]]]:
-        """Numbers this part needs drawn for an update: name -> (law, shape)."""
+        """Numbers a loss, penalty or term needs drawn for an update: name -> (law, shape); read from `Scene.noise`."""
         return {}
 
 

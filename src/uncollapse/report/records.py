@@ -70,7 +70,8 @@ class RunRecord:
     def arrays(self, path: Path) -> dict[str, Array]:
         """The arrays of one sample file; empty when the file is missing or damaged."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # numpy leaves a file that it opened itself open when the archive is torn.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
             return {}

@@ -36,8 +36,13 @@ def read_numpy(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
 
 def read_csv(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """Rows and perhaps labels of a .csv file; a first line with any text in it is the header."""
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        table = [row for row in csv.reader(lines) if row]
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            table = [row for row in csv.reader(lines) if row]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file} is not text in UTF-8; save it again as CSV in UTF-8.") from error
+    except csv.Error as error:
+        raise UserError(f"{file} cannot be read as a table ({error}); save it again as plain CSV.") from error
     header = [cell.strip().lower() for cell in table[0]] if table and not all(map(_is_number, table[0])) else []
     body = table[1:] if header else table
     wide = {len(row) for row in table}

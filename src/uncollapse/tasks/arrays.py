@@ -90,6 +90,14 @@ class Arrays(Task):
         return 0 if self.labels is None else len(self.modes)
 
     @property
+    def label_values(self) -> NDArray[Any]:
+        """The user's own labels, sorted (classes,); text where they are objects, which no file may hold."""
+        if self.labels is None:
+            return super().label_values
+        values: NDArray[Any] = np.unique(np.asarray(self.labels))
+        return values.astype(str) if values.dtype.kind == "O" else values
+
+    @property
     def slug(self) -> str:
         """The file's name without its folder and ending, or the name of arrays in memory."""
         if not self.name.startswith("array:"):

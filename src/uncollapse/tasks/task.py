@@ -14,7 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from uncollapse.draws import Draw, stream
@@ -90,6 +92,11 @@ class Task(ABC):
     @abstractmethod
     def classes(self) -> int:
         """Number of labels; 0 when the data carry none."""
+
+    @property
+    def label_values(self) -> NDArray[Any]:
+        """What the data call their labels, (classes,): label k of a batch stands for entry k."""
+        return np.arange(self.classes)
 
     @property
     @abstractmethod

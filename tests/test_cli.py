@@ -18,7 +18,9 @@ import pytest
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
+import uncollapse.commands as uncollapse_commands
 from uncollapse.cli import app, main
+from uncollapse.experiments.plan import builtin_plan
 
 VERBS = ("demo", "train", "compare", "sample", "report", "methods", "tasks", "doctor")
 SMALL = ("--updates", "20", "--batch", "8", "--set", "networks.width=4", "--set", "networks.depth=1")
@@ -176,7 +178,7 @@ def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
         (["--out", "x.gif"], "'.gif'; use .npz"),
         (["--out", "x.csv"], "are images"),
         (["--out", "x.npz", "--seed", "4"], "seed"),
-        (["--out", "x.npz", "--class", "11"], "classes are 0 to 9"),
+        (["--out", "x.npz", "--class", "11"], "classes are 0, 1, 2, 3, 4, 5, 6, 7, 8, 9."),
         (["--out", "x.npz", "--weights", "eam"], "did you mean 'ema'"),
         (["--out", ".", "--draw", "0"], "not an empty folder"),
     ],
@@ -237,6 +239,9 @@ def test_a_comparison_from_the_command_line_with_its_estimate(tmp_path: Path) ->
     assert "finished vanilla on blobs-4, seed 4" in done.stderr
     as_json = uncollapse("compare", "p.toml", "--json", cwd=tmp_path)
     assert json.loads(as_json.stdout)["cells"][0]["seeds"] == [4]
+    assert json.loads(as_json.stdout)["report"] == "runs/p/report.html"
+    again = uncollapse("report", "runs/p", "--json", cwd=tmp_path)
+    assert json.loads(again.stdout) == {"directory": "runs/p", "report": "runs/p/report.html"}
 
 
 def test_the_doctor_of_this_machine_and_of_a_run(run: Path) -> None:
@@ -246,3 +251,37 @@ def test_the_doctor_of_this_machine_and_of_a_run(run: Path) -> None:
     assert checks["self-test"]["status"] == "ok"
     assert checks["torch"]["status"] == "ok"
     assert uncollapse("doctor", str(run)).returncode == 0
+
+
+def test_a_run_with_a_plugin_is_examined_and_reported_with_it(tmp_path: Path) -> None:
+    (tmp_path / "plugged.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from uncollapse import VANILLA, NonSaturating\n"
+        "@dataclass(frozen=True, kw_only=True)\n"
+        "class Plugged(NonSaturating):\n"
+        "    name = 'plugged-loss'\n"
+        "PLUGGED = VANILLA.but(name='plugged', loss=Plugged())\n"
+    )
+    plugin = ("--plugin", "plugged:PLUGGED")
+    done = uncollapse("train", "plugged", "blobs-4", *SMALL, *plugin, "--seeds", "1", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for verb in ("doctor", "report"):
+        command = [sys.executable, "-m", "uncollapse", verb, "run", *plugin]
+        assert subprocess.run(command, cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    without = [sys.executable, "-m", "uncollapse", "doctor", "run"]
+    assert subprocess.run(without, cwd=tmp_path, capture_output=True, check=False).returncode == 1
+
+
+def test_eight_seeds_are_trained_unless_told_otherwise(tmp_path: Path) -> None:
+    done = uncollapse("train", "vanilla", "blobs-4", *SMALL, "--out", "run", "--json", cwd=tmp_path)
+    assert [lane["seed"] for lane in json.loads(done.stdout)["lanes"]] == list(range(8))
+
+
+def test_the_demo_is_the_built_in_plan_even_beside_a_file_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "demo").write_text("a diary")
+    given: list[object] = []
+    monkeypatch.setattr(uncollapse_commands, "run_comparison", lambda plan, **options: given.append((plan, options)))
+    assert uncollapse("demo", "--json", cwd=tmp_path).returncode == 0
+    assert given == [(builtin_plan("demo"), {"out": None, "as_json": True})]

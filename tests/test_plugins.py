@@ -103,3 +103,25 @@ def test_built_in_names_stay_the_projects_own() -> None:
 
 def test_only_references_can_be_typed_again() -> None:
     assert plugin_options(["a:B", object(), "c:D"]) == " --plugin a:B --plugin c:D"
+
+
+def test_a_plugin_made_at_a_prompt_trains_in_that_very_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True)
+    class Mine:
+        """Stands for a user's part."""
+
+    def bound(item: object, **attributes: object) -> bool:
+        main = ModuleType("__main__")
+        vars(main).update(attributes)
+        main.Mine = Mine  # type: ignore[attr-defined]
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "__main__", main)
+            return bound_to_this_process([item])
+
+    Mine.__module__, Mine.__qualname__ = "__main__", "Mine"
+    assert bound(Mine)
+    assert bound([Mine()])
+    assert bound(lambda: None)
+    assert not bound(Mine, __file__="script.py")
+    assert not bound("mine:MINE")
+    assert not bound(methods.VANILLA)

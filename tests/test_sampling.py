@@ -10,8 +10,8 @@ from PIL import Image
 
 from uncollapse.errors import UserError
 from uncollapse.run import execute, make_spec
-from uncollapse.sampling import check_form, grid, pixels, write, write_samples
-from uncollapse.tasks import Arrays
+from uncollapse.sampling import check_form, class_number, grid, pixels, write, write_samples
+from uncollapse.tasks import Arrays, find
 
 
 def test_pixels_reach_black_and_white_and_are_clipped() -> None:
@@ -91,3 +91,36 @@ def test_impossible_numbers_and_labels_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=message):
             write_samples(tmp_path / "run", out=out, **options)  # type: ignore[arg-type]
     assert not out.exists()
+
+
+def test_a_class_is_what_the_data_call_it() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    numbers = Arrays(x, np.arange(60) % 5 + 1)
+    assert [class_number(numbers, text) for text in ("1", "5", "label 2")] == [0, 4, 1]
+    assert class_number(Arrays(x, np.arange(60) % 5 + 1.0), "3") == 2
+    assert class_number(Arrays(x, np.array(["1", "0"] * 30)), "1") == 1
+    assert class_number(find("digits"), "3") == class_number(find("digits"), "digit 3") == 3
+    for task, text in ((numbers, "0"), (numbers, "6"), (numbers, "two"), (Arrays(x, np.array(["a", "b"] * 30)), "1")):
+        with pytest.raises(UserError, match=r"does not exist; classes are [1a], [2b]"):
+            class_number(task, text)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"), [([3, 4, 5], "4"), (["ash", "elm/oak", "fir"], "elm/oak"), ([-1.5, 0.5, 2.0], "0.5")]
+)
+def test_labels_are_written_as_the_user_wrote_them(tmp_path: Path, values: list[object], text: str) -> None:
+    labels = np.array(values)[np.arange(60) % 3]
+    Arrays(np.random.default_rng(0).normal(size=(60, 2)), labels).save(tmp_path / "data.npz")
+    spec = make_spec("cgan", f"array:{tmp_path}/data.npz", seeds=(1,), updates=2, batch=8)
+    execute(spec, tmp_path / "run", device="cpu")
+    write_samples(tmp_path / "run", 4, tmp_path / "one.csv", label=text)
+    rows = (tmp_path / "one.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[-1] for row in rows] == ["label", *[text] * 4]
+    write_samples(tmp_path / "run", 30, tmp_path / "all.npz")
+    with np.load(tmp_path / "all.npz") as archive:
+        assert sorted(set(archive["labels"].tolist())) == values
+
+
+def test_a_label_in_a_files_name_names_no_folder(tmp_path: Path) -> None:
+    write(tmp_path / "f", np.zeros((1, 8, 8)), np.array(["../up"]))
+    assert [path.name for path in (tmp_path / "f").iterdir()] == ["000000-class-..-up.png"]

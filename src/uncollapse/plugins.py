@@ -6,6 +6,7 @@ Code is imported only because the user named it on the command line or passed it
 from __future__ import annotations
 
 import importlib
+import pickle
 import re
 import sys
 from collections.abc import Iterable
@@ -88,3 +89,15 @@ def _register(item: object, plugin: object) -> str:
 def plugin_options(plugins: Iterable[object]) -> str:
     """The plugins as command-line options, for the command that reproduces a result."""
     return "".join(f" --plugin {plugin}" for plugin in plugins if isinstance(plugin, str))
+
+
+def bound_to_this_process(plugins: Iterable[object]) -> bool:
+    """Whether a plugin object cannot reach a worker: it is made of what a notebook or a prompt defined."""
+    objects = [plugin for plugin in plugins if not isinstance(plugin, str)]
+    main = sys.modules["__main__"]
+    if not objects or getattr(main, "__file__", None) or getattr(main, "__spec__", None):
+        return False
+    try:
+        return b"__main__" in pickle.dumps(objects)  # a pickle holds the module name of every class in it
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return True

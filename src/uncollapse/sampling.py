@@ -46,7 +46,8 @@ def write_samples(
         n: Number of samples, at least 1.
         out: ``.npz``; ``.csv`` for vectors; ``.png`` (a grid) or a folder (one PNG each) for images.
         seed: Which of the run's generators; None = the first that did not diverge.
-        label: A class as the data label it, or its mode's name, for a conditional method; None = all classes in the data's proportions.
+        label: A class as the data label it, or its mode's name, for a conditional method; None = all classes in the
+            data's proportions.
         weights: ``"ema"`` (the averaged generator) or ``"live"``.
         draw: Which independent batch, from 0.
         plugins: What the run's specification needs.

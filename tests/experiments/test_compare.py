@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 
 import uncollapse.run
 from uncollapse.errors import UserError
-from uncollapse.experiments.compare import Comparison, compare, differences, prepare
-from uncollapse.experiments.plan import Plan
+from uncollapse.experiments.compare import Comparison, _command, compare, differences, prepare
+from uncollapse.experiments.plan import Plan, load_plan
+from uncollapse.methods import VANILLA
 
 TOML = """
 [plan]
@@ -58,6 +60,7 @@ def test_a_comparison_holds_what_its_contract_says(whole: Path) -> None:
     assert {"schema", "plan", "weights", "cells", "differences", "versions", "command", "seconds"} <= set(document)
     assert (document["schema"], document["status"], document["unfinished"]) == (1, "finished", [])
     assert document["command"] == f"uncollapse compare {whole}/plan.toml"
+    assert (whole / "plan.toml").exists()
     for cell in document["cells"]:
         assert cell["seeds"] == [0, 1]
         for key in ("modes_hit", "modes_solid", "high_quality_share", "kl_all", "modes_solid_live"):
@@ -216,3 +219,28 @@ def test_a_task_without_the_plans_baseline_takes_its_first_method() -> None:
     ]
     assert rows[0]["difference"] == pytest.approx(7 / 3)
     assert "No difference seen" in str(rows[1]["sentence"])
+
+
+def test_a_cell_without_a_result_hides_no_other_cells_difference() -> None:
+    plan = Plan.from_toml(TOML)
+    found = [cell("lsgan", "a", [1, 1, 1]), cell("cgan", "a", [3, 3, 4]), cell("vanilla", "a", [])]
+    found[2]["measures"] = {}
+    assert [(row["method"], row["n"]) for row in differences(found, plan)] == [("cgan", 3)]
+    found[0]["measures"] = {}
+    assert differences(found, plan) == []
+
+
+def test_a_plan_object_names_no_command_that_does_not_exist(tmp_path: Path) -> None:
+    named = Plan.from_toml(TOML)
+    for changed in (replace(named, text=""), replace(named, seeds=(0,))):
+        assert _command(changed, tmp_path, []) == ""
+    assert _command(named, tmp_path, [VANILLA]) == ""
+    assert _command(named, tmp_path, ["mine:M"]) == f"uncollapse compare {tmp_path}/plan.toml --plugin mine:M"
+    assert _command(load_plan("demo"), tmp_path, []) == "uncollapse compare demo"
+
+
+def test_the_report_is_copied_to_where_it_is_wanted(whole: Path, tmp_path: Path) -> None:
+    result = run_tiny(whole)
+    assert result.report(tmp_path / "mine.html") == tmp_path / "mine.html"
+    assert (tmp_path / "mine.html").read_bytes() == (whole / "report.html").read_bytes()
+    assert result.report(whole / "report.html") == whole / "report.html"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.experiments.plan import Plan, builtin_plans, load_plan, parse_seeds
+from uncollapse.experiments.plan import Plan, builtin_plan, builtin_plans, load_plan, parse_seeds
 
 GOOD = """
 [plan]
@@ -141,3 +141,13 @@ def test_a_file_wins_over_a_built_in_name_and_unknown_names_show_the_nearest(
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not a text file"):
         load_plan(binary)
+
+
+def test_the_built_in_plan_is_meant_whatever_lies_in_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").write_text("a diary", encoding="utf-8")
+    assert builtin_plan("demo").name == "demo"
+    with pytest.raises(UserError, match="demo is not valid TOML"):
+        load_plan("demo")

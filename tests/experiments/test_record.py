@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.experiments.record import bounds, cell_record, merge, seconds
+from uncollapse.experiments.record import cell_record, merge, seconds
 
 EVEN = [0.25] * 4
 
@@ -104,7 +104,8 @@ def test_a_cell_without_results_keeps_its_failures() -> None:
     assert (cell["seeds"], cell["measures"], cell["cost"]) == ([], {}, {})
     assert cell["failed"] == failed
     assert cell["unfinished"] == [1]
-    assert cell["success_rate"]["value"] is None
+    assert (cell["success_rate"]["value"], cell["success_rate"]["n"]) == (0.0, 1)
+    assert cell_record("m", "t", {}, unfinished=[1])["success_rate"]["value"] is None
 
 
 def test_a_seed_in_two_runs_is_refused() -> None:
@@ -114,21 +115,29 @@ def test_a_seed_in_two_runs_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("key", "expected"),
-    [
-        ("modes_hit", (0, 4)),
-        ("high_quality_share", (0, 1)),
-        ("class_entropy", (0, 2)),
-        ("kl_all", (0, math.log(4))),
-        ("core_sigma_ratio", None),
-        ("kl_all_floor", None),
-    ],
+    [("modes_hit", [0, 4]), ("class_entropy", [0, 2]), ("kl_all", [0, math.log(4)]), ("core_sigma_ratio", None)],
 )
-def test_bounds_are_what_a_measure_cannot_leave(key: str, expected: tuple[float, float] | None) -> None:
-    assert bounds(key, EVEN) == (None if expected is None else pytest.approx(expected))
+def test_the_interval_respects_what_a_measure_cannot_leave(key: str, expected: list[float] | None) -> None:
+    row = cell_record("m", "t", {"a": result({0: 1.0, 1: 1.25}, key=key)})["measures"][key]
+    assert row["bounds"] == (None if expected is None else pytest.approx(expected))
 
 
-def test_the_divergence_is_largest_in_the_rarest_mode() -> None:
-    assert bounds("kl_all", [0.7, 0.2, 0.1]) == pytest.approx((0, math.log(10)))
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("class_entropy", 0.0), ("high_quality_share", 0.0), ("kl_all", None), ("core_sigma_ratio", None)],
+)
+def test_a_diverged_seed_counts_by_the_one_rule_of_the_measures(key: str, value: float | None) -> None:
+    row = cell_record("m", "t", {"a": result({0: 1.0, 1: 1.0}, key=key, diverged=(1,))})["measures"][key]
+    assert row["per_seed"] == [1.0, value]
+    assert ("note" in row) == (value is None)
+
+
+def test_seeds_of_failed_runs_stay_in_the_denominator() -> None:
+    results = {"a": result({0: 4.0, 1: 4.0})}
+    failed = [{"run": "b", "seeds": [2, 3], "error": "OutOfMemoryError: too large"}]
+    rates = [cell_record("m", "t", results, failed=rows)["success_rate"] for rows in ([], failed)]
+    assert [(rate["successes"], rate["n"], rate["value"]) for rate in rates] == [(2, 2, 1.0), (2, 4, 0.5)]
+    assert rates[1]["low"] < 0.5 < rates[1]["high"] < rates[0]["high"]
 
 
 def test_identical_seeds_have_an_interval_with_a_width() -> None:
@@ -142,3 +151,9 @@ def test_seconds_add_up_over_sittings_and_ignore_a_torn_last_line(tmp_path: Path
     (tmp_path / "timing.jsonl").write_text("\n".join(lines), encoding="utf-8")
     assert seconds(tmp_path) == 6.5
     assert seconds(tmp_path / "nowhere") == 0.0
+
+
+def test_a_sitting_whose_first_clock_is_later_than_the_last_ones_end_counts_whole(tmp_path: Path) -> None:
+    lines = ['{"from": 0, "seconds": 20.0}', '{"from": 400, "seconds": 30.0}', '{"from": 400, "seconds": 45.0}']
+    (tmp_path / "timing.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert seconds(tmp_path) == 65.0

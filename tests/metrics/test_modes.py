@@ -13,13 +13,13 @@ from uncollapse.errors import UserError
 from uncollapse.metrics.modes import (
     KEYS,
     core_sigma_ratio,
+    diverged_value,
     kl_divergence,
     kl_floor,
     measure_bounds,
     mode_counts,
     mode_measures,
     tutorial_coverage,
-    worst_value,
 )
 from uncollapse.tasks import Mixture, find
 
@@ -164,18 +164,21 @@ def test_tutorial_coverage_counts_centres_with_any_sample_within_a_tenth(name: s
     assert tutorial_coverage(centres, task, real=centres.repeat(50, 1)) == 1
 
 
-def test_bounds_and_worst_values() -> None:
+def test_bounds_are_what_a_measure_cannot_leave() -> None:
     weights = (0.5, 0.25, 0.25)
     assert measure_bounds("modes_solid", weights) == (0, 3)
     assert measure_bounds("high_quality_share", weights) == (0, 1)
     assert measure_bounds("kl_all", weights) == pytest.approx((0, math.log(4)))
     assert measure_bounds("class_entropy", weights) == pytest.approx((0, math.log2(3)))
-    assert measure_bounds("core_sigma_ratio", weights) == (0, math.inf)
-    assert worst_value("modes_hit", weights) == 0
-    assert worst_value("kl_high_quality", weights) == pytest.approx(math.log(4))
-    assert worst_value("core_sigma_ratio", weights) is None
-    with pytest.raises(UserError, match="no mode measure 'modes_sollid'; did you mean 'modes_solid'"):
-        measure_bounds("modes_sollid", weights)
+    assert measure_bounds("core_sigma_ratio", weights) is None
+    assert measure_bounds("kl_all_floor", weights) is None
+    assert measure_bounds("modes_solid", ()) is None
+
+
+def test_a_diverged_seed_covers_nothing_and_is_never_praised() -> None:
+    zero = {"modes_hit", "modes_solid", "high_quality_share", "tutorial_coverage", "class_entropy"}
+    assert {key for key in KEYS if diverged_value(key) == 0} == zero
+    assert {key for key in KEYS if diverged_value(key) is None} == set(KEYS) - zero
 
 
 def test_ten_thousand_samples_of_32_modes_take_milliseconds() -> None:

@@ -67,3 +67,19 @@ def test_half_a_moment_is_the_mean_of_the_seeds_that_are_left(record: Record) ->
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     ((_, panels),) = share_bars(load(record.directory).cells, real_data(record, "digits"), columns=11)
     assert "mean of 1 seed: 0: 0 %, 1: 100 %" in panels[-1].markup
+
+
+def test_equal_seeds_get_no_interval_line_and_unequal_ones_do(record: Record) -> None:
+    run = record.cells[0].runs[0].directory
+    real = real_data(record, "digits")
+    unequal = final_shares(record.cells, real, styles(["a"]), "averaged")
+    result = json.loads((run / "result.json").read_text())
+    for lane in result["lanes"]:
+        lane["counts"]["averaged"]["all"] = [10] * 10
+    (run / "result.json").write_text(json.dumps(result))
+    equal = final_shares(load(run).cells, real, styles(["a"]), "averaged")
+    assert unequal is not None
+    assert equal is not None
+    # Only the interval lines of the ten classes are drawn in the page's ink.
+    assert unequal.markup.count("stroke: var(--ink)") - equal.markup.count("stroke: var(--ink)") == 10
+    assert "none where all are equal" in equal.caption

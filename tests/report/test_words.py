@@ -103,3 +103,11 @@ def test_equal_on_every_seed_is_no_difference_seen() -> None:
 
 def test_joined() -> None:
     assert [joined(["a"]), joined(["a", "b"]), joined(["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
+
+
+@pytest.mark.parametrize(("count", "some"), [(4, False), (5, True)])
+def test_a_long_list_of_open_differences_keeps_the_three_largest(count: int, some: bool) -> None:
+    rows = [named(f"m{i}", float(i), 0.9, 20) for i in range(1, count + 1)]
+    told = lead("t", [cell("a", 3, 2, 4), cell("b", 5, 4, 6)], rows, "modes_solid")
+    assert (f"(the 3 largest of {count} differences), m5 kept 5.0 more modes, m4" in told) is some
+    assert ("m1 kept" in told) is not some

@@ -84,3 +84,16 @@ def test_csv_refusals(tmp_path: Path, lines: list[str], message: str) -> None:
 def test_an_unknown_option_is_refused_before_reading() -> None:
     with pytest.raises(UserError, match="no task option 'cluster'; did you mean 'clusters'"):
         find("array:gone.npz", cluster=3)
+
+
+def test_other_encodings_and_broken_tables_are_one_sentence(tmp_path: Path) -> None:
+    rows = [f"{a},{b},café" for a, b in X]
+    text = "\n".join(["a,b,name", *rows])
+    for encoding in ("utf-8", "latin-1"):
+        (tmp_path / f"{encoding}.csv").write_text(text.replace("name", "label"), encoding=encoding)
+    with pytest.raises(UserError, match=r"latin-1\.csv is not text in UTF-8; save it again as CSV in UTF-8\."):
+        find(f"array:{tmp_path / 'latin-1.csv'}")
+    with pytest.raises(UserError, match="need at least 2 values"):  # read as text, and judged by its content
+        find(f"array:{tmp_path / 'utf-8.csv'}")
+    with pytest.raises(UserError, match=r"cannot be read as a table \(field larger than field limit"):
+        find(write_csv(tmp_path / "wide.csv", ["1," + "2" * 200_000]))

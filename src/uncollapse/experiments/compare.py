@@ -6,10 +6,8 @@ Started again after any interruption it trains only what is not finished and arr
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 import shlex
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,7 @@ from uncollapse.experiments.plan import Plan, load_plan
 from uncollapse.experiments.progress import make_board
 from uncollapse.experiments.stopping import Stop
 from uncollapse.files import only_writer, write_json
-from uncollapse.plugins import load_plugins, plugin_options
+from uncollapse.plugins import bound_to_this_process, load_plugins, plugin_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -104,7 +102,7 @@ def compare(
         )
     stop = Stop(time_limit)
     runs, plan = prepare(plan, plugins)
-    if _bound_to_this_process(plugins):
+    if bound_to_this_process(plugins):
         jobs = 1
     where = find_engine(engine, jobs=jobs, device=device, threads=plan.threads)
     directory = Path(out) if out is not None else Path("runs") / plan.name
@@ -140,18 +138,6 @@ def prepare(plan: str | Path | Plan, plugins: Sequence[object]) -> tuple[list[pa
             raise
         hint = "For a method, part or task of your own, name where it is defined: --plugin module:attr."
         raise UserError(f"{error} {hint}") from error
-
-
-def _bound_to_this_process(plugins: Sequence[object]) -> bool:
-    """Whether a plugin object cannot reach a worker: it is made of what a notebook or a prompt defined."""
-    objects = [plugin for plugin in plugins if not isinstance(plugin, str)]
-    main = sys.modules["__main__"]
-    if not objects or getattr(main, "__file__", None) or getattr(main, "__spec__", None):
-        return False
-    try:
-        return b"__main__" in pickle.dumps(objects)  # a pickle holds the module name of every class in it
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return True
 
 
 def _command(plan: Plan, directory: Path, plugins: Sequence[object]) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.plugins import load_plugins, plugin_options, resolve
+from uncollapse.methods import VANILLA
+from uncollapse.plugins import bound_to_this_process, load_plugins, plugin_options, resolve
 
 MODULE = """
 import uncollapse.methods
@@ -122,6 +125,7 @@ def test_a_plugin_made_at_a_prompt_trains_in_that_very_process(monkeypatch: pyte
     assert bound(Mine)
     assert bound([Mine()])
     assert bound(lambda: None)
-    assert not bound(Mine, __file__="script.py")
+    assert bound(Mine, __file__="<stdin>")
+    assert not bound(Mine, __file__=__file__)
     assert not bound("mine:MINE")
-    assert not bound(methods.VANILLA)
+    assert not bound(VANILLA)

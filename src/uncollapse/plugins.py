@@ -95,7 +95,8 @@ def bound_to_this_process(plugins: Iterable[object]) -> bool:
     """Whether a plugin object cannot reach a worker: it is made of what a notebook or a prompt defined."""
     objects = [plugin for plugin in plugins if not isinstance(plugin, str)]
     main = sys.modules["__main__"]
-    if not objects or getattr(main, "__file__", None) or getattr(main, "__spec__", None):
+    script = getattr(main, "__file__", None)  # which is "<stdin>" where a script is read from there
+    if not objects or getattr(main, "__spec__", None) or (script and Path(script).is_file()):
         return False
     try:
         return b"__main__" in pickle.dumps(objects)  # a pickle holds the module name of every class in it

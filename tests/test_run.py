@@ -385,7 +385,7 @@ def test_progress_tells_where_the_run_stands(tmp_path: Path) -> None:
     for one in seen:
         told = (one.method, one.task, one.seeds, one.updates, one.modes, one.diverged)
         assert told == ("wgan-gp", "unequal-3", (3, 5), 12, 3, [])
-        assert one.updates_per_second > 1
+        assert one.updates_per_second > 0
         assert one.modes_solid is not None
         assert len(one.modes_solid) == 2
         assert all(0 <= count <= 3 for count in one.modes_solid)

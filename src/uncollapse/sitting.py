@@ -23,9 +23,8 @@ from uncollapse import checkpoint
 from uncollapse.errors import UserError
 from uncollapse.files import append_line, read_lines, write_atomic, write_json
 from uncollapse.loop import Trainer
-from uncollapse.metrics.modes import mode_counts, mode_measures
+from uncollapse.metrics.modes import judged
 from uncollapse.spec import RunSpec
-from uncollapse.tasks.task import Task
 from uncollapse.trees import flatten, restored
 from uncollapse.versions import versions
 
@@ -35,7 +34,9 @@ LOSS_LINES = 200
 # Rounds between looks at the clock and at a request to stop.
 SLICE = 20
 # Samples a seed that a snapshot judges; the result judges the task's own number.
-JUDGED = 2_500
+JUDGED, JUDGED_IMAGES = 2_500, 1_000
+# Numbers in a sample up to which it counts as a small vector.
+PLANAR = 16
 TRACKED = ("modes_solid", "modes_hit", "high_quality_share")
 
 
@@ -216,20 +217,24 @@ class Sitting:
     def _judged(self, *, averaged: bool) -> dict[str, Any]:
         """The tracked measures and the shares of the modes of every lane, None for a frozen one."""
         task, diverged = self.spec.task, self.trainer.diverged()
-        samples = self.trainer.samples(min(task.measure_size, JUDGED), averaged=averaged).cpu()
+        size = min(task.measure_size, JUDGED if math.prod(task.shape) <= PLANAR else JUDGED_IMAGES)
+        samples = self.trainer.samples(size, averaged=averaged).cpu()
         measures: dict[str, list[float | None]] = {key: [] for key in TRACKED}
         shares: list[list[float] | None] = []
         for seed, lane in zip(self.spec.seeds, samples, strict=True):
-            found = {} if seed in diverged else mode_measures(lane, task)
+            found: dict[str, float | None] = {}
+            share: list[float] | None = None
+            if seed not in diverged:
+                found, every, _ = judged(lane, task)
+                share = [float(count) / len(lane) for count in every]
             for key in TRACKED:
                 measures[key].append(found.get(key))
-            counts = mode_counts(lane, task)[0]
-            shares.append(None if seed in diverged else [float(count) / len(lane) for count in counts])
+            shares.append(share)
         return {"measures": measures, "shares": shares}
 
     def _kept(self, *, final: bool) -> int:
-        flat = math.prod(self.spec.task.shape)
-        return (2_500 if final else 500) if flat <= 16 else (1_000 if final else 200)
+        planar = math.prod(self.spec.task.shape) <= PLANAR
+        return (2_500 if final else 500) if planar else (1_000 if final else 200)
 
     def _write_samples(self, path: Path, **arrays: Tensor) -> None:
         content = {name: value.cpu().numpy().astype(np.float32) for name, value in arrays.items()}
@@ -292,16 +297,21 @@ class Sitting:
             live=trainer.samples(kept, averaged=False),
         )
         size, diverged = spec.task.measure_size, trainer.diverged()
-        judged = {name: trainer.samples(size, averaged=name == "averaged").cpu() for name in ("averaged", "live")}
-        lanes = [
-            {
-                "seed": seed,
-                "diverged_at": diverged.get(seed),
-                "measures": {name: mode_measures(samples[lane], spec.task) for name, samples in judged.items()},
-                "counts": {name: _counts(samples[lane], spec.task) for name, samples in judged.items()},
-            }
-            for lane, seed in enumerate(spec.seeds)
-        ]
+        drawn = {name: trainer.samples(size, averaged=name == "averaged").cpu() for name in ("averaged", "live")}
+        lanes = []
+        for lane, seed in enumerate(spec.seeds):
+            found = {name: judged(samples[lane], spec.task) for name, samples in drawn.items()}
+            lanes.append(
+                {
+                    "seed": seed,
+                    "diverged_at": diverged.get(seed),
+                    "measures": {name: measures for name, (measures, _, _) in found.items()},
+                    "counts": {
+                        name: {"all": every.tolist(), "high_quality": fine.tolist()}
+                        for name, (_, every, fine) in found.items()
+                    },
+                }
+            )
         modes = spec.task.modes
         return {
             "schema": 1,
@@ -334,11 +344,6 @@ class Sitting:
             "parameters": trainer.parameter_counts(),
             "device": _device_name(self.device),
         }
-
-
-def _counts(samples: Tensor, task: Task) -> dict[str, list[int]]:
-    every, fine = mode_counts(samples, task)
-    return {"all": every.tolist(), "high_quality": fine.tolist()}
 
 
 def _finite(losses: dict[str, list[float | None]]) -> dict[str, list[float | None]]:

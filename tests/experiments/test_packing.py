@@ -30,9 +30,7 @@ def test_a_cell_with_many_seeds_becomes_several_runs() -> None:
 def test_two_cells_that_would_share_a_directory_are_refused() -> None:
     short = CellGroup(methods=("vanilla",), tasks=("ring-8",), updates=10, label="short")
     long = replace(short, updates=50, label="long")
-    with pytest.raises(
-        UserError, match=r"short.* and .*long.* on ring-8 would train the same run"
-    ):
+    with pytest.raises(UserError, match=r"short.* and .*long.* on ring-8 would train the same run"):
         pack(replace(PLAN, groups=(short, long)))
     assert len(pack(replace(PLAN, groups=(short, replace(long, seeds=(2, 3)))))) == 2
 

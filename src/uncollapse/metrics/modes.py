@@ -65,12 +65,28 @@ def mode_measures(
         task: The task.
         real: Real samples for the centres of ``tutorial_coverage``, instead of 10,000 seeded ones.
     """
+    return judged(x, task, real=real)[0]
+
+
+def judged(
+    x: ArrayLike | Tensor, task: Task, *, real: ArrayLike | Tensor | None = None
+) -> tuple[dict[str, float | None], Counts, Counts]:
+    """`mode_measures` and `mode_counts` together, looking at each sample once.
+
+    Args:
+        x: Samples (N, *shape), N >= 1.
+        task: The task.
+        real: As in `mode_measures`.
+
+    Returns:
+        The measures, the counts of all finite samples (K,) and of high-quality samples (K,).
+    """
     samples = _fitting(as_samples(x), task)
     mode, good = task.assign(samples)
     every, fine = _count(mode, good, len(task.modes))
     weights = task.modes.weights.numpy()
     n_every, n_fine = int(every.sum()), int(fine.sum())
-    return {
+    measures = {
         "modes_hit": float((fine > 0).sum()),
         "modes_solid": float((fine >= SOLID_SHARE * len(samples) * weights).sum()),
         "high_quality_share": n_fine / len(samples),
@@ -82,6 +98,7 @@ def mode_measures(
         "tutorial_coverage": tutorial_coverage(samples, task, real=real) if isinstance(task, Mixture) else None,
         "class_entropy": entropy_bits(every),
     }
+    return measures, every, fine
 
 
 def measure_bounds(key: str, weights: Sequence[float]) -> tuple[float, float] | None:

@@ -8,7 +8,7 @@ import pytest
 
 from uncollapse.errors import UserError
 from uncollapse.method import PARTS, Method
-from uncollapse.methods import _METHODS, METHODS, VANILLA, card, find_method, register
+from uncollapse.methods import _METHODS, _ROWS, METHODS, VANILLA, card, find_method, register
 
 # Penalty weight, critic steps, Adam's rate and betas as the papers give them.
 PAPERS = {
@@ -22,7 +22,8 @@ PAPERS = {
 
 
 def test_every_row_has_the_papers_numbers() -> None:
-    assert {name: row.name for name, row in METHODS.items()} == {name: name for name in PAPERS}
+    assert [row.name for row in _ROWS] == list(PAPERS)
+    assert all(METHODS[row.name] is row for row in _ROWS)
     for name, (weight, steps, rate, betas) in PAPERS.items():
         row = METHODS[name]
         assert [getattr(penalty, "weight", None) for penalty in row.penalties] == ([weight] if weight else [])
@@ -35,7 +36,7 @@ def test_every_row_has_the_papers_numbers() -> None:
         )
 
 
-@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
+@pytest.mark.parametrize("method", _ROWS, ids=lambda method: method.name)
 def test_every_row_carries_its_facts(method: Method) -> None:
     facts = method.facts
     assert re.fullmatch(r"\d{4}\.\d{4,5}", facts.arxiv)
@@ -45,7 +46,7 @@ def test_every_row_carries_its_facts(method: Method) -> None:
 
 
 def test_labelled_methods_are_the_conditional_ones() -> None:
-    assert {name for name, row in METHODS.items() if row.labelled} == {"cgan", "cwgan-gp"}
+    assert {row.name for row in _ROWS if row.labelled} == {"cgan", "cwgan-gp"}
 
 
 def test_unknown_names_are_refused_with_the_nearest() -> None:

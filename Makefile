@@ -29,10 +29,10 @@ demo: $(INSTALLED)
 	$(BIN)/uncollapse demo --out runs/demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n auto -m slow
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -12,7 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+import uncollapse.method
+import uncollapse.methods
+import uncollapse.tasks
+
 ROOT = Path(__file__).resolve().parents[1]
+# The lists that a plugin adds to.
+REGISTRIES = (uncollapse.methods._METHODS, uncollapse.tasks._OWN, uncollapse.method.PARTS)
 SEED = 20_260_101
 # Set by pytest and, on first use, by torch itself.
 FOREIGN = ("PYTEST_", "TORCH", "TRITON", "KMP_")
@@ -39,7 +45,11 @@ def _fresh_and_unleaked() -> Iterator[None]:
     np.random.seed(SEED)  # noqa: NPY002 - the legacy global stream is what a test could draw from by accident
     torch.manual_seed(SEED)
     before = _process_state()
+    registered = [dict(registry) for registry in REGISTRIES]
     yield
+    for registry, names in zip(REGISTRIES, registered, strict=True):
+        registry.clear()
+        registry.update(names)
     after = _process_state()
     leaked = [name for name in before if before[name] != after[name]]
     torch.set_default_dtype(torch.float32)

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from uncollapse.errors import UserError
 from uncollapse.method import Method
-from uncollapse.parts.scene import Sizes
+from uncollapse.parts.conditioning import AuxiliaryClassifier
+from uncollapse.parts.generator_terms import ClassLogits, Reconstruction
+from uncollapse.parts.penalties import LabelClassifier
+from uncollapse.parts.scene import Part, Sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +28,21 @@ class Rule:
     sentence: Callable[[Method, Sizes], str]
 
 
+def _name(part: object) -> str:
+    return type(part).__name__
+
+
 def _per_sample(method: Method) -> str:
-    return next(type(part).__name__ for part in method.penalties if part.per_sample)
+    return next(_name(part) for part in method.penalties if part.per_sample)
+
+
+def _reader(method: Method, sizes: Sizes, *heads: str) -> str:
+    """The first part that reads one of these heads; empty if none does."""
+    return next((_name(part) for part in method.parts() if set(heads) & set(part.heads(sizes))), "")
+
+
+def _has(method: Method, kind: type[Part]) -> bool:
+    return any(isinstance(part, kind) for part in method.parts())
 
 
 RULES: tuple[Rule, ...] = (
@@ -39,19 +55,113 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
+        name="images for augmentation",
+        broken=lambda method, sizes: method.view.images_only and len(sizes.shape) < 2,
+        sentence=lambda method, sizes: (
+            f"{_name(method.view)} alters images, and this task has samples of shape {list(sizes.shape)};"
+            " choose an image task such as digits, or another view."
+        ),
+    ),
+    Rule(
         name="whole packs",
         broken=lambda method, sizes: sizes.batch % method.view.group != 0,
         sentence=lambda method, sizes: (
-            f"{type(method.view).__name__}({method.view.group}) cannot split a batch of {sizes.batch};"
+            f"{_name(method.view)}({method.view.group}) cannot split a batch of {sizes.batch};"
             f" choose a multiple of {method.view.group}."
+        ),
+    ),
+    Rule(
+        name="whole groups",
+        broken=lambda method, sizes: sizes.packs % method.view.block != 0,
+        sentence=lambda method, sizes: (
+            f"{_name(method.view)}({method.view.block}) cannot split a batch of {sizes.packs} into its groups;"
+            f" choose a multiple of {method.view.block}."
         ),
     ),
     Rule(
         name="batch statistics under per-sample slopes",
         broken=lambda method, sizes: method.view.entangles and any(penalty.per_sample for penalty in method.penalties),
         sentence=lambda method, sizes: (
-            f"{type(method.view).__name__} lets samples see each other, so the slope of one sample that"
+            f"{_name(method.view)} lets samples see each other, so the slope of one sample that"
             f" {_per_sample(method)} asks for is not defined; drop one of the two."
+        ),
+    ),
+    Rule(
+        name="points without a code under encoded pairs",
+        broken=lambda method, sizes: method.conditioning.encodes and any(item.off_samples for item in method.penalties),
+        sentence=lambda method, sizes: (
+            f"{_name(method.conditioning)} judges pairs of a sample and its code, and the points that"
+            f" {next(_name(item) for item in method.penalties if item.off_samples)} asks about have none;"
+            " use ZeroCentred, which stays on the samples."
+        ),
+    ),
+    Rule(
+        name="summaries of an auto-encoding critic",
+        broken=lambda method, sizes: method.loss.reads == "reconstruction" and method.view.extra > 0,
+        sentence=lambda method, sizes: (
+            f"{_name(method.loss)} scores by reconstruction, which leaves no place for what {_name(method.view)} adds"
+            " to the features; choose the view Plain or Packed."
+        ),
+    ),
+    Rule(
+        name="a score to add to",
+        broken=lambda method, sizes: method.loss.reads != "score" and method.conditioning.scores,
+        sentence=lambda method, sizes: (
+            f"{_name(method.loss)} makes its score from the {method.loss.reads.replace('_', ' ')}, so"
+            f" {_name(method.conditioning)} has none to add to; condition by Concat."
+        ),
+    ),
+    Rule(
+        name="codes for terms on codes",
+        broken=lambda method, sizes: (
+            method.loss.reads != "reconstruction" and any(term.reads_code for term in method.generator_terms)
+        ),
+        sentence=lambda method, sizes: (
+            f"{next(_name(term) for term in method.generator_terms if term.reads_code)} reads the code of an"
+            f" auto-encoding critic, which {_name(method.loss)} does not have; use EnergyMargin or BoundaryEquilibrium."
+        ),
+    ),
+    Rule(
+        name="several generators to tell apart",
+        broken=lambda method, sizes: sizes.generators < 2 and bool(_reader(method, sizes, "generator_logits")),
+        sentence=lambda method, sizes: (
+            f"{_reader(method, sizes, 'generator_logits')} tells generators apart, and"
+            f" {_name(method.population)} has one in a game; use population=Mixture(4)."
+        ),
+    ),
+    Rule(
+        name="labels to classify",
+        broken=lambda method, sizes: not method.labelled and bool(_reader(method, sizes, "class_logits")),
+        sentence=lambda method, sizes: (
+            f"{_reader(method, sizes, 'class_logits')} classifies by label, and {_name(method.conditioning)} brings"
+            " none; use conditioning=AuxiliaryClassifier()."
+        ),
+    ),
+    Rule(
+        name="heads that name one sample of a pack",
+        broken=lambda method, sizes: (
+            sizes.group > 1 and bool(_reader(method, sizes, "class_logits", "generator_logits"))
+        ),
+        sentence=lambda method, sizes: (
+            f"{_reader(method, sizes, 'class_logits', 'generator_logits')} names one sample, and"
+            f" {_name(method.view)} shows the critic {sizes.group} at once; drop one of the two."
+        ),
+    ),
+    Rule(
+        name="a classifier for the labels",
+        broken=lambda method, sizes: (
+            _has(method, AuxiliaryClassifier) and not (_has(method, LabelClassifier) and _has(method, ClassLogits))
+        ),
+        sentence=lambda method, sizes: (
+            "AuxiliaryClassifier tells labels to the generator only, so nothing would hold it to them; add the penalty"
+            " LabelClassifier and the generator term ClassLogits, as in ac-gan."
+        ),
+    ),
+    Rule(
+        name="an encoder and what trains it",
+        broken=lambda method, sizes: _has(method, Reconstruction) != method.conditioning.encodes,
+        sentence=lambda method, sizes: (
+            "JointPairs brings an encoder and Reconstruction trains it: use both, as in veegan, or neither."
         ),
     ),
 )
@@ -67,6 +177,7 @@ def check(method: Method, sizes: Sizes) -> None:
     Raises:
         UserError: With the sentence of the first broken rule.
     """
+    method.heads(sizes)  # refuses parts that want one head in two sizes
     for rule in RULES:
         if rule.broken(method, sizes):
             raise UserError(rule.sentence(method, sizes))

@@ -183,14 +183,15 @@ class Game:
         """The critic after `unroll` steps of its own Adam, as a function of the generator."""
         dynamics = self.method.dynamics
         parameters, moments = state.critic.parameters, state.critic.moments
-        ahead = state._replace(generator=state.generator._replace(parameters=generator))
+        known = dynamics.foresight.known
+        ahead = state._replace(generator=state.generator._replace(parameters=known(generator)))
         for step in range(dynamics.unroll):
             gradient, _ = self.differentiate(lambda at: self.critic_objective(at, ahead, batch, clock), parameters)
             rate = dynamics.lr_critic * dynamics.schedule(clock.progress)
             parameters, moments = adam(
                 parameters, gradient, moments, step=clock.critic_step + step, rate=rate, betas=dynamics.betas
             )
-            parameters = self.project(parameters)
+            parameters, moments = known(self.project(parameters)), Moments(*map(known, moments))
         return parameters
 
     def project(self, critic: Tensor) -> Tensor:
@@ -222,7 +223,7 @@ class Game:
         if real_samples is not None:
             real_context = condition.context(batch.labels, lambda: encode(real_samples))
             real_context = None if real_context is None else pack(real_context)
-        judge = _Judge(self, critic, state.critic.buffers)
+        judge = _Judge(self, critic, state.critic.buffers, _own(batch.noise, "view."), len(fake))
         real_judgement, fake_judgement = judge.both(real, fake, real_context, fake_context)
         scene = Scene(
             real=real,
@@ -236,45 +237,60 @@ class Game:
             progress=clock.progress,
             real_judgement=real_judgement,
             fake_judgement=fake_judgement,
-            critic=lambda inputs: judge(inputs, fake_context),
+            critic=lambda inputs: judge(inputs, fake_context, FAKE),
             # An encoding conditioning tells the critic something else of real samples than of fakes.
-            slope=lambda inputs: judge.slope(inputs, real_context if inputs is real else fake_context),
+            slope=lambda inputs: (
+                judge.slope(inputs, real_context, REAL)
+                if inputs is real
+                else judge.slope(inputs, fake_context, FAKE)
+            ),
             generate=generate,
             encode=encode if condition.encodes else None,
         )
         return scene, (judge.buffers, generator_buffers)
 
 
+REAL, FAKE, BOTH = "real", "fake", "both"
+
+
 class _Judge:
     """The critic of one update as a function of inputs; keeps the buffers of its last counted pass."""
 
-    def __init__(self, game: Game, parameters: Tensor, buffers: Tensors) -> None:
+    def __init__(self, game: Game, parameters: Tensor, buffers: Tensors, noise: Tensors, packs: int) -> None:
         tensors = game.critic_layout.unpack(parameters)
         self.game = game
+        # What the view draws has a row for each real item, then one for each fake.
+        self.noise = {
+            BOTH: noise,
+            REAL: {name: value[:packs] for name, value in noise.items()},
+            FAKE: {name: value[packs:] for name, value in noise.items()},
+        }
         self.tensors, constrained = game.method.constraint.reparameterise(tensors, buffers)
         self.buffers: Tensors = dict(constrained)
 
-    def __call__(self, inputs: Tensor, context: Tensor | None, *, keep: bool = False) -> Judgement:
+    def __call__(self, inputs: Tensor, context: Tensor | None, kind: str, *, keep: bool = False) -> Judgement:
         held = {name: value.clone() for name, value in self.buffers.items()}
-        judgement: Judgement = _call(self.game.critic, self.tensors, held, (inputs, context))
+        method = self.game.method
+        shown = method.view.alter(inputs, self.noise[kind])
+        judgement: Judgement = _call(self.game.critic, self.tensors, held, (shown, context))
         if keep:
             self.buffers = held
-        return judgement
+        return method.loss.judge(judgement)
 
     def both(
         self, real: Tensor | None, fake: Tensor, real_context: Tensor | None, fake_context: Tensor | None
     ) -> tuple[Judgement | None, Judgement]:
         """Judges real and fake, in one concatenated pass where the view allows it."""
         if real is None:
-            return None, self(fake, fake_context, keep=True)
+            return None, self(fake, fake_context, FAKE, keep=True)
         if not self.game.method.view.joint:
-            return self(real, real_context, keep=True), self(fake, fake_context, keep=True)
+            return self(real, real_context, REAL, keep=True), self(fake, fake_context, FAKE, keep=True)
         context = None if real_context is None or fake_context is None else torch.cat([real_context, fake_context])
-        return self(torch.cat([real, fake]), context, keep=True).split(len(real))
+        return self(torch.cat([real, fake]), context, BOTH, keep=True).split(len(real))
 
-    def slope(self, inputs: Tensor, context: Tensor | None) -> Tensor:
+    def slope(self, inputs: Tensor, context: Tensor | None, kind: str) -> Tensor:
         """Gradient of the summed score at the inputs, (packs, ...)."""
-        gradient, _ = self.game.differentiate(lambda at: (self(at, context).score.sum(), ()), inputs)
+        gradient, _ = self.game.differentiate(lambda at: (self(at, context, kind).score.sum(), ()), inputs)
         return gradient
 
 
@@ -324,8 +340,12 @@ def _under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
 
 def _heard(scene: Scene, owner: str) -> Scene:
     """The scene with the numbers that were drawn for one part, under the names that the part gave them."""
-    own = {name.removeprefix(owner): value for name, value in scene.noise.items() if name.startswith(owner)}
-    return replace(scene, noise=own) if scene.noise else scene
+    return replace(scene, noise=_own(scene.noise, owner)) if scene.noise else scene
+
+
+def _own(noise: Mapping[str, Tensor], owner: str) -> Tensors:
+    """The numbers of one part, under the names that it gave them."""
+    return {name.removeprefix(owner): value for name, value in noise.items() if name.startswith(owner)}
 
 
 def _given(judgement: Judgement | None) -> Judgement:

@@ -1,87 +1,42 @@
 """The loop: lifts a game over seeds and plays rounds; names no concrete part.
 
-A lane is one seed. All lanes of a run move together; a lane that becomes non-finite is frozen and recorded, and the
-others do not notice. Directories, records and checkpoints are the business of `run.py`.
+A lane is one seed (or one member of its ensemble). All lanes of a run move together; a lane that becomes non-finite is
+frozen and recorded, and the others do not notice. Directories and records are the business of `run.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.functional import one_hot
 
 from uncollapse import compatibility
-from uncollapse.blocks import Blocks
+from uncollapse.blocks import Blocks, Source
 from uncollapse.capture import Captured
 from uncollapse.draws import stream
 from uncollapse.game import Batch, Clock, Game, Player, State, differentiate_alone, differentiate_lifted
-from uncollapse.method import Method
-from uncollapse.networks.mlp import MLP
-from uncollapse.optimiser import Moments, adam_fused
-from uncollapse.parts.scene import Sizes
-from uncollapse.tasks.task import Task
-from uncollapse.trees import rebuilt, tree_leaves, tree_map
+from uncollapse.lanes import (
+    Lanes,
+    Specification,
+    drawn_networks,
+    lane_seeds,
+    lifted,
+    living,
+    player,
+    recorded,
+    shared_out,
+    sizes_of,
+    where,
+)
+from uncollapse.optimiser import adam_fused
+from uncollapse.trees import tree_map
 
 # In updates; an average over less than this is the live generator to the last bit.
 SHORTEST_HALF_LIFE = 1e-3
-
-
-class Specification(Protocol):
-    """What the loop reads of a run's spec."""
-
-    @property
-    def method(self) -> Method: ...  # noqa: D102
-    @property
-    def task(self) -> Task: ...  # noqa: D102
-    @property
-    def networks(self) -> MLP: ...  # noqa: D102
-    @property
-    def seeds(self) -> tuple[int, ...]: ...  # noqa: D102
-    @property
-    def updates(self) -> int: ...  # noqa: D102
-    @property
-    def batch(self) -> int: ...  # noqa: D102
-    @property
-    def dtype(self) -> str: ...  # noqa: D102
-
-
-class Lanes(NamedTuple):
-    """Everything that a run carries, the lanes in front; scalars that all lanes share come last.
-
-    Attributes:
-        state: Players and loss state, every tensor (seeds, ...).
-        average: Averaged generator, (seeds, P).
-        average_buffers: Its buffers.
-        diverged_at: (seeds,) int64: the critic update at which a lane was frozen, -1 while it lives.
-        critic_loss: (seeds,), of the last critic update.
-        generator_loss: (seeds,), of the last generator update.
-        critic_updates: Scalar float64: critic updates done.
-        generator_updates: Scalar float64: generator updates done.
-    """
-
-    state: State
-    average: Tensor
-    average_buffers: dict[str, Tensor]
-    diverged_at: Tensor
-    critic_loss: Tensor
-    generator_loss: Tensor
-    critic_updates: Tensor
-    generator_updates: Tensor
-
-
-def sizes_of(spec: Specification) -> Sizes:
-    """The sizes that networks and parts are built from."""
-    return Sizes(
-        shape=spec.task.shape,
-        latent=spec.networks.latent,
-        classes=spec.task.classes,
-        batch=spec.batch,
-        group=spec.method.view.group,
-        generators=spec.method.population.count,
-    )
 
 
 class Trainer:
@@ -98,18 +53,25 @@ class Trainer:
         self.dtype: torch.dtype = getattr(torch, spec.dtype)
         self.sizes = sizes_of(spec)
         compatibility.check(self.method, self.sizes)
-        self.alone = len(spec.seeds) == 1
+        self.members = self.method.population.members
+        seeds = lane_seeds(spec)
+        self.alone = len(seeds) == 1
         differentiate = differentiate_alone if self.alone else differentiate_lifted
-        networks = [self._networks(seed) for seed in spec.seeds]
+        shape = shared_out(spec, self.sizes)
+        networks = [drawn_networks(self.method, shape, self.sizes, seed, self.dtype) for seed in seeds]
         self.game = Game.of(self.method, *networks[0], differentiate)
+        # The members of an ensemble learn from one data set, with batches of their own.
+        sources = [
+            spec.task.source(seed, device=self.device, dtype=self.dtype) for seed in spec.seeds for _ in range(self.members)
+        ]
+        self._prepare([critic for _, critic in networks], seeds, sources)
         self.lanes = self._start(networks)
-        sources = [spec.task.source(seed, device=self.device, dtype=self.dtype) for seed in spec.seeds]
         self.critic_blocks, self.generator_blocks = (
             Blocks(
                 purpose,
                 self.method,
                 self.sizes,
-                spec.seeds,
+                seeds,
                 sources,
                 with_real=with_real,
                 device=self.device,
@@ -144,22 +106,41 @@ class Trainer:
             self.rounds += 1
 
     def diverged(self) -> dict[int, int]:
-        """Seed -> critic update of the lanes that became non-finite."""
-        when = self.lanes.diverged_at.tolist()
-        return {seed: update for seed, update in zip(self.spec.seeds, when, strict=True) if update >= 0}
+        """Seed -> critic update at which it became non-finite (the first of its members)."""
+        found = {}
+        for seed, members in zip(self.spec.seeds, self.lanes.diverged_at.reshape(-1, self.members).tolist(), strict=True):
+            when = [update for update in members if update >= 0]
+            if when:
+                found[seed] = min(when)
+        return found
 
     def losses(self) -> dict[str, list[float | None]]:
-        """The last losses of each seed, None for a frozen lane."""
-        alive = (self.lanes.diverged_at < 0).tolist()
-        named = {"critic": self.lanes.critic_loss, "generator": self.lanes.generator_loss}
+        """The last losses of each seed (the mean of its members), None for a frozen one."""
+        return self._by_seed({"critic": self.lanes.critic_loss, "generator": self.lanes.generator_loss})
+
+    def loss_state(self) -> dict[str, list[float | None]]:
+        """What the loss carries from update to update (BEGAN's k), by name and seed; None for a frozen one."""
+        return self._by_seed(self.lanes.state.loss)
+
+    def _by_seed(self, named: Mapping[str, Tensor]) -> dict[str, list[float | None]]:
+        frozen = self.diverged()
         return {
-            name: [value if lives else None for value, lives in zip(values.tolist(), alive, strict=True)]
+            name: [
+                None if seed in frozen else value
+                for seed, value in zip(self.spec.seeds, values.reshape(-1, self.members).mean(1).tolist(), strict=True)
+            ]
             for name, values in named.items()
         }
 
     def parameter_counts(self) -> dict[str, int]:
-        """Parameters of each player."""
-        return {"generator": self.game.generator_layout.size, "critic": self.game.critic_layout.size}
+        """Parameters of each player, all members of an ensemble together."""
+        layouts = {"generator": self.game.generator_layout, "critic": self.game.critic_layout}
+        return {name: layout.size * self.members for name, layout in layouts.items()}
+
+    def real_samples(self) -> int:
+        """Real samples read so far for one seed."""
+        reading = self.update + (self.generator_updates if self.method.generator_sees_real else 0)
+        return reading * self.sizes.batch * self.members
 
     @torch.no_grad()
     def samples(self, n: int, *, averaged: bool = True, labels: Tensor | None = None, draw: int = 0) -> Tensor:
@@ -178,32 +159,42 @@ class Trainer:
     def lane_samples(
         self, lane: int, n: int, *, averaged: bool = True, labels: Tensor | None = None, draw: int = 0
     ) -> Tensor:
-        """What `samples` gives for one lane; (n, *shape)."""
+        """What `samples` gives for the seed at one place; (n, *shape). Of several members, each sample asks one."""
         if labels is None and self.method.labelled:
             labels = self.spec.task.balanced_labels(n)
         numbers = stream(self.spec.seeds[lane], "sampling", draw, device="cpu", dtype=self.dtype)
         latent = numbers.normal(n, self.sizes.latent).to(self.device)
         index = numbers.integers(self.sizes.generators, n) if self.sizes.generators > 1 else None
-        hot = torch.nn.functional.one_hot
+        asked = numbers.integers(self.members, n) if self.members > 1 else torch.zeros(n, dtype=torch.int64)
         batch = Batch(
             latent=latent,
             real=None,
-            labels=None if labels is None else hot(labels, self.sizes.classes).to(self.device, self.dtype),
-            generator_index=None if index is None else hot(index, self.sizes.generators).to(self.device, self.dtype),
+            labels=None if labels is None else one_hot(labels, self.sizes.classes).to(self.device, self.dtype),
+            generator_index=None if index is None else one_hot(index, self.sizes.generators).to(self.device, self.dtype),
             noise={},
         )
+        samples = torch.empty(n, *self.spec.task.shape, dtype=self.dtype, device=self.device)
+        for member in range(self.members):
+            rows = (asked == member).nonzero().squeeze(-1).to(self.device)
+            own = tree_map(lambda value, rows=rows: value[rows], batch)
+            samples[rows] = self._generated(lane * self.members + member, own, averaged=averaged)
+        return samples
+
+    def _generated(self, lane: int, batch: Batch, *, averaged: bool) -> Tensor:
         generator = self.lanes.state.generator
         weights = self.lanes.average if averaged else generator.parameters
         buffers = self.lanes.average_buffers if averaged else generator.buffers
         return self.game.generate(weights[lane], {name: value[lane] for name, value in buffers.items()}, batch)[0]
 
-    def _networks(self, seed: int) -> tuple[nn.Module, nn.Module]:
-        """Generator and critic with the weights of one seed, leaving torch's global generator as it was."""
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(int(stream(seed, "weights").integers(2**62, 1)))
-            generator = self.spec.networks.generator(self.method, self.sizes)
-            critic = self.spec.networks.critic(self.method, self.sizes)
-        return generator.to(self.dtype), critic.to(self.dtype)
+    @torch.no_grad()
+    def _prepare(self, critics: Sequence[nn.Module], seeds: Sequence[int], sources: Sequence[Source]) -> None:
+        """Lets critics that start from data look at a first real batch of their own seed."""
+        for critic, seed, source in zip(critics, seeds, sources, strict=True):
+            if getattr(critic, "starts_from_data", False):
+                draw = stream(seed, "first look", device=self.device, dtype=self.dtype)
+                real, labels = source(self.sizes.batch, draw)
+                hot = None if labels is None else one_hot(labels, self.sizes.classes).to(real.dtype)
+                critic.start(real.cpu(), None if hot is None else hot.cpu())  # type: ignore[operator]
 
     def _start(self, networks: Sequence[tuple[nn.Module, nn.Module]]) -> Lanes:
         """The lanes before the first update."""
@@ -212,8 +203,8 @@ class Trainer:
             self.method.constraint.init_buffers({name: value.detach() for name, value in critic.named_parameters()})
             for critic in critics
         ]
-        generator = _player(generators, self.game.generator_layout, [{} for _ in generators])
-        critic = _player(critics, self.game.critic_layout, constrained)
+        generator = player(generators, self.game.generator_layout, [{} for _ in generators])
+        critic = player(critics, self.game.critic_layout, constrained)
         critic = critic._replace(parameters=self._projected(critic.parameters))
         seeds = len(networks)
         loss = {
@@ -253,10 +244,10 @@ class Trainer:
             critic.parameters, self._clipped(gradient), critic.moments, step=step, rate=rate, betas=dynamics.betas
         )
         player = Player(self._projected(parameters), moments, outcome.critic_buffers)
-        healthy = _healthy(lanes.diverged_at, values, gradient)
+        healthy = living(lanes.diverged_at, values, gradient)
         return lanes._replace(
-            state=lanes.state._replace(critic=_where(healthy, player, critic)),
-            diverged_at=_recorded(lanes.diverged_at, healthy, step),
+            state=lanes.state._replace(critic=where(healthy, player, critic)),
+            diverged_at=recorded(lanes.diverged_at, healthy, step),
             critic_loss=torch.where(healthy, values, lanes.critic_loss),
             critic_updates=step,
         )
@@ -275,16 +266,16 @@ class Trainer:
         player = Player(parameters, moments, outcome.generator_buffers)
         keep = self._kept_share(step)
         average = parameters.lerp(lanes.average, keep)
-        healthy = _healthy(lanes.diverged_at, values, gradient)
+        healthy = living(lanes.diverged_at, values, gradient)
         return lanes._replace(
             state=lanes.state._replace(
-                generator=_where(healthy, player, generator), loss=_where(healthy, outcome.loss, lanes.state.loss)
+                generator=where(healthy, player, generator), loss=where(healthy, outcome.loss, lanes.state.loss)
             ),
-            average=_where(healthy, average, lanes.average),
-            average_buffers=_where(
+            average=where(healthy, average, lanes.average),
+            average_buffers=where(
                 healthy, self._averaged(lanes, outcome.generator_buffers, keep), lanes.average_buffers
             ),
-            diverged_at=_recorded(lanes.diverged_at, healthy, lanes.critic_updates),
+            diverged_at=recorded(lanes.diverged_at, healthy, lanes.critic_updates),
             generator_loss=torch.where(healthy, values, lanes.generator_loss),
             generator_updates=step,
         )
@@ -302,7 +293,7 @@ class Trainer:
             value, outcome = objective(leaf[0], *first, clock)
             values, outcome = value.unsqueeze(0), tree_map(lambda item: item.unsqueeze(0), outcome)
         else:
-            values, outcome = _lifted(lambda at, lane: objective(at, *lane, clock), leaf, (state, batch))
+            values, outcome = lifted(lambda at, lane: objective(at, *lane, clock), leaf, (state, batch))
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
         return values.detach(), gradient, tree_map(Tensor.detach, outcome)
 
@@ -339,45 +330,3 @@ class Trainer:
             name: value.lerp(lanes.average_buffers[name], keep) if value.is_floating_point() else value
             for name, value in live.items()
         }
-
-
-def _lifted(function: Callable[[Tensor, Any], tuple[Tensor, Any]], leaf: Tensor, lanes: Any) -> tuple[Tensor, Any]:
-    """`function` in every lane at once; trees are taken apart here, because vmap's own way costs more than a layer."""
-    shape: list[Any] = []
-
-    def flat(at: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
-        value, outcome = function(at, rebuilt(lanes, tensors))
-        shape.append(outcome)
-        return (value, *tree_leaves(outcome))
-
-    values, *rest = vmap(flat)(leaf, *tree_leaves(lanes))
-    return values, rebuilt(shape[0], rest)
-
-
-def _player(networks: Sequence[nn.Module], layout: Any, extra: Sequence[dict[str, Tensor]]) -> Player:
-    """The stacked players of all lanes."""
-    flat = torch.stack([layout.pack(dict(network.named_parameters())).detach() for network in networks])
-    named = [{**dict(network.named_buffers()), **more} for network, more in zip(networks, extra, strict=True)]
-    buffers = {name: torch.stack([one[name].detach().clone() for one in named]) for name in named[0]}
-    return Player(flat, Moments(torch.zeros_like(flat), torch.zeros_like(flat)), buffers)
-
-
-def _healthy(diverged_at: Tensor, values: Tensor, gradient: Tensor) -> Tensor:
-    """(seeds,) bool: lanes that live and whose value and gradient are finite."""
-    healthy: Tensor = (diverged_at < 0) & values.isfinite() & gradient.norm(dim=-1).isfinite()
-    return healthy
-
-
-def _recorded(diverged_at: Tensor, healthy: Tensor, update: Tensor) -> Tensor:
-    """`diverged_at` with this update for the lanes that stopped being healthy in it."""
-    return torch.where(healthy | (diverged_at >= 0), diverged_at, update.to(diverged_at.dtype))
-
-
-def _where(healthy: Tensor, new: Any, old: Any) -> Any:
-    """The new tree for healthy lanes, the old one for frozen lanes."""
-    # On the CPU looking costs nothing and spares a pass over the memory; on CUDA it would stop the graph.
-    if healthy.device.type == "cpu" and bool(healthy.all()):
-        return new
-    return tree_map(
-        lambda fresh, kept: torch.where(healthy.reshape(-1, *([1] * (fresh.ndim - 1))), fresh, kept), new, old
-    )

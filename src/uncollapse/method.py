@@ -39,6 +39,8 @@ class Facts:
         complexity: Effort of implementing it: ``"low"``, ``"medium"`` or ``"high"``.
         sensitive: The one setting that matters most, as a dotted path; empty if none stands out.
         differs: Every deviation from the paper, a sentence each.
+        equation: What is played, in a few lines of TeX-free mathematics.
+        fails: When it fails and how that looks.
     """
 
     paper: str = ""
@@ -49,6 +51,8 @@ class Facts:
     complexity: str = ""
     sensitive: str = ""
     differs: tuple[str, ...] = ()
+    equation: str = ""
+    fails: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +111,8 @@ class Method:
         return found
 
     def noise(self, sizes: Sizes) -> dict[str, tuple[Law, tuple[int, ...]]]:
-        """The numbers that loss, penalties and terms need drawn: ``axis.position.name`` -> (law, shape)."""
-        owners: list[tuple[str, Part]] = [("loss", self.loss)]
+        """The numbers that loss, view, penalties and terms need drawn: ``axis.position.name`` -> (law, shape)."""
+        owners: list[tuple[str, Part]] = [("loss", self.loss), ("view", self.view)]
         owners += [
             (f"{axis}.{position}", part) for axis in SEVERAL for position, part in enumerate(getattr(self, axis))
         ]
@@ -117,7 +121,7 @@ class Method:
     @property
     def follows_budget(self) -> bool:
         """Whether the numbers of a run depend on how many updates it is meant to have."""
-        return any(part.follows_budget for part in (*self.parts(), self.dynamics.schedule))
+        return any(part.follows_budget for part in _nested(tuple(self.parts())))
 
     def but(self, **changes: Any) -> Method:
         """This method with some axes replaced, as ``VANILLA.but(name="mine", view=Packed(2))``."""
@@ -247,6 +251,17 @@ def _from_json(value: Any) -> Any:
     if isinstance(value, list):
         return tuple(_from_json(item) for item in value)
     return value
+
+
+def _nested(value: Any) -> Iterator[Part]:
+    """Every part in a value, parts within parts included."""
+    if isinstance(value, tuple):
+        for item in value:
+            yield from _nested(item)
+    elif isinstance(value, Part):
+        yield value
+        for item in fields(value):  # type: ignore[arg-type]
+            yield from _nested(getattr(value, item.name))
 
 
 def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,120 +1,146 @@
-"""THE LIST: every method as its difference from the baseline, with its paper, idea, strengths and weaknesses.
+"""THE LIST: every method as its difference from the baseline; a row is the paper's claim.
 
-A new method is one row here (and one class in `parts/` if it brings a new idea).
+A new method is one row here, one class in `parts/` if it brings a new idea, and its facts in `facts.toml`: paper, idea,
+strengths, weaknesses and every deviation. What an update costs is measured (`costs.json`).
 """
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
+from importlib import resources
 from types import MappingProxyType
+from typing import Any
 
 from uncollapse.errors import UserError, unknown
 from uncollapse.method import Facts, Method
-from uncollapse.parts.conditioning import Concat
-from uncollapse.parts.constraints import WeightClip
-from uncollapse.parts.dynamics import Dynamics
-from uncollapse.parts.losses import LeastSquares, Wasserstein
-from uncollapse.parts.penalties import GradientPenalty
-
-VANILLA = Method(
-    name="vanilla",
-    facts=Facts(
-        paper="Goodfellow et al. 2014, Generative adversarial nets",
-        arxiv="1406.2661",
-        idea="A critic learns to tell real from fake; the generator learns to be called real (non-saturating loss).",
-        strengths="Cheapest update; sharp samples; with a large batch and a low rate it covers easy mixtures.",
-        weaknesses="Modes vanish when the critic runs ahead; the losses do not tell.",
-        complexity="low",
-        sensitive="dynamics.lr_critic",
-        differs=("Adam 2e-4 with betas (.5, .999), the choice of DCGAN (arXiv:1511.06434), in place of momentum.",),
-    ),
+from uncollapse.parts.conditioning import AuxiliaryClassifier, Concat, JointPairs, Projection
+from uncollapse.parts.constraints import SpectralNorm, WeightClip
+from uncollapse.parts.dynamics import Cosine, Dynamics, LookAhead
+from uncollapse.parts.generator_terms import (
+    BuresMetric,
+    ClassLogits,
+    DeterminantalPointProcess,
+    Identity,
+    ModeSeeking,
+    PullingAway,
+    Reconstruction,
 )
-
-_WGAN_GP = Facts(
-    paper="Gulrajani et al. 2017, Improved training of Wasserstein GANs",
-    arxiv="1704.00028",
-    idea="The critic estimates the Wasserstein distance; a penalty holds its slope at 1 between real and fake samples.",
-    strengths="Useful gradients without overlap; a critic loss that means something; rarely drops modes for good.",
-    weaknesses="Five critic updates and a double backward pass; slow to sharpen; the weight must fit the data's scale.",
-    complexity="medium",
-    sensitive="penalties.0.weight",
+from uncollapse.parts.losses import (
+    BoundaryEquilibrium,
+    EnergyMargin,
+    Hinge,
+    LeastSquares,
+    LogRatio,
+    Minimax,
+    Relativistic,
+    TopK,
+    TwoCritics,
+    Wasserstein,
+    WhoMadeIt,
 )
+from uncollapse.parts.penalties import Dragan, GeneratorClassifier, GradientPenalty, LabelClassifier, ZeroCentred
+from uncollapse.parts.population import Ensemble, Mixture
+from uncollapse.parts.views import DiffAugment, MinibatchDiscrimination, MinibatchStddev, Packed
+
+_FACTS = tomllib.loads(resources.files("uncollapse").joinpath("facts.toml").read_text(encoding="utf-8"))
+
+VANILLA = Method(name="vanilla", facts=Facts(**{**_FACTS["vanilla"], "differs": tuple(_FACTS["vanilla"]["differs"])}))
+
+
+def _row(name: str, **axes: Any) -> Method:
+    """A method as what differs from the baseline."""
+    return VANILLA.but(name=name, facts=Facts(**{**_FACTS[name], "differs": tuple(_FACTS[name]["differs"])}), **axes)
+
+
+_WASSERSTEIN = Dynamics(critic_steps=5, lr_critic=1e-4, lr_generator=1e-4, betas=(0.0, 0.9))
+_HINGE = Dynamics(critic_steps=5, betas=(0.0, 0.9))
+_UNROLLED = Dynamics(unroll=5, lr_critic=1e-4, lr_generator=1e-3)
+_FADING = Cosine(final=0.1)
 
 _ROWS = (
     VANILLA,
-    VANILLA.but(
-        name="cgan",
-        conditioning=Concat(),
-        facts=Facts(
-            paper="Mirza and Osindero 2014, Conditional generative adversarial nets",
-            arxiv="1411.1784",
-            idea="Both players are told the label, so every class is asked for.",
-            strengths="Cannot lose a class; control over what is made.",
-            weaknesses="Needs labels; collapse inside a class stays possible and is easily overlooked.",
-            complexity="low",
-            sensitive="dynamics.lr_critic",
-            differs=("The label enters through an embedding as wide as the number of classes.",),
-        ),
-    ),
-    VANILLA.but(
-        name="wgan",
+    # The critic's measure of distance.
+    _row("lsgan", loss=LeastSquares()),
+    _row(
+        "wgan",
         loss=Wasserstein(),
         constraint=WeightClip(),
         dynamics=Dynamics(critic_steps=5, lr_critic=5e-5, lr_generator=5e-5, betas=(0.0, 0.99)),
-        facts=Facts(
-            paper="Arjovsky, Chintala and Bottou 2017, Wasserstein GAN",
-            arxiv="1701.07875",
-            idea="The critic estimates the Wasserstein distance; clipping its weights keeps it Lipschitz.",
-            strengths="No second derivatives; a critic loss that means something.",
-            weaknesses="Clipping makes the critic too simple; slow; the limit decides everything.",
-            complexity="low",
-            sensitive="constraint.limit",
-            differs=("Adam with betas (0, .99) in place of RMSProp, which is the same rule with a corrected start.",),
-        ),
     ),
-    VANILLA.but(
-        name="wgan-gp",
-        loss=Wasserstein(),
-        penalties=(GradientPenalty(weight=10.0),),
-        dynamics=Dynamics(critic_steps=5, lr_critic=1e-4, lr_generator=1e-4, betas=(0.0, 0.9)),
-        facts=_WGAN_GP,
+    _row("wgan-gp", loss=Wasserstein(), penalties=(GradientPenalty(),), dynamics=_WASSERSTEIN),
+    _row(
+        "wgan-gp-one-sided", loss=Wasserstein(), penalties=(GradientPenalty(one_sided=True),), dynamics=_WASSERSTEIN
     ),
-    VANILLA.but(
-        name="cwgan-gp",
-        loss=Wasserstein(),
-        penalties=(GradientPenalty(weight=10.0),),
-        conditioning=Concat(),
-        dynamics=Dynamics(critic_steps=5, lr_critic=1e-4, lr_generator=1e-4, betas=(0.0, 0.9)),
-        facts=Facts(
-            paper=f"{_WGAN_GP.paper}; Mirza and Osindero 2014",
-            arxiv="1704.00028",
-            idea="WGAN-GP told the label: the penalty's pairs share a label, and fakes are scored with their own.",
-            strengths="Every class by construction, with WGAN-GP's gradients.",
-            weaknesses="Needs labels; as slow as WGAN-GP; collapse inside a class stays possible.",
-            complexity="medium",
-            sensitive="penalties.0.weight",
-            differs=("The label enters through an embedding as wide as the number of classes.",),
-        ),
+    _row("dragan", penalties=(Dragan(),)),
+    _row("sngan", loss=Hinge(), constraint=SpectralNorm(), dynamics=_HINGE),
+    _row("r1", penalties=(ZeroCentred(weight=10.0),), dynamics=Dynamics(lr_critic=1e-4, lr_generator=1e-4, betas=(0.0, 0.99))),
+    _row("rpgan", loss=Relativistic()),
+    _row(
+        "r3gan",
+        loss=Relativistic(),
+        penalties=(ZeroCentred(on="real", schedule=_FADING), ZeroCentred(on="fake", schedule=_FADING)),
+        dynamics=Dynamics(betas=(0.0, 0.99), schedule=Cosine(final=0.25)),
     ),
-    VANILLA.but(
-        name="lsgan",
-        loss=LeastSquares(),
-        facts=Facts(
-            paper="Mao et al. 2017, Least squares generative adversarial networks",
-            arxiv="1611.04076",
-            idea="Squared distances to target scores, so that fakes far on the right side of the border still move.",
-            strengths="As cheap as vanilla; gradients do not vanish for confident critics.",
-            weaknesses="Scores may grow without bound; drops modes as vanilla does.",
-            complexity="low",
-            sensitive="dynamics.lr_critic",
-            differs=("Adam 2e-4 for all data sets; the paper uses 1e-3 for some.",),
-        ),
+    _row("d2gan", loss=TwoCritics()),
+    _row("top-k", loss=TopK()),
+    # Auto-encoding critics.
+    _row("ebgan", loss=EnergyMargin()),
+    _row("ebgan-pt", loss=EnergyMargin(), generator_terms=(PullingAway(),)),
+    _row("began", loss=BoundaryEquilibrium(), dynamics=Dynamics(lr_critic=1e-4, lr_generator=1e-4)),
+    # Critics that see more than one sample.
+    _row("minibatch-discrimination", view=MinibatchDiscrimination()),
+    _row("minibatch-stddev", view=MinibatchStddev()),
+    _row("pacgan-2", view=Packed(2, equal="packs")),
+    _row("pacgan-3", view=Packed(3, equal="packs")),
+    _row("pacgan-4", view=Packed(4, equal="packs")),
+    _row("diffaugment", view=DiffAugment()),
+    # Generators that foresee the critic, or are asked for variety.
+    _row("unrolled-5", loss=Minimax(), dynamics=_UNROLLED),
+    _row(
+        "unrolled-5-first-order",
+        loss=Minimax(),
+        dynamics=Dynamics(unroll=5, foresight=LookAhead(), lr_critic=1e-4, lr_generator=1e-3),
+    ),
+    _row("msgan", generator_terms=(ModeSeeking(),)),
+    _row("veegan", loss=LogRatio(), conditioning=JointPairs(), generator_terms=(Reconstruction(),)),
+    _row("gdpp", generator_terms=(DeterminantalPointProcess(),)),
+    _row("bures", generator_terms=(BuresMetric(),)),
+    # Several generators.
+    _row("ensemble-4", population=Ensemble(size=4)),
+    _row("mad-gan-4", loss=WhoMadeIt(), population=Mixture(size=4, last=1)),
+    _row(
+        "mgan-4",
+        penalties=(GeneratorClassifier(),),
+        generator_terms=(Identity(),),
+        population=Mixture(size=4, first=1, last=0),
+    ),
+    # Told the label.
+    _row("cgan", conditioning=Concat()),
+    _row(
+        "cwgan-gp", loss=Wasserstein(), penalties=(GradientPenalty(),), conditioning=Concat(), dynamics=_WASSERSTEIN
+    ),
+    _row(
+        "projection", loss=Hinge(), constraint=SpectralNorm(), conditioning=Projection(), dynamics=_HINGE
+    ),
+    _row(
+        "ac-gan",
+        penalties=(LabelClassifier(),),
+        generator_terms=(ClassLogits(),),
+        conditioning=AuxiliaryClassifier(),
     ),
 )
 
 _METHODS: dict[str, Method] = {row.name: row for row in _ROWS}
 METHODS: Mapping[str, Method] = MappingProxyType(_METHODS)
+
+
+# Time of a critic update with its share of generator updates, as a multiple of vanilla's; see benchmarks/costs.py.
+COSTS: Mapping[str, float] = MappingProxyType(
+    json.loads(resources.files("uncollapse").joinpath("costs.json").read_text(encoding="utf-8"))["relative"]
+)
 
 
 def register(method: Method) -> None:
@@ -147,4 +173,5 @@ def card(method: Method) -> dict[str, object]:
         "differs": list(method.facts.differs),
         "row": method.describe(),
         "settings": settings,
+        "cost": COSTS.get(method.name),
     }

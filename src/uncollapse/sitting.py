@@ -200,7 +200,9 @@ class Sitting:
     def _write(self, point: int) -> None:
         """The history lines of one update."""
         if point > 0:
-            append_line(self.history, {"update": point, "losses": _finite(self.trainer.losses())})
+            state = self.trainer.loss_state()
+            line = {"update": point, "losses": _finite(self.trainer.losses())}
+            append_line(self.history, line | ({"state": _finite(state)} if state else {}))
         if point in self._snapshots():
             append_line(self.history, self._snapshot(point))
         self._done = point
@@ -335,12 +337,11 @@ class Sitting:
 
     def _cost(self) -> dict[str, Any]:
         """What fairness compares: updates, real samples read, parameters, device."""
-        trainer, method = self.trainer, self.spec.method
-        reading = trainer.update + (trainer.generator_updates if method.generator_sees_real else 0)
+        trainer = self.trainer
         return {
             "critic_updates": trainer.update,
             "generator_updates": trainer.generator_updates,
-            "real_samples": reading * self.spec.batch,
+            "real_samples": trainer.real_samples(),
             "parameters": trainer.parameter_counts(),
             "device": _device_name(self.device),
         }

@@ -17,7 +17,7 @@ from typing import Any
 from uncollapse import compatibility
 from uncollapse.blocks import BLOCK
 from uncollapse.errors import UserError, unknown
-from uncollapse.loop import sizes_of
+from uncollapse.lanes import sizes_of
 from uncollapse.method import Method
 from uncollapse.methods import METHODS, find_method
 from uncollapse.networks.mlp import MLP

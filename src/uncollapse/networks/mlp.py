@@ -5,10 +5,12 @@ They are plain modules whose extra heads, embeddings and encoders are whatever t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from uncollapse.errors import UserError
@@ -27,12 +29,14 @@ class MLP:
         depth: Hidden layers.
         latent: Dimension of the latent, standard normal.
         bounded: Whether the generator ends in a Tanh, for data in [-1, 1].
+        octaves: Frequencies pi, 2 pi, 4 pi, ... at which the critic also sees sine and cosine of each number.
     """
 
     width: int = 128
     depth: int = 3
     latent: int = 2
     bounded: bool = False
+    octaves: int = 0
 
     def __post_init__(self) -> None:
         """Refuses networks without units or layers."""
@@ -40,6 +44,8 @@ class MLP:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UserError(f"networks.{name} = {value} is not a whole number of 1 or more.")
+        if isinstance(self.octaves, bool) or not isinstance(self.octaves, int) or self.octaves < 0:
+            raise UserError(f"networks.octaves = {self.octaves} is not a whole number of 0 or more.")
         if not isinstance(self.bounded, bool):
             raise UserError(f"networks.bounded = {self.bounded!r} is neither true nor false.")
 
@@ -47,8 +53,12 @@ class MLP:
         """The generator of one run, drawn from torch's global generator."""
         return Generator(self, method, sizes)
 
-    def critic(self, method: Method, sizes: Sizes) -> Critic:
+    def critic(self, method: Method, sizes: Sizes) -> nn.Module:
         """The critic of one run, drawn from torch's global generator."""
+        if method.loss.reads == "reconstruction":
+            from uncollapse.networks.autoencoder import AutoencodingCritic
+
+            return AutoencodingCritic(self, method, sizes)
         return Critic(self, method, sizes)
 
 
@@ -58,6 +68,33 @@ def trunk(inputs: int, width: int, depth: int) -> nn.Sequential:
     for layer in range(depth):
         layers += [nn.Linear(inputs if layer == 0 else width, width), nn.ReLU()]
     return nn.Sequential(*layers)
+
+
+class Octaves(nn.Module):
+    """Joins sine and cosine of each number at frequencies pi, 2 pi, 4 pi, ... so that fine structure is easy to see.
+
+    Args:
+        count: Frequencies; 0 leaves the inputs as they are.
+
+    Reference: Tancik et al. 2020, arXiv:2006.10739.
+    """
+
+    def __init__(self, count: int) -> None:
+        """Holds no parameters."""
+        super().__init__()
+        self.count = count
+
+    def width(self, numbers: int) -> int:
+        """Numbers that come out for so many that go in."""
+        return numbers * (1 + 2 * self.count)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """(packs, numbers) -> (packs, numbers (1 + 2 count))."""
+        seen = [inputs]
+        for octave in range(self.count):
+            angle = inputs * (math.pi * 2**octave)
+            seen += [angle.sin(), angle.cos()]
+        return torch.cat(seen, -1) if self.count else inputs
 
 
 class Generator(nn.Module):
@@ -76,11 +113,15 @@ class Generator(nn.Module):
         self.embedding = method.conditioning.generator_module(sizes)
         inputs = settings.latent + method.conditioning.generator_extra(sizes)
 
-        def head() -> nn.Module:
-            last = nn.Linear(settings.width, sizes.data)
-            return nn.Sequential(last, nn.Tanh()) if settings.bounded else last
+        def hidden(numbers: int) -> Callable[[], nn.Module]:
+            return lambda: trunk(numbers, settings.width, 1)
 
-        self.body = method.population.assemble(lambda: trunk(inputs, settings.width, settings.depth), head)
+        def last() -> nn.Module:
+            layer = nn.Linear(settings.width, sizes.data)
+            return nn.Sequential(layer, nn.Tanh()) if settings.bounded else layer
+
+        widths = [inputs, *[settings.width] * (settings.depth - 1)]
+        self.body = method.population.assemble([*map(hidden, widths), last])
         self.encoder = (
             nn.Sequential(trunk(sizes.data, settings.width, settings.depth), nn.Linear(settings.width, settings.latent))
             if method.conditioning.encodes
@@ -105,31 +146,56 @@ class Critic(nn.Module):
     """Packs of samples (packs, ...) and their context -> `Judgement`.
 
     Args:
-        settings: Width and depth.
+        settings: Width, depth, octaves.
         method: Says how the batch is seen, what joins the samples, and which extra heads are read.
         sizes: Of the task and the batch.
+        heads: Extra heads; by default what the method asks for. A second score comes from a critic of its own.
     """
 
-    def __init__(self, settings: MLP, method: Method, sizes: Sizes) -> None:
-        """Builds body, score, embedding, summary and extra heads, in this order."""
+    def __init__(
+        self, settings: MLP, method: Method, sizes: Sizes, *, heads: Mapping[str, int] | None = None
+    ) -> None:
+        """Builds body, score, embedding, summary, extra heads and second critic, in this order."""
         super().__init__()
         conditioning, view = method.conditioning, method.view
-        self.conditioning, self.view = conditioning, view
-        self.body = trunk(sizes.group * sizes.data + conditioning.critic_extra(sizes), settings.width, settings.depth)
+        self.conditioning, self.view, self.latent = conditioning, view, sizes.group * sizes.latent
+        self.octaves = Octaves(settings.octaves)
+        inputs = self.octaves.width(sizes.group * sizes.data) + conditioning.critic_extra(sizes)
+        self.body = trunk(inputs, settings.width, settings.depth)
         width = settings.width + view.extra
         self.score = nn.Linear(width, 1)
         self.embedding = conditioning.critic_module(sizes)
         self.summary = view.module(settings.width)
         self.score_context = conditioning.score_module(sizes, width)
-        heads: Mapping[str, int] = method.heads(sizes)
-        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in heads.items()})
+        wanted = dict(method.heads(sizes) if heads is None else heads)
+        self.second = Critic(settings, method, sizes, heads={}) if wanted.pop("second_score", 0) else None
+        self.heads = nn.ModuleDict({name: nn.Linear(width, size) for name, size in wanted.items()})
 
     def forward(self, inputs: Tensor, context: Tensor | None = None) -> Judgement:
         """The judgement of each pack; `context` is (packs, group * k), as the conditioning made it."""
-        joined = self.conditioning.critic_join(self.embedding, inputs.flatten(1), context)
-        features = self.view.summarise(self.summary, self.body(joined))
+        features = self.view.summarise(self.summary, self._seen(inputs, context))
         score = self.conditioning.score(self.score_context, self.score(features).squeeze(-1), features, context)
         extra = {name: head(features) for name, head in self.heads.items()}
-        if "second_score" in extra:
-            extra["second_score"] = extra["second_score"].squeeze(-1)
+        if self.second is not None:
+            extra["second_score"] = self.second(inputs, context).score
         return Judgement(score=score, features=features, **extra)
+
+    def _seen(self, inputs: Tensor, context: Tensor | None) -> Tensor:
+        """(packs, width), the last hidden layer before the view's summary."""
+        joined = self.conditioning.critic_join(self.embedding, self.octaves(inputs.flatten(1)), context)
+        features: Tensor = self.body(joined)
+        return features
+
+    @property
+    def starts_from_data(self) -> bool:
+        """Whether `start` has something to set."""
+        return hasattr(self.summary, "initialise")
+
+    def start(self, real: Tensor, labels: Tensor | None) -> None:
+        """Sets what depends on data from a first batch (batch, *shape) and its one-hot labels."""
+        context = self.conditioning.context(labels, lambda: real.new_zeros(len(real), self.latent))
+        packs = self.view.pack(real)
+        context = None if context is None else self.view.pack(context)
+        for critic in (self, self.second):
+            if critic is not None:
+                critic.summary.initialise(critic._seen(packs, context))  # type: ignore[union-attr, operator]

@@ -56,6 +56,31 @@ class Cosine(Schedule):
         return self.final + (1 - self.final) * (1 + torch.cos(math.pi * progress)) / 2
 
 
+class Foresight(Part):
+    """Contract: how much of an unrolled critic step the generator's gradient knows of."""
+
+    def known(self, value: Tensor) -> Tensor:
+        """A tensor of a foreseen step as the generator's gradient sees it."""
+        return value
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThroughSteps(Foresight):
+    """The gradient flows through every foreseen critic step, as in the paper.
+
+    Reference: Metz et al. 2017, arXiv:1611.02163.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookAhead(Foresight):
+    """The foreseen critic is taken as it is: only the direct part of the gradient, as in most copies of unrolling."""
+
+    def known(self, value: Tensor) -> Tensor:
+        """The value alone."""
+        return value.detach()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dynamics(Part):
     """How the players move.
@@ -70,6 +95,7 @@ class Dynamics(Part):
         half_life: Half-life of the averaged generator in generator updates; 0 means no averaging.
         ramp: The half-life is at most this share of the generator updates so far, so that early weights are forgotten.
         unroll: Critic steps that the generator foresees (Metz et al. 2017, arXiv:1611.02163); 0 for none.
+        foresight: What the generator's gradient knows of the foreseen steps.
         clip: Largest norm of a player's gradient, for each seed on its own; 0 for no limit.
     """
 
@@ -82,6 +108,7 @@ class Dynamics(Part):
     half_life: float = 500.0
     ramp: float = 0.05
     unroll: int = 0
+    foresight: Foresight = ThroughSteps()
     clip: float = 0.0
 
     def __post_init__(self) -> None:
@@ -103,4 +130,4 @@ class Dynamics(Part):
             )
 
 
-PARTS: tuple[type[Part], ...] = (Constant, Cosine, Dynamics)
+PARTS: tuple[type[Part], ...] = (Constant, Cosine, ThroughSteps, LookAhead, Dynamics)

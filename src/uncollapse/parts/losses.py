@@ -7,15 +7,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from uncollapse.parts.scene import Judgement, Part, Scene
+from uncollapse.errors import UserError
+from uncollapse.parts.scene import Judgement, Part, Scene, Sizes, given, require_real
 
 State = Mapping[str, Tensor]
+# Keeps the derivative of a distance finite where a reconstruction is exact.
+DISTANCE_FLOOR = 1e-12
 
 
 class Loss(Part):
@@ -23,9 +27,20 @@ class Loss(Part):
 
     Attributes:
         generator_sees_real: Whether the generator's loss looks at the real batch (relativistic losses do).
+        reads: What the score is made of: the critic's own score, the error of an auto-encoding critic, or the logits
+            of who made the sample.
     """
 
     generator_sees_real: ClassVar[bool] = False
+    reads: ClassVar[Literal["score", "reconstruction", "generator_logits"]] = "score"
+
+    def judge(self, judgement: Judgement) -> Judgement:
+        """The judgement with the score that this loss plays for; penalties see the same one."""
+        return judgement
+
+    def error(self, difference: Tensor) -> Tensor:
+        """(batch, data) -> (batch,): how wrong a reconstruction is, for an auto-encoding critic."""
+        raise RuntimeError("this loss does not read reconstructions")
 
     @abstractmethod
     def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
@@ -81,6 +96,26 @@ class Saturating(Loss):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Minimax(Loss):
+    """The original zero-sum game: the generator minimises exactly what the critic maximises.
+
+    ``L_G = -L_D``, real samples included: they matter as soon as the critic is a function of the generator (unrolling).
+
+    Reference: Goodfellow et al. 2014, arXiv:1406.2661; Metz et al. 2017, arXiv:1611.02163.
+    """
+
+    generator_sees_real: ClassVar[bool] = True
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """Binary cross-entropy on logits."""
+        return softplus(-real.score).mean() + softplus(fake.score).mean()
+
+    def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
+        """Minus the critic's cross-entropy."""
+        return -softplus(-require_real(real).score).mean() - softplus(fake.score).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
 class LeastSquares(Loss):
     """Least-squares GAN with targets a = 0 (fake), b = 1 (real), c = 1 (what the generator wants).
 
@@ -116,4 +151,268 @@ class Wasserstein(Loss):
         return -fake.score.mean()
 
 
-PARTS: tuple[type[Loss], ...] = (NonSaturating, Saturating, LeastSquares, Wasserstein)
+@dataclass(frozen=True, kw_only=True)
+class EnergyMargin(Loss):
+    """Energy-based GAN: the critic is an auto-encoder whose error is pushed up to a margin on fakes.
+
+    ``E(v) = ||D(v) - v||_2``, ``L_D = E E(x) + E relu(margin - E(G(z)))`` with the hinge on each sample,
+    ``L_G = E E(G(z))``; the generator's gradient flows through both ``v`` and ``D(v)``.
+
+    Attributes:
+        margin: m > 0, in the units of the data.
+
+    Reference: Zhao et al. 2017, arXiv:1609.03126.
+    """
+
+    reads: ClassVar[Literal["score", "reconstruction", "generator_logits"]] = "reconstruction"
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses a margin under which fakes cost nothing."""
+        if not self.margin > 0:
+            raise UserError(f"EnergyMargin(margin={self.margin}) never pushes fakes away; choose a margin above 0.")
+
+    def error(self, difference: Tensor) -> Tensor:
+        """Euclidean distance between a sample and its reconstruction."""
+        return (difference.square().sum(-1) + DISTANCE_FLOOR).sqrt()
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """Low energy on data, at least the margin on each fake."""
+        return -real.score.mean() + (self.margin + fake.score).relu().mean()
+
+    def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
+        """The fakes' energy."""
+        return -fake.score.mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundaryEquilibrium(Loss):
+    """BEGAN: an auto-encoder's errors on real and fake samples are held in a fixed ratio.
+
+    ``L(v) = mean |v - D(v)|``, ``L_D = L(x) - k L(G(z))``, ``L_G = L(G(z))``, and after each generator step
+    ``k <- clip(k + gain (gamma L(x) - L(G(z))), 0, 1)``. The convergence measure
+    ``M = L(x) + |gamma L(x) - L(G(z))|`` is kept beside k.
+
+    Attributes:
+        gamma: The ratio, from 0 (sharp, collapsing) to 1 (diverse).
+        gain: lambda_k, the step of k.
+
+    Reference: Berthelot et al. 2017, arXiv:1703.10717.
+    """
+
+    generator_sees_real: ClassVar[bool] = True
+    reads: ClassVar[Literal["score", "reconstruction", "generator_logits"]] = "reconstruction"
+    gamma: float = 0.5
+    gain: float = 0.001
+
+    def __post_init__(self) -> None:
+        """Refuses ratios and gains without an equilibrium."""
+        if not 0 < self.gamma <= 1 or not self.gain > 0:
+            raise UserError(
+                f"BoundaryEquilibrium(gamma={self.gamma}, gain={self.gain}) has no equilibrium;"
+                " choose gamma in (0, 1] and a gain above 0."
+            )
+
+    def error(self, difference: Tensor) -> Tensor:
+        """Mean absolute difference between a sample and its reconstruction."""
+        return difference.abs().mean(-1)
+
+    def init_state(self) -> dict[str, Tensor]:
+        """k = 0."""
+        return {"k": torch.zeros(()), "convergence": torch.zeros(())}
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """Small error on data, large error on fakes as far as k allows."""
+        return -real.score.mean() + state["k"] * fake.score.mean()
+
+    def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
+        """The fakes' error."""
+        return -fake.score.mean()
+
+    def next_state(self, state: State, real: Judgement | None, fake: Judgement, scene: Scene) -> State:
+        """k moved towards the ratio, and the convergence measure."""
+        wrong_real, wrong_fake = -require_real(real).score.mean(), -fake.score.mean()
+        balance = (self.gamma * wrong_real - wrong_fake).detach()
+        k = (state["k"] + self.gain * balance).clamp(0, 1)
+        return {"k": k, "convergence": wrong_real.detach() + balance.abs()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hinge(Loss):
+    """The hinge version of the adversarial loss.
+
+    ``L_D = E relu(1 - D(x)) + E relu(1 + D(G(z)))``, ``L_G = -E D(G(z))``.
+
+    Reference: Lim and Ye 2017, arXiv:1705.02894; Miyato et al. 2018, arXiv:1802.05957.
+    """
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """Only scores on the wrong side of the margin count."""
+        return (1 - real.score).relu().mean() + (1 + fake.score).relu().mean()
+
+    def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
+        """Minus the fakes' mean score."""
+        return -fake.score.mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogRatio(Loss):
+    """Cross-entropy for the critic, whose logit then estimates a log-ratio of densities that the generator minimises.
+
+    ``L_D`` as in `NonSaturating`, ``L_G = -E D(G(z))``.
+
+    Reference: Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761.
+    """
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """Binary cross-entropy on logits."""
+        return softplus(-real.score).mean() + softplus(fake.score).mean()
+
+    def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
+        """Minus the fakes' mean logit."""
+        return -fake.score.mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoCritics(Loss):
+    """D2GAN: one critic rewards data, the other rewards fakes, and the generator pleases both.
+
+    With ``D1, D2 = softplus(scores) > 0``:
+    ``L_D = -alpha E log D1(x) + E D1(G(z)) + E D2(x) - beta E log D2(G(z))``,
+    ``L_G = -E D1(G(z)) + beta E log D2(G(z))``.
+
+    Attributes:
+        alpha: Weight of the logarithm in the first critic, in (0, 1].
+        beta: Weight of the logarithm in the second critic, in (0, 1].
+
+    Reference: Nguyen et al. 2017, arXiv:1709.03831.
+    """
+
+    alpha: float = 1.0
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses weights outside the paper's range."""
+        if not (0 < self.alpha <= 1 and 0 < self.beta <= 1):
+            raise UserError(f"TwoCritics(alpha={self.alpha}, beta={self.beta}) must both lie in (0, 1].")
+
+    def heads(self, sizes: Sizes) -> dict[str, int]:
+        """The second critic."""
+        return {"second_score": 1}
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """Both critics' losses."""
+        first = -self.alpha * softplus(real.score).log().mean() + softplus(fake.score).mean()
+        second_real, second_fake = (given(one.second_score, "a second score") for one in (real, fake))
+        return first + softplus(second_real).mean() - self.beta * softplus(second_fake).log().mean()
+
+    def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
+        """High first score, low second score."""
+        second = softplus(given(fake.second_score, "a second score"))
+        return -softplus(fake.score).mean() + self.beta * second.log().mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhoMadeIt(Loss):
+    """MAD-GAN: the critic names the generator that made a sample, or says "real" (its last class).
+
+    ``L_D = -E log D_{k+1}(x) - E_i log D_i(G_i(z))``, ``L_G = E log(1 - D_{k+1}(G_i(z)))``; the score is the log-odds of
+    "real".
+
+    Reference: Ghosh et al. 2018, arXiv:1704.02906.
+    """
+
+    reads: ClassVar[Literal["score", "reconstruction", "generator_logits"]] = "generator_logits"
+
+    def heads(self, sizes: Sizes) -> dict[str, int]:
+        """One class a generator, and one for real data."""
+        return {"generator_logits": sizes.generators + 1}
+
+    def judge(self, judgement: Judgement) -> Judgement:
+        """The log-odds of the last class as the score."""
+        logits = given(judgement.generator_logits, "generator logits")
+        return replace(judgement, score=logits[..., -1] - logits[..., :-1].logsumexp(-1))
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """Cross-entropy over the k + 1 classes, the fakes' share as heavy as the data's."""
+        made = given(fake.generator_logits, "generator logits").log_softmax(-1)[:, :-1]
+        index = given(scene.generator_index, "which generator made a sample")
+        return softplus(-real.score).mean() - (index * made).sum(-1).mean()
+
+    def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
+        """Logarithm of the probability of not being called real."""
+        return -softplus(fake.score).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relativistic(Loss):
+    """Relativistic pairing: each fake is scored against the real sample beside it.
+
+    ``L_D = E softplus(-(D(x) - D(G(z))))``, ``L_G = E softplus(-(D(G(z)) - D(x)))``.
+
+    Reference: Jolicoeur-Martineau 2019, arXiv:1807.00734; Huang et al. 2024 (R3GAN), arXiv:2501.05441.
+    """
+
+    generator_sees_real: ClassVar[bool] = True
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """The real sample of each pair should score higher."""
+        return softplus(fake.score - real.score).mean()
+
+    def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
+        """The fake of each pair should score higher."""
+        return softplus(require_real(real).score - fake.score).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopK(Loss):
+    """The original game in which the generator learns from its best-scored fakes only.
+
+    ``L_G`` is the mean of ``softplus(-D(G(z)))`` over the k highest scores; k falls from the whole batch to
+    ``share`` of it over the first ``ramp`` of the budget.
+
+    Attributes:
+        share: nu, the final k as a share of the batch, in (0, 1].
+        ramp: Share of the budget over which k falls, in (0, 1].
+
+    Reference: Sinha et al. 2020, arXiv:2002.06224.
+    """
+
+    follows_budget: ClassVar[bool] = True
+    share: float = 0.5
+    ramp: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuses an empty or overfull choice."""
+        if not (0 < self.share <= 1 and 0 < self.ramp <= 1):
+            raise UserError(f"TopK(share={self.share}, ramp={self.ramp}) must both lie in (0, 1].")
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """Binary cross-entropy on logits, over the whole batch."""
+        return softplus(-real.score).mean() + softplus(fake.score).mean()
+
+    def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
+        """Cross-entropy of calling the k best fakes real."""
+        batch = fake.score.shape[0]
+        spent = (scene.progress / self.ramp).clamp(max=1)
+        kept = torch.ceil(batch * (1 - (1 - self.share) * spent))
+        best = fake.score.sort(descending=True).values
+        chosen = (torch.arange(batch, device=best.device) < kept).to(best.dtype)
+        return (softplus(-best) * chosen).sum() / kept
+
+
+PARTS: tuple[type[Loss], ...] = (
+    NonSaturating,
+    Saturating,
+    Minimax,
+    LeastSquares,
+    Wasserstein,
+    EnergyMargin,
+    BoundaryEquilibrium,
+    Hinge,
+    LogRatio,
+    TwoCritics,
+    WhoMadeIt,
+    Relativistic,
+    TopK,
+)

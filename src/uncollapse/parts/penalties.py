@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from uncollapse.errors import UserError
-from uncollapse.parts.scene import Law, Part, Scene, Sizes
+from uncollapse.parts.dynamics import Constant, Schedule
+from uncollapse.parts.scene import Judgement, Law, Part, Scene, Sizes, given, require_real
 
 # Keeps the derivative of the norm finite where the slope is exactly zero.
 NORM_FLOOR = 1e-12
@@ -25,9 +26,11 @@ class Penalty(Part):
 
     Attributes:
         per_sample: Whether it differentiates the score of single samples, which batch statistics would mix.
+        off_samples: Whether it asks about points that are neither real nor fake.
     """
 
     per_sample: ClassVar[bool] = True
+    off_samples: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, scene: Scene) -> Tensor:
@@ -45,10 +48,11 @@ def mean_square(slope: Tensor) -> Tensor:
     return slope.flatten(1).square().sum(-1).mean() / 2
 
 
-def _check_weight(penalty: GradientPenalty | ZeroCentred) -> None:
-    if penalty.weight < 0:
-        name = type(penalty).__name__
-        raise UserError(f"{name}(weight={penalty.weight}) rewards what it should punish; choose a weight of 0 or more.")
+def check_weight(part: Part, weight: float) -> None:
+    """Refuses a weight that would reward what it should punish."""
+    if not weight >= 0:
+        name = type(part).__name__
+        raise UserError(f"{name}(weight={weight}) rewards what it should punish; choose a weight of 0 or more.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +66,19 @@ class GradientPenalty(Penalty):
     Attributes:
         weight: lambda, 10 in the paper and 0.1 in its 2-D experiments.
         one_sided: Penalise only slopes above 1.
+        schedule: Factor on the weight over the run.
 
     Reference: Gulrajani et al. 2017, arXiv:1704.00028.
     """
 
+    off_samples: ClassVar[bool] = True
     weight: float = 10.0
     one_sided: bool = False
+    schedule: Schedule = Constant()
 
     def __post_init__(self) -> None:
         """Refuses a weight that would reward what it should punish."""
-        _check_weight(self)
+        check_weight(self, self.weight)
 
     def noise(self, sizes: Sizes) -> dict[str, tuple[Law, tuple[int, ...]]]:
         """One position between real and fake for each item the critic judges."""
@@ -79,11 +86,10 @@ class GradientPenalty(Penalty):
 
     def __call__(self, scene: Scene) -> Tensor:
         """The weighted penalty; scalar."""
-        real, fake = scene.real, scene.fake
-        if real is None:
-            raise RuntimeError("a gradient penalty needs the real batch")
+        real, fake = given(scene.real, "the real batch"), scene.fake
         between = scene.noise["between"].reshape(-1, *([1] * (fake.ndim - 1)))
-        return self.weight * mean_excess(scene.slope(torch.lerp(fake, real, between)), self.one_sided)
+        excess = mean_excess(scene.slope(torch.lerp(fake, real, between)), self.one_sided)
+        return self.weight * self.schedule(scene.progress) * excess
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,25 +101,131 @@ class ZeroCentred(Penalty):
     Attributes:
         weight: gamma.
         on: ``"real"`` (R1) or ``"fake"`` (R2).
+        schedule: Factor on the weight over the run.
 
     Reference: Mescheder et al. 2018, arXiv:1801.04406; Roth et al. 2017, arXiv:1705.09367.
     """
 
     weight: float = 1.0
     on: Literal["real", "fake"] = "real"
+    schedule: Schedule = Constant()
 
     def __post_init__(self) -> None:
         """Refuses a place that does not exist."""
-        _check_weight(self)
+        check_weight(self, self.weight)
         if self.on not in ("real", "fake"):
             raise UserError(f"ZeroCentred(on={self.on!r}) is not a place to look; choose 'real' (R1) or 'fake' (R2).")
 
     def __call__(self, scene: Scene) -> Tensor:
         """The weighted penalty; scalar."""
-        where = scene.real if self.on == "real" else scene.fake
-        if where is None:
-            raise RuntimeError("a zero-centred penalty on real data needs the real batch")
-        return self.weight * mean_square(scene.slope(where))
+        where = given(scene.real, "the real batch") if self.on == "real" else scene.fake
+        return self.weight * self.schedule(scene.progress) * mean_square(scene.slope(where))
 
 
-PARTS: tuple[type[Penalty], ...] = (GradientPenalty, ZeroCentred)
+@dataclass(frozen=True, kw_only=True)
+class Dragan(Penalty):
+    """Holds the critic's slope at 1 around the data.
+
+    ``weight * E (||grad D(x + e s u)||_2 - 1)^2`` with ``s = spread * std(x)`` over the whole batch, ``u ~ U[0, 1)`` for
+    each number and ``e ~ U[0, 1)`` for each sample.
+
+    Attributes:
+        weight: lambda.
+        spread: Size of the neighbourhood in standard deviations of the batch.
+
+    Reference: Kodali et al. 2017, arXiv:1705.07215.
+    """
+
+    off_samples: ClassVar[bool] = True
+    weight: float = 10.0
+    spread: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Refuses a weight that would reward what it should punish."""
+        check_weight(self, self.weight)
+
+    def noise(self, sizes: Sizes) -> dict[str, tuple[Law, tuple[int, ...]]]:
+        """A direction and a distance for each item."""
+        return {"direction": ("uniform", (sizes.packs, *sizes.packed_shape)), "distance": ("uniform", (sizes.packs,))}
+
+    def __call__(self, scene: Scene) -> Tensor:
+        """The weighted penalty; scalar."""
+        real = given(scene.real, "the real batch")
+        distance = scene.noise["distance"].reshape(-1, *([1] * (real.ndim - 1)))
+        around = real + distance * self.spread * real.std() * scene.noise["direction"]
+        return self.weight * mean_excess(scene.slope(around), one_sided=False)
+
+
+def misnamed(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy of logits (batch, classes) against one-hot rows; scalar."""
+    return -(wanted * logits.log_softmax(-1)).sum(-1).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelClassifier(Penalty):
+    """The critic's half of AC-GAN: real and generated samples are classified by their labels.
+
+    ``weight * (E -log C(y | x) + E -log C(y | G(z, y)))``.
+
+    Attributes:
+        weight: Weight of both cross-entropies.
+
+    Reference: Odena et al. 2017, arXiv:1610.09585.
+    """
+
+    per_sample: ClassVar[bool] = False
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses a weight that would reward what it should punish."""
+        check_weight(self, self.weight)
+
+    def heads(self, sizes: Sizes) -> dict[str, int]:
+        """One logit a class."""
+        return {"class_logits": sizes.classes}
+
+    def __call__(self, scene: Scene) -> Tensor:
+        """The weighted cross-entropies; scalar."""
+        labels = given(scene.labels, "labels")
+        real, fake = (
+            misnamed(given(one.class_logits, "class logits"), labels)
+            for one in (require_real(scene.real_judgement), scene.fake_judgement)
+        )
+        return self.weight * (real + fake)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneratorClassifier(Penalty):
+    """The critic's half of MGAN: a head learns which generator made a fake.
+
+    ``weight * E -log C(i | G_i(z))``.
+
+    Attributes:
+        weight: Weight of the cross-entropy.
+
+    Reference: Hoang et al. 2018, arXiv:1708.02556.
+    """
+
+    per_sample: ClassVar[bool] = False
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses a weight that would reward what it should punish."""
+        check_weight(self, self.weight)
+
+    def heads(self, sizes: Sizes) -> dict[str, int]:
+        """One logit a generator."""
+        return {"generator_logits": sizes.generators}
+
+    def __call__(self, scene: Scene) -> Tensor:
+        """The weighted cross-entropy; scalar."""
+        return self.weight * generator_error(scene.fake_judgement, scene)
+
+
+def generator_error(fake: Judgement, scene: Scene) -> Tensor:
+    """Cross-entropy of naming the generator that made each fake; scalar."""
+    index = given(scene.generator_index, "which generator made a sample")
+    return misnamed(given(fake.generator_logits, "generator logits"), index)
+
+
+PARTS: tuple[type[Penalty], ...] = (GradientPenalty, ZeroCentred, Dragan, LabelClassifier, GeneratorClassifier)

@@ -72,6 +72,11 @@ class Sizes:
         return total
 
     @property
+    def packed_shape(self) -> tuple[int, ...]:
+        """Shape of one item that the critic judges."""
+        return (self.group * self.shape[0], *self.shape[1:])
+
+    @property
     def packs(self) -> int:
         """Items the critic judges in a batch: samples, or packs of `group` samples."""
         return self.batch // self.group
@@ -135,8 +140,18 @@ class Part:
         return {}
 
     def noise(self, sizes: Sizes) -> dict[str, tuple[Law, tuple[int, ...]]]:
-        """Numbers a loss, penalty or term needs drawn for an update: name -> (law, shape); read from `Scene.noise`."""
+        """Numbers a loss, view, penalty or term needs drawn for an update: name -> (law, shape).
+
+        A view's numbers have two rows an item, the real ones first; the others read theirs from `Scene.noise`.
+        """
         return {}
+
+
+def given(value: Tensor | None, what: str) -> Tensor:
+    """A field of a scene or judgement that a part declared it reads."""
+    if value is None:
+        raise RuntimeError(f"a part reads {what}, which this method does not provide")
+    return value
 
 
 def require_real(judgement: Judgement | None) -> Judgement:

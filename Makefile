@@ -44,6 +44,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/speed.py
 
 docs: $(INSTALLED)
+	$(BIN)/python docs/evidence.py
 	$(BIN)/python docs/generate.py
 
 clean:

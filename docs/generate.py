@@ -2,39 +2,90 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+from uncollapse.cards import AVERAGED, SYMBOLS, address, authors, cost, grouped, watch
 from uncollapse.method import Method
-from uncollapse.methods import METHODS, VANILLA
+from uncollapse.methods import COSTS, METHODS, VANILLA
 
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN = "<!-- methods: begin, made by `make docs` -->"
-END = "<!-- methods: end -->"
+DOCS = ROOT / "docs"
+PAGES = DOCS / "methods"
+PRICE = "cost"
+PRICE_NOTE = "The cost is the measured time of a critic update with its share of generator updates; vanilla's is 1."
+NO_DEVIATION = "- None known beyond the networks, which are the task's own."
+MEASURED_TASKS = ("ring-8", "grid-25", "blobs-32")
+
+
+def begin(what: str) -> str:
+    """The comment before a generated part."""
+    return f"<!-- {what}: begin, made by `make docs` -->"
+
+
+def end(what: str) -> str:
+    """The comment after a generated part."""
+    return f"<!-- {what}: end -->"
+
+
+def replaced(text: str, what: str, made: str) -> str:
+    """The text with what stands between two comments replaced."""
+    before, opening, rest = text.partition(begin(what))
+    _, closing, after = rest.partition(end(what))
+    if not (opening and closing):
+        raise ValueError(f"the comments of {what!r} are missing")
+    return f"{before}{opening}\n{made}\n{closing}{after}"
+
+
+def measured() -> bool:
+    """Whether every method's cost was measured; a column with holes is left out."""
+    return set(METHODS) <= set(COSTS)
+
+
+def markdown(head: list[str], rows: list[list[str]]) -> str:
+    """A table; columns named with the price are left out while it was not measured."""
+    kept = [place for place, name in enumerate(head) if name != PRICE or measured()]
+    lines = ["| " + " | ".join(row[place] for place in kept) + " |" for row in (head, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(kept), *lines[1:]])
 
 
 def link(method: Method) -> str:
     """The paper as a link."""
-    address = method.facts.arxiv
-    return f"[{method.facts.paper}]({address if '://' in address else f'https://arxiv.org/abs/{address}'})"
+    return f"[{method.facts.paper}]({address(method)})"
 
 
-def table() -> str:
-    """One row a method: name, idea, paper."""
-    rows = [f"| `{name}` | {method.facts.idea} | {link(method)} |" for name, method in METHODS.items()]
-    return "\n".join(["| method | idea | paper |", "|---|---|---|", *rows])
+def readme_table() -> str:
+    """One row a method: name, idea, paper, cost."""
+    rows = []
+    for name, method in METHODS.items():
+        paper = f"[{authors(method.facts.paper)}]({address(method)})"
+        rows.append([f"[`{name}`](docs/methods/{name}.md)", method.facts.idea, paper, cost(name)])
+    return markdown(["method", "idea", "paper", PRICE], rows) + (f"\n\n{PRICE_NOTE}" if measured() else "")
 
 
-def page() -> str:
+def index() -> str:
     """The whole of docs/methods.md."""
-    sections = [section(method) for method in METHODS.values()]
-    head = [
+    lines = [
         "# Methods",
         "",
-        "Made from `methods.py` by `make docs`; `uncollapse methods NAME` prints the same with every setting.",
+        f"{len(METHODS)} methods, each a row of [`methods.py`](../src/uncollapse/methods.py): its difference from",
+        "`vanilla`. Made from the code by `make docs`; `uncollapse methods NAME` prints the same with all settings.",
         "",
-        table(),
+        AVERAGED,
+        "R3GAN's paper averages too; most others report the weights of the last update (`dynamics.half_life=0`).",
     ]
-    return "\n".join([*head, *sections]) + "\n"
+    if measured():
+        lines += ["", PRICE_NOTE]
+    for title, names in grouped(METHODS).items():
+        rows = [
+            [f"[`{name}`](methods/{name}.md)", METHODS[name].facts.idea, METHODS[name].facts.complexity, cost(name)]
+            for name in names
+        ]
+        lines += ["", f"## {title}", "", markdown(["method", "idea", "effort", PRICE], rows)]
+    return "\n".join(lines) + "\n"
 
 
 def difference(method: Method) -> str:
@@ -42,38 +93,117 @@ def difference(method: Method) -> str:
     return "nothing, it is the baseline" if method == VANILLA.but(name=method.name) else f"`{method.describe()}`"
 
 
-def section(method: Method) -> str:
-    """What is known of one method."""
-    facts = method.facts
-    lines = [
-        f"\n## {method.name}",
-        "",
-        facts.idea,
-        "",
-        f"- Paper: {link(method)}",
-        f"- Differs from the baseline in: {difference(method)}",
-        f"- Good at: {facts.strengths}",
-        f"- Bad at: {facts.weaknesses}",
-        f"- Effort: {facts.complexity}",
-        f"- Watch first: `{facts.sensitive}` (here `{method.settings()[facts.sensitive]}`)",
-        *[f"- Differs from the paper: {sentence}" for sentence in facts.differs],
-    ]
-    return "\n".join(lines)
+def page(method: Method, pictures: ModuleType) -> str:
+    """The whole of docs/methods/NAME.md."""
+    facts, name = method.facts, method.name
+    setting = watch(method)
+    task = pictures.task_of(method)
+    lines = [f"# {name}", "", facts.idea, "", f"Paper: {link(method)}"]
+    lines += ["", "```text", facts.equation, "```", "", SYMBOLS]
+    if (PAGES / f"{name}.png").exists():
+        what = "Images" if method.view.images_only else "Samples"
+        after = f"after {pictures.UPDATES:,} critic updates, seeds 0 and 1"
+        lines += [
+            "",
+            f"![{what} of {name} on {task} after a short training, seeds 0 and 1]({name}.png)",
+            "",
+            f"*{what} on {task} {after}. Small networks and one learning rate for all methods:",
+            f"a glimpse of the start, no judgement. Made by `docs/pictures.py {name}`, which trains as",
+            f"`{pictures.command(name)}`.*",
+        ]
+    lines += ["", "## What it is", "", f"- Differs from the baseline in: {difference(method)}"]
+    lines += [f"- Good at: {facts.strengths}", f"- Bad at: {facts.weaknesses}", f"- When it fails: {facts.fails}"]
+    lines += [f"- Effort: {facts.complexity}"]
+    if name in COSTS:
+        lines += [f"- Cost: {cost(name)} times the time of a vanilla update, measured"]
+    if setting:
+        lines += [f"- Watch first: `{setting[0]}` (here `{setting[1]}`)"]
+    lines += ["", "## Deviations from the paper", ""]
+    lines += [f"- {sentence}" for sentence in facts.differs] or [NO_DEVIATION]
+    lines += ["", "## Run it", "", "```sh", f"uncollapse train {name} {task} --seeds 8", f"uncollapse methods {name}"]
+    lines += ["```"]
+    return "\n".join(lines) + "\n"
+
+
+def cures() -> str:
+    """The methods with what was measured of them: costs, and the solid modes of results/cures once they are there."""
+    file = ROOT / "results" / "cures" / "comparison.json"
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"] if file.exists() else []
+    found = {(cell["method"], cell["task"]): cell for cell in cells if cell["measures"].get("modes_solid")}
+    tasks = [task for task in MEASURED_TASKS if any(where == task for _, where in found)]
+    rows = []
+    for name, method in METHODS.items():
+        facts = method.facts
+        told = [f"[`{name}`](methods/{name}.md)", facts.strengths, facts.weaknesses, facts.complexity, cost(name)]
+        rows.append([*told, *(_solid(found.get((name, task))) for task in tasks)])
+    solid = [f"{task}, solid modes" for task in tasks]
+    table = markdown(["method", "good at", "bad at", "effort", PRICE, *solid], rows)
+    notes = [PRICE_NOTE] if measured() else []
+    if tasks:
+        notes += ["Solid modes: mean over seeds with its 95 % interval ([results/cures](../results/cures/))."]
+    return "\n\n".join([table, " ".join(notes)]) if notes else table
+
+
+def _solid(cell: dict[str, Any] | None) -> str:
+    if cell is None:
+        return "not run"
+    measure = cell["measures"]["modes_solid"]
+    return f"{measure['mean']:.1f} [{measure['low']:.1f}, {measure['high']:.1f}]"
+
+
+TITLES = {"vanilla": "vanilla", "wgan-gp": "WGAN-GP", "cwgan-gp": "conditional WGAN-GP"}
+SIZES = (4, 8, 16, 32)
+
+
+def mode_coverage() -> str:
+    """The tutorial's table beside the committed measurement of the same cells."""
+    document = json.loads((ROOT / "results" / "mode-coverage" / "comparison.json").read_text(encoding="utf-8"))
+    printed = document["plan"]["claims"]["values"]
+    cells = {(cell["method"], cell["task"]): cell["measures"] for cell in document["cells"]}
+    rows = []
+    for method, title in TITLES.items():
+        tasks = {size: f"blobs-{size}" for size in SIZES}
+        rows.append([f"{title}, printed", *(f"{100 * printed[method][task]:.0f} %" for task in tasks.values())])
+        for key, words in (("tutorial_coverage", "lenient measure"), ("modes_solid", "solid modes")):
+            values = [
+                _percent(cells[method, task][key], size if key == "modes_solid" else 1) for size, task in tasks.items()
+            ]
+            rows.append([f"{title}, measured, {words}", *values])
+    return markdown(["", *(f"{size} modes" for size in SIZES)], rows)
+
+
+def _percent(measure: dict[str, Any], whole: int) -> str:
+    mean, low, high = (100 * measure[name] / whole for name in ("mean", "low", "high"))
+    return f"{mean:.0f} % [{low:.0f}, {high:.0f}]"
 
 
 def files() -> dict[Path, str]:
     """Path -> what it should hold."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
+    pictures = _pictures()
+    readme, tutorial = ROOT / "README.md", DOCS / "tutorial.md"
+    told = tutorial.read_text(encoding="utf-8")
+    told = replaced(replaced(told, "cures", cures()), "mode-coverage", mode_coverage())
     return {
-        ROOT / "docs" / "methods.md": page(),
-        readme: f"{before}{BEGIN}\n{table()}\n{END}{after}",
+        readme: replaced(readme.read_text(encoding="utf-8"), "methods", readme_table()),
+        DOCS / "methods.md": index(),
+        tutorial: told,
+        **{PAGES / f"{name}.md": page(method, pictures) for name, method in METHODS.items()},
     }
 
 
+def _pictures() -> ModuleType:
+    """docs/pictures.py, which knows what its pictures show."""
+    spec = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 if __name__ == "__main__":
+    PAGES.mkdir(exist_ok=True)
     for path, text in files().items():
-        path.write_text(text, encoding="utf-8")
-        print(path.relative_to(ROOT))
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(path.relative_to(ROOT))

@@ -147,6 +147,8 @@ def test_the_report_of_a_run(run: Path) -> None:
         (["report", "nowhere"], "nowhere"),
         (["doctor", "nowhere"], "There is no directory nowhere"),
         (["methods", "wgan-pg"], "did you mean 'wgan-gp'"),
+        (["methods", "--for", "missing-mode"], "did you mean 'missing-modes'"),
+        (["methods", "wgan-gp", "--for", "divergence"], "give the name or --for, not both"),
     ],
 )
 def test_a_mistake_is_one_line_with_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 import typer
 
 import uncollapse.run
-from uncollapse.commands import parse_settings, plan_run, run_comparison, train_run
+from uncollapse.advice import advise
+from uncollapse.commands import parse_settings, plan_run, run_comparison, show_advice, train_run
 from uncollapse.errors import UserError
+from uncollapse.symptoms import SYMPTOMS
 
 
 @pytest.mark.parametrize(
@@ -82,3 +85,16 @@ def test_a_failed_run_is_exit_code_1_and_named_on_stderr(
     printed = capsys.readouterr()
     assert "lsgan on blobs-4, seed 4, failed: RuntimeError: a planted failure" in printed.err
     assert "report.html" not in printed.out
+
+
+@pytest.mark.parametrize("symptom", SYMPTOMS)
+def test_advice_is_printed_as_a_table_and_as_json(symptom: str, capsys: pytest.CaptureFixture[str]) -> None:
+    advice = advise(symptom)
+    show_advice(symptom, None, as_json=False)
+    text = capsys.readouterr().out
+    assert text.startswith(f"{advice.symptom.title}: {advice.symptom.rule}.\n{advice.sentence}")
+    assert all(item.method in text for item in advice.suggestions)
+    show_advice(symptom, None, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert [item["method"] for item in document["suggestions"]] == [item.method for item in advice.suggestions]
+    assert document["not_measured"] == list(advice.unknown)

@@ -6,7 +6,19 @@ from typing import Any
 
 import pytest
 
-from uncollapse.console import checks_table, comparison_table, list_tasks, make_table, run_table, say, show, show_json
+from uncollapse.console import (
+    checks_table,
+    comparison_table,
+    list_methods,
+    list_tasks,
+    make_table,
+    method_card,
+    methods_table,
+    run_table,
+    say,
+    show,
+    show_json,
+)
 from uncollapse.doctor import Check
 
 
@@ -65,6 +77,41 @@ def test_names_are_neither_markup_nor_control(capsys: pytest.CaptureFixture[str]
 def test_findings_come_with_their_status(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(checks_table([Check(name="torch", status="bad", detail="missing")]), capsys)
     assert text.splitlines()[1].split() == ["bad", "torch", "missing"]
+
+
+def test_the_list_of_methods_fits_a_hundred_columns_under_its_headings(capsys: pytest.CaptureFixture[str]) -> None:
+    cards = list_methods(None)
+    text = printed(methods_table(cards), capsys)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
+    words = " ".join(text.split())
+    assert all(f"{card['idea'].split()[0]} " in words for card in cards)
+    assert words.index("Auto-encoding critics") < words.index("began") < words.index("Several generators")
+    assert "Your own" not in text
+    assert "(Gulrajani et al. 2017)" in words
+
+
+def test_costs_have_a_column_as_soon_as_one_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    bare = [card | {"cost": None} for card in list_methods(None)]
+    assert "times as long" not in printed(methods_table(bare), capsys)
+    bare[0]["cost"] = 1.0
+    text = printed(methods_table(bare), capsys)
+    assert "1.0 x" in text.splitlines()[1]
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 100
+
+
+def test_a_methods_card_shows_equation_settings_and_deviations(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(method_card(list_methods("began")[0]), capsys)
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= 104
+    for part in (
+        "https://arxiv.org/abs/1703.10717",
+        "generator  min E L(G(z))",
+        "loss.gamma = 0.5",
+        "- The learning rate stays at 1e-4",
+        "Measured with averaged weights",
+    ):
+        assert part in text
+    priced = printed(method_card(list_methods("began")[0] | {"cost": 1.75}), capsys)
+    assert "1.8 times the time of a vanilla update (measured)" in priced
 
 
 def test_json_is_never_nan() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -21,10 +22,12 @@ from uncollapse.experiments import plan_reader
 from uncollapse.experiments.plan import HEADLINES, Plan, builtin_plans
 from uncollapse.features.classifier import digits_card
 from uncollapse.metrics.modes import KEYS
+from uncollapse.symptoms import SYMPTOMS
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(uncollapse.__file__).parent
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+METHOD_PAGES = sorted((ROOT / "docs" / "methods").glob("*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *METHOD_PAGES])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 ENVIRONMENT = {
     **os.environ,
@@ -92,6 +95,46 @@ def test_the_python_of_the_readme_works(tmp_path: Path) -> None:
     assert "of 8 modes" in printed
 
 
+def test_the_python_of_the_tutorial_works_block_after_block(tmp_path: Path) -> None:
+    code = blocks(ROOT / "docs" / "tutorial.md", "python")
+    assert len(code) >= 8
+    start = time.monotonic()
+    printed = run([sys.executable, "-c", "\n".join(code)], tmp_path).stdout
+    assert time.monotonic() - start < 120
+    assert "minimax, -softplus(D): -2.1e-09" in printed  # minus the sigmoid of -20
+    assert "8 10.51\n64 10.51" in printed  # (sqrt(18) - 1)^2, whatever the batch
+    assert "so the slope of one sample that ZeroCentred asks for is not defined" in printed
+    assert "one point {'modes_solid': 1.0" in printed
+
+
+def test_every_method_has_a_page_that_names_a_run_that_works() -> None:
+    from uncollapse.methods import METHODS
+    from uncollapse.run import make_spec
+
+    assert {page.stem for page in METHOD_PAGES} == set(METHODS)
+    for page in METHOD_PAGES:
+        line, card = commands(page)
+        _, verb, method, task, *_ = shlex.split(line)
+        assert (verb, method) == ("train", page.stem)
+        assert card == f"uncollapse methods {page.stem}"
+        make_spec(method, task, seeds=range(8))
+        for part in ("Good at:", "Bad at:", "When it fails:", "Watch first:", "Deviations from the paper", "```text"):
+            assert part in page.read_text(encoding="utf-8"), f"{page.name} lacks {part!r}"
+
+
+def test_every_method_has_a_small_picture_and_the_command_of_its_runs() -> None:
+    from uncollapse.methods import METHODS
+
+    pictures = load(ROOT / "docs" / "pictures.py")
+    sizes = {path.stem: path.stat().st_size for path in (ROOT / "docs" / "methods").glob("*.png")}
+    assert set(sizes) == set(METHODS)
+    assert max(sizes.values()) < 12_000
+    assert sum(sizes.values()) < 500_000
+    page = (ROOT / "docs" / "methods" / "diffaugment.md").read_text(encoding="utf-8")
+    assert pictures.command("diffaugment").startswith("uncollapse train diffaugment digits --seeds 2")
+    assert f"`{pictures.command('diffaugment')}`" in page
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_short_and_runs(example: Path, tmp_path: Path) -> None:
     assert len(example.read_text().splitlines()) <= 60
@@ -130,7 +173,50 @@ def test_the_diff_of_the_documentation_still_applies() -> None:
 
 def test_the_tables_made_from_the_code_are_fresh() -> None:
     for path, text in load(ROOT / "docs" / "generate.py").files().items():
+        assert path.exists(), f"{path.name} is missing; run `make docs`"
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale; run `make docs`"
+
+
+def test_generated_tables_are_tables_and_the_price_is_there_only_when_measured() -> None:
+    generate = load(ROOT / "docs" / "generate.py")
+    assert generate.markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n|---|---|\n| 1 | 2 |"
+    assert (generate.PRICE in generate.readme_table().splitlines()[0]) is generate.measured()
+    with pytest.raises(ValueError, match="comments of 'nothing' are missing"):
+        generate.replaced("text", "nothing", "made")
+
+
+def test_the_table_of_cures_gains_its_measured_columns_with_the_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generate = load(ROOT / "docs" / "generate.py")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    assert "solid modes" not in generate.cures()
+    solid = {"mean": 7.25, "low": 6.5, "high": 8.0}
+    cell = {"method": "r1", "task": "grid-25", "measures": {"modes_solid": solid}}
+    (tmp_path / "results" / "cures").mkdir(parents=True)
+    (tmp_path / "results" / "cures" / "comparison.json").write_text(json.dumps({"cells": [cell]}))
+    lines = generate.cures().splitlines()
+    assert lines[0].endswith("| grid-25, solid modes |")
+    assert next(line for line in lines if "`r1`" in line).endswith("| 7.2 [6.5, 8.0] |")
+    assert next(line for line in lines if "`wgan`" in line).endswith("| not run |")
+
+
+def test_the_tutorials_table_holds_the_committed_numbers() -> None:
+    table = load(ROOT / "docs" / "generate.py").mode_coverage().splitlines()
+    rows = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[1:] for line in table[2:]}
+    assert rows["vanilla, printed"] == ["75 %", "50 %", "30 %", "15 % |"]
+    # 1.4, 5.4, 2.6 and 5.2 solid modes of 4, 8, 16 and 32.
+    assert [cell.split(" %")[0] for cell in rows["WGAN-GP, measured, solid modes"]] == ["35", "68", "16", "16"]
+
+
+def test_the_evidence_for_advice_is_what_the_committed_results_say() -> None:
+    for path, text in load(ROOT / "docs" / "evidence.py").files().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale; run `make docs`"
+
+
+def test_every_symptom_and_its_threshold_is_documented() -> None:
+    text = (ROOT / "docs" / "advice.md").read_text()
+    assert [item.name for item in SYMPTOMS.values() if f"`{item.name}` | {item.rule}" not in text] == []
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:
@@ -150,8 +236,9 @@ def test_every_page_is_on_the_map() -> None:
 
 
 def test_the_plan_of_the_documentation_is_a_plan() -> None:
-    plan, claims = blocks(ROOT / "docs" / "plans.md", "toml")
-    read = Plan.from_toml(plan + claims, "docs/plans.md")
+    plan, tuning, claims = blocks(ROOT / "docs" / "plans.md", "toml")
+    read = Plan.from_toml(plan + tuning + claims, "docs/plans.md")
+    assert read.tuning is not None
     assert read.seeds == tuple(range(1000, 1008))
     assert [cell.name for cell in read.cells()] == [
         "vanilla",
@@ -165,9 +252,11 @@ def test_the_plan_of_the_documentation_is_a_plan() -> None:
 
 def test_every_key_of_a_plan_and_every_built_in_plan_is_documented() -> None:
     text = (ROOT / "docs" / "plans.md").read_text()
-    keys = {*plan_reader.PLAN_KEYS, *plan_reader.CELL_KEYS, *plan_reader.COMPARE_KEYS, *plan_reader.CLAIM_KEYS} - {
-        "values"
-    }
+    lists = (
+        plan_reader.PLAN_KEYS, plan_reader.CELL_KEYS, plan_reader.COMPARE_KEYS, plan_reader.CLAIM_KEYS,
+        plan_reader.TUNING_KEYS, plan_reader.SEARCH_KEYS,
+    )  # fmt: skip
+    keys = {key for names in lists for key in names} - {"values"}
     assert [key for key in (*sorted(keys), *builtin_plans()) if f"`{key}`" not in text] == []
 
 

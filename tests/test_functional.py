@@ -1,12 +1,29 @@
-"""The parts as functions in a plain PyTorch loop, against closed forms."""
+"""The parts as functions in a plain PyTorch loop, against closed forms and against the parts themselves."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from tests.parts.staging import staged
+from torch import Tensor, nn
 
-from uncollapse.functional import gradient_penalty, zero_centred
+from uncollapse import functional
+from uncollapse.errors import UserError
+from uncollapse.functional import critic_loss, dragan_penalty, generator_loss, gradient_penalty, zero_centred
+from uncollapse.parts import generator_terms
+from uncollapse.parts.generator_terms import DeterminantalPointProcess
+from uncollapse.parts.losses import PARTS, Hinge, Loss, Minimax, Relativistic, TopK
+from uncollapse.parts.penalties import Dragan
+from uncollapse.parts.scene import Judgement
+
+FROM_SCORES = [
+    part
+    for part in PARTS
+    if part.__name__ not in ("EnergyMargin", "BoundaryEquilibrium", "TwoCritics", "WhoMadeIt", "TopK")
+]
 
 
 @pytest.mark.parametrize("size", [1, 2, 33])
@@ -36,5 +53,110 @@ def test_no_gradient_reaches_the_fakes_and_the_critic_gets_its_own() -> None:
 def test_works_under_no_grad_callers_and_refuses_unpaired_batches() -> None:
     with torch.no_grad():
         assert zero_centred(nn.Linear(2, 1), torch.randn(3, 2)).item() > 0
-    with pytest.raises(ValueError, match=r"real \(3, 2\) and fake \(4, 2\) must have one shape to be paired"):
+    with pytest.raises(UserError, match=r"real \(3, 2\) and fake \(4, 2\) must have one shape to be paired"):
         gradient_penalty(nn.Linear(2, 1), real=torch.randn(3, 2), fake=torch.randn(4, 2))
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 1)])
+@pytest.mark.parametrize("loss", FROM_SCORES, ids=lambda loss: loss.__name__)
+def test_a_loss_of_scores_is_that_of_the_part(loss: type[Loss], shape: tuple[int, ...]) -> None:
+    real, fake = torch.randn(4), torch.randn(4)
+    judged = [Judgement(score=score, features=score[:, None]) for score in (real, fake)]
+    nowhere: Any = SimpleNamespace()
+    expected = loss().critic(judged[0], judged[1], {}, nowhere)
+    assert torch.equal(critic_loss(loss(), real=real.reshape(shape), fake=fake.reshape(shape)), expected)
+    expected = loss().generator(judged[0], judged[1], nowhere)
+    assert torch.equal(generator_loss(loss(), real=real.reshape(shape), fake=fake.reshape(shape)), expected)
+    if not loss.generator_sees_real:
+        assert torch.equal(generator_loss(loss(), fake=fake.reshape(shape)), expected)
+
+
+def test_a_column_beside_a_row_is_not_broadcast() -> None:
+    """(batch, 1) - (batch,) would be a table of all pairs."""
+    real, fake = torch.tensor([1.0, -2.0]), torch.tensor([0.5, 3.0])
+    rows = critic_loss(Relativistic(), real=real, fake=fake)
+    columns = critic_loss(Relativistic(), real=real[:, None], fake=fake[:, None])
+    assert torch.equal(rows, columns)
+    table = nn.functional.softplus(fake - real[:, None]).mean()
+    assert table.item() != pytest.approx(rows.item(), rel=1e-2)
+    with pytest.raises(UserError, match="must have one shape to be paired"):
+        critic_loss(Relativistic(), real=real[:, None], fake=fake)
+    with pytest.raises(UserError, match="must have one shape to be paired"):
+        generator_loss(Relativistic(), real=torch.zeros(3), fake=fake)
+
+
+@pytest.mark.parametrize("loss", [part for part in PARTS if part not in FROM_SCORES], ids=lambda loss: loss.__name__)
+def test_losses_that_need_more_than_scores_say_so(loss: type[Loss]) -> None:
+    sentence = f"{loss.__name__} needs more than scores; train a method with loss={loss.__name__}"
+    with pytest.raises(UserError, match=sentence):
+        generator_loss(loss(), fake=torch.randn(4), real=torch.randn(4))
+    if loss is not TopK:  # whose critic is the ordinary one
+        with pytest.raises(UserError, match=sentence):
+            critic_loss(loss(), fake=torch.randn(4), real=torch.randn(4))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: generator_loss(Minimax(), fake=torch.zeros(3)), "The generator of Minimax sees real samples"),
+        (lambda: critic_loss(Hinge(), real=torch.zeros(3, 2), fake=torch.zeros(3)), r"real scores of shape \(3, 2\)"),
+        (lambda: critic_loss(Hinge(), real=torch.zeros(3), fake=torch.zeros(())), r"fake scores of shape \(\)"),
+        (lambda: functional.pulling_away(torch.zeros(1, 3)), "One code has no other"),
+        (
+            lambda: functional.mode_seeking(
+                first=torch.zeros(2, 3),
+                second=torch.zeros(2, 1),
+                first_latent=torch.zeros(2),
+                second_latent=torch.zeros(2),
+            ),
+            r"first \(2, 3\) and second \(2, 1\) must have one shape",
+        ),
+    ],
+)
+def test_refusals(call: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        call()
+
+
+def test_dragan_is_that_of_the_part() -> None:
+    real = torch.randn(6, 3, dtype=torch.float64)
+
+    def critic(x: Tensor) -> Tensor:
+        return x.square().sum(-1, keepdim=True)
+
+    generator = torch.Generator().manual_seed(5)
+    noise = {
+        "direction": torch.rand(6, 3, generator=generator, dtype=torch.float64),
+        "distance": torch.rand(6, generator=generator, dtype=torch.float64),
+    }
+    scene = staged(critic=lambda x: critic(x)[:, 0], real=real, fake=real, noise=noise)
+    found = dragan_penalty(critic, real=real, weight=3.0, generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(found, Dragan(weight=3.0)(scene), rtol=1e-12, atol=0)
+
+
+def test_terms_are_those_of_the_parts() -> None:
+    real, fake, z1, z2 = (torch.randn(8, 3, dtype=torch.float64) for _ in range(4))
+    assert torch.equal(functional.pulling_away(fake), generator_terms.pulling_away(fake))
+    assert torch.equal(
+        functional.mode_seeking(first=real, second=fake, first_latent=z1, second_latent=z2),
+        generator_terms.mode_seeking(real, fake, z1, z2),
+    )
+    assert torch.equal(functional.bures_distance(real=real, fake=fake), generator_terms.bures_distance(real, fake))
+    judged = [Judgement(score=one[:, 0], features=one) for one in (real, fake)]
+    scene = staged(real=real, fake=fake, real_judgement=judged[0], fake_judgement=judged[1])
+    part = DeterminantalPointProcess(weight=2.0, top=2)
+    assert torch.equal(functional.gdpp(real=real, fake=fake, weight=2.0, top=2), part(scene))
+
+
+def test_a_plain_loop_equals_the_same_loop_with_torchs_own_loss() -> None:
+    torch.manual_seed(3)
+    real, fake, critic = torch.randn(16, 2), torch.randn(16, 2), nn.Linear(2, 1)
+    from uncollapse.parts.losses import NonSaturating
+
+    ours = critic_loss(NonSaturating(), real=critic(real), fake=critic(fake))
+    entropy = nn.functional.binary_cross_entropy_with_logits
+    theirs = entropy(critic(real), torch.ones(16, 1)) + entropy(critic(fake), torch.zeros(16, 1))
+    torch.testing.assert_close(ours, theirs)
+    torch.testing.assert_close(
+        generator_loss(NonSaturating(), fake=critic(fake)), entropy(critic(fake), torch.ones(16, 1))
+    )

@@ -155,7 +155,7 @@ def test_the_wheel_holds_all_that_the_package_reads(wheel: zipfile.ZipFile) -> N
         if path.is_file() and path.suffix != ".pyc"
     }
     assert on_disk == {name for name in names if name.startswith("uncollapse/")}
-    for needed in ("py.typed", "plans/demo.toml", "plans/smoke.toml", "plans/mode-coverage.toml"):
+    for needed in ("py.typed", "plans/demo.toml", "plans/smoke.toml", "plans/mode-coverage.toml", "evidence.json"):
         assert f"uncollapse/{needed}" in names
     for pattern in (r"report/.+\.jinja", r"report/.+\.css", r"features/weights/.+\.safetensors"):
         assert any(re.fullmatch(f"uncollapse/{pattern}", name) for name in names), pattern

@@ -39,6 +39,7 @@ _PLACES = {
     "tasks": "",
     "metrics": "",
     "functional": "",
+    "nn": "",
     "parts": "",
 }
 

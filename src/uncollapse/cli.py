@@ -134,16 +134,26 @@ def report(
 @app.command(epilog="Example: uncollapse methods wgan-gp")
 def methods(
     name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    symptom: Annotated[
+        str | None,
+        typer.Option("--for", help="What helps against missing-modes, low-precision, shrunken-variance or divergence."),
+    ] = None,
     plugin: Plugins = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """List the methods with their idea and paper, or show one in full."""
+    """List the methods with their idea and paper, show one in full, or say what to try against a symptom."""
     from uncollapse import console
     from uncollapse.plugins import load_plugins
 
     load_plugins(plugin)
+    if symptom is not None:
+        from uncollapse.commands import show_advice
+
+        show_advice(symptom, name, as_json=as_json)
+        return
     cards = console.list_methods(name)
-    console.show_listing(cards, console.methods_table, single=name is not None, as_json=as_json)
+    single = name is not None
+    console.show_listing(cards, console.methods_table, single=single, as_json=as_json, card=console.method_card)
 
 
 @app.command(epilog="Example: uncollapse tasks blobs-16")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from uncollapse.console import comparison_table, run_table, say, show, show_json
+from uncollapse.console import advice_table, comparison_table, run_table, say, show, show_json
 from uncollapse.errors import UserError
 from uncollapse.experiments.compare import compare
 from uncollapse.experiments.engines import Job
@@ -147,3 +147,30 @@ def estimate_plan(
     else:
         show(found.table())
         show(found.sentence)
+
+
+def show_advice(symptom: str, method: str | None, *, as_json: bool) -> None:
+    """Prints what committed results say against a symptom, a line a row, and what is not known.
+
+    Raises:
+        UserError: There is no such symptom, or a method was named too.
+    """
+    from dataclasses import asdict
+
+    from uncollapse.advice import advise
+
+    if method is not None:
+        raise UserError(f"`methods {method} --for {symptom}` asks for two things; give the name or --for, not both.")
+    advice = advise(symptom)
+    if as_json:
+        item = advice.symptom
+        content = {"symptom": item.name, "rule": item.rule, "sentence": advice.sentence}
+        lists = {"not_helped": list(advice.unhelpful), "not_measured": list(advice.unknown)}
+        show_json(content | {"suggestions": [asdict(found) for found in advice.suggestions]} | lists)
+        return
+    show(f"{advice.symptom.title}: {advice.symptom.rule}.")
+    show(advice.sentence)
+    if advice.suggestions:
+        show(advice_table(advice))
+    for line in advice.remarks():
+        show(line)

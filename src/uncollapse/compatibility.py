@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from uncollapse.errors import UserError
 from uncollapse.method import Method
 from uncollapse.parts.conditioning import AuxiliaryClassifier
-from uncollapse.parts.generator_terms import ClassLogits, Reconstruction
+from uncollapse.parts.generator_terms import ClassLogits
 from uncollapse.parts.penalties import LabelClassifier
 from uncollapse.parts.scene import Part, Sizes
 
@@ -159,9 +159,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="an encoder and what trains it",
-        broken=lambda method, sizes: _has(method, Reconstruction) != method.conditioning.encodes,
+        broken=lambda method, sizes: (
+            any(term.trains_encoder for term in method.generator_terms) != method.conditioning.encodes
+        ),
         sentence=lambda method, sizes: (
-            "JointPairs brings an encoder and Reconstruction trains it: use both, as in veegan, or neither."
+            "A conditioning such as JointPairs brings an encoder and a generator term such as Reconstruction trains it:"
+            " use both, as in veegan, or neither."
         ),
     ),
 )

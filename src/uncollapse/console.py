@@ -10,14 +10,18 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from uncollapse.text import clean, seed_text
 
 if TYPE_CHECKING:
+    from uncollapse.advice import Advice
     from uncollapse.doctor import Check
+
+# Columns of a list that fits most terminals, of the names in it, of its costs, and of the text of a card.
+PAGE_WIDTH, NAME_WIDTH, COST_WIDTH, CARD_WIDTH = 100, 24, 7, 85
 
 
 def show(item: object) -> None:
@@ -53,9 +57,58 @@ def list_methods(name: str | None) -> list[dict[str, Any]]:
     return [dict(card(method)) for method in (METHODS.values() if name is None else [find_method(name)])]
 
 
-def methods_table(cards: Sequence[Mapping[str, Any]]) -> Table:
-    """The list of methods."""
-    return make_table(["method", "idea", "paper"], [(card["name"], card["idea"], card["paper"]) for card in cards])
+def methods_table(cards: Sequence[Mapping[str, Any]]) -> Group:
+    """The list of methods under their headings, at most 100 columns wide."""
+    from uncollapse.cards import authors, grouped
+
+    known = {str(card["name"]): card for card in cards}
+    # Without measured costs there is nothing to say in their column.
+    measured = any(card["cost"] is not None for card in cards)
+    parts: list[Table | Text] = []
+    for title, names in grouped(known).items():
+        table = Table(box=None, pad_edge=False, show_header=False)
+        table.add_column(width=NAME_WIDTH, overflow="fold")
+        if measured:
+            table.add_column(width=COST_WIDTH, justify="right")
+        table.add_column(max_width=PAGE_WIDTH - NAME_WIDTH - 2 - (COST_WIDTH + 2 if measured else 0))
+        for name in names:
+            card = known[name]
+            told = f"{card['idea']} ({authors(str(card['paper']))})" if card["paper"] else str(card["idea"])
+            price = [Text("" if card["cost"] is None else f"{card['cost']:.1f} x")] if measured else []
+            table.add_row(Text(clean(name)), *price, Text(clean(told)))
+        parts += [Text(clean(title), style="bold"), table, Text()]
+    if measured:
+        parts.append(Text("1.7 x: an update takes 1.7 times as long as one of vanilla (measured)."))
+    parts.append(Text("`uncollapse methods NAME` shows one in full."))
+    return Group(*parts)
+
+
+def method_card(card: Mapping[str, Any]) -> Table:
+    """Everything about one method: idea, equation, settings, deviations and cost."""
+    from uncollapse.cards import AVERAGED, SYMBOLS, address
+    from uncollapse.methods import find_method
+
+    paper = "\n".join(line for line in (card["paper"], address(find_method(str(card["name"])))) if line)
+    price = None if card["cost"] is None else f"{card['cost']:.1f} times the time of a vanilla update (measured)"
+    return card_table(
+        {
+            "name": card["name"],
+            "idea": card["idea"],
+            "paper": paper,
+            "equation": card["equation"],
+            "where": SYMBOLS if card["equation"] else "",
+            "good at": card["strengths"],
+            "bad at": card["weaknesses"],
+            "when it fails": card["fails"],
+            "effort": card["complexity"],
+            "cost": price,
+            "watch first": card["sensitive"],
+            "row": card["row"],
+            "settings": card["settings"],
+            "deviations": [f"- {sentence}" for sentence in card["differs"]],
+            "weights": AVERAGED,
+        }
+    )
 
 
 def card_table(card: Mapping[str, Any]) -> Table:
@@ -69,8 +122,8 @@ def card_table(card: Mapping[str, Any]) -> Table:
         if value not in ("", None):
             rows.append((key, "" if value is None else value))
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(max_width=CARD_WIDTH, overflow="fold")
     for key, value in rows:
         table.add_row(Text(key), Text("\n".join(clean(line) for line in str(value).splitlines())))
     return table
@@ -78,16 +131,17 @@ def card_table(card: Mapping[str, Any]) -> Table:
 
 def show_listing(
     cards: Sequence[Mapping[str, Any]],
-    table: Callable[[Sequence[Mapping[str, Any]]], Table],
+    table: Callable[[Sequence[Mapping[str, Any]]], Table | Group],
     *,
     single: bool,
     as_json: bool,
+    card: Callable[[Mapping[str, Any]], Table] | None = None,
 ) -> None:
-    """Prints a list, or the one card that was asked for, as a table or as JSON."""
+    """Prints a list, or the one card that was asked for (as `card` lays it out), as a table or as JSON."""
     if as_json:
         show_json(cards[0] if single else list(cards))
     else:
-        show(card_table(cards[0]) if single else table(cards))
+        show((card or card_table)(cards[0]) if single else table(cards))
 
 
 def list_tasks(name: str | None) -> list[dict[str, Any]]:
@@ -184,6 +238,24 @@ def _remarks(cell: Mapping[str, Any]) -> str:
     if cell.get("unfinished"):
         remarks.append(f"{len(cell['unfinished'])} unfinished")
     return "; ".join(remarks)
+
+
+def advice_table(advice: Advice) -> Table:
+    """One line a cited row: the method, where it was measured, the value, and the difference from the plain GAN."""
+    rows = [
+        (
+            f"{item.method} (needs labels)" if item.labelled else item.method,
+            f"{row.result}: {row.task}",
+            row.seeds,
+            row.value,
+            f"{row.difference}, {row.sure}" if row.difference else "",
+            row.settings or "as listed",
+        )
+        for item in advice.suggestions
+        for row in item.rows
+    ]
+    value, difference = advice.symptom.heads
+    return make_table(["try", "cited result", "seeds", value, difference, "with"], rows, right=["seeds"])
 
 
 def checks_table(checks: Sequence[Check]) -> Table:

@@ -13,13 +13,66 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from uncollapse.parts.penalties import mean_excess, mean_square
+from uncollapse.errors import UserError
+from uncollapse.parts import generator_terms
+from uncollapse.parts.generator_terms import DeterminantalPointProcess
+from uncollapse.parts.losses import Loss
+from uncollapse.parts.penalties import mean_excess, mean_square, neighbours
+from uncollapse.parts.scene import Judgement, Sizes
 
 Critic = Callable[[Tensor], Tensor]
+
+
+def critic_loss(loss: Loss, *, real: Tensor, fake: Tensor) -> Tensor:
+    """What the critic minimises in a loss that is made of scores, such as `Hinge` or `Relativistic`.
+
+    Args:
+        loss: A part of `uncollapse.parts.losses`; its docstring has the equation and the source.
+        real: Scores of real samples (batch,) or (batch, 1); higher = more real.
+        fake: Scores of generated samples, made from samples that carry no graph.
+
+    Returns:
+        Scalar.
+
+    >>> from uncollapse.parts.losses import Hinge
+    >>> real, fake = torch.tensor([2.0, 0.0]), torch.tensor([-3.0, 1.0])
+    >>> critic_loss(Hinge(), real=real, fake=fake).item()  # (0 + 1 + 0 + 2) / 2
+    1.5
+    """
+    _check_scores(loss)
+    first, second = _judged(real, "real"), _judged(fake, "fake")
+    if loss.generator_sees_real:
+        _check_pairs(real, fake)
+    return loss.critic(first, second, {}, _NoScene(loss))  # type: ignore[arg-type]
+
+
+def generator_loss(loss: Loss, *, fake: Tensor, real: Tensor | None = None) -> Tensor:
+    """What the generator minimises in a loss that is made of scores.
+
+    Args:
+        loss: A part of `uncollapse.parts.losses`; its docstring has the equation and the source.
+        fake: Scores of generated samples (batch,) or (batch, 1); higher = more real.
+        real: Scores of real samples, for the losses whose generator sees them (`Relativistic`, `Minimax`).
+
+    Returns:
+        Scalar.
+
+    >>> from uncollapse.parts.losses import LeastSquares
+    >>> generator_loss(LeastSquares(), fake=torch.tensor([1.0, -1.0])).item()  # (0 + 4) / 2 / 2
+    1.0
+    """
+    _check_scores(loss)
+    if loss.generator_sees_real:
+        if real is None:
+            raise UserError(f"The generator of {type(loss).__name__} sees real samples; give their scores as real=.")
+        _check_pairs(real, fake)
+    seen = None if real is None else _judged(real, "real")
+    return loss.generator(seen, _judged(fake, "fake"), _NoScene(loss))  # type: ignore[arg-type]
 
 
 def gradient_penalty(
@@ -46,12 +99,45 @@ def gradient_penalty(
         Scalar to be added to what the critic minimises.
 
     Reference: Gulrajani et al. 2017, arXiv:1704.00028.
+
+    >>> real, fake = torch.zeros(4, 2), torch.ones(4, 2)
+    >>> gradient_penalty(lambda x: 3 * x[:, 0], real=real, fake=fake).item()  # 10 (3 - 1)^2
+    40.0
     """
-    if real.shape != fake.shape:
-        raise ValueError(f"real {tuple(real.shape)} and fake {tuple(fake.shape)} must have one shape to be paired.")
-    shape = (len(real), *([1] * (real.ndim - 1)))
-    between = torch.rand(shape, generator=generator, device=real.device, dtype=real.dtype)
+    _check_pairs(real, fake)
+    between = torch.rand(_column(real), generator=generator, device=real.device, dtype=real.dtype)
     return weight * mean_excess(_slope(critic, torch.lerp(fake.detach(), real.detach(), between)), one_sided)
+
+
+def dragan_penalty(
+    critic: Critic,
+    *,
+    real: Tensor,
+    weight: float = 10.0,
+    spread: float = 0.5,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """``weight * E (||grad D(x + e s u)|| - 1)^2`` around real samples, ``s = spread * std(x)``, e and u uniform.
+
+    Args:
+        critic: Samples (batch, ...) -> scores (batch,) or (batch, 1).
+        real: (batch, ...).
+        weight: lambda.
+        spread: Size of the neighbourhood in standard deviations of the batch.
+        generator: Source of directions u and distances e.
+
+    Returns:
+        Scalar to be added to what the critic minimises.
+
+    Reference: Kodali et al. 2017, arXiv:1705.07215.
+
+    >>> dragan_penalty(lambda x: 3 * x[:, 0], real=torch.randn(4, 2)).item()  # 10 (3 - 1)^2
+    40.0
+    """
+    like: dict[str, Any] = {"generator": generator, "device": real.device, "dtype": real.dtype}
+    direction, distance = torch.rand(real.shape, **like), torch.rand(len(real), **like)
+    around = neighbours(real.detach(), direction, distance, spread)
+    return weight * mean_excess(_slope(critic, around), one_sided=False)
 
 
 def zero_centred(critic: Critic, at: Tensor, *, weight: float = 1.0) -> Tensor:
@@ -66,8 +152,99 @@ def zero_centred(critic: Critic, at: Tensor, *, weight: float = 1.0) -> Tensor:
         Scalar to be added to what the critic minimises.
 
     Reference: Mescheder et al. 2018, arXiv:1801.04406.
+
+    >>> zero_centred(lambda x: 3 * x[:, 0], torch.zeros(4, 2)).item()  # 3^2 / 2
+    4.5
     """
     return weight * mean_square(_slope(critic, at))
+
+
+def pulling_away(codes: Tensor) -> Tensor:
+    """``1 / (N (N - 1)) sum_{i != j} cos(S_i, S_j)^2``: 0 for orthogonal codes, 1 for codes on one line.
+
+    Args:
+        codes: (N, d) codes of generated samples, N of 2 or more.
+
+    Returns:
+        Scalar in [0, 1] to be added to what the generator minimises, times 0.1 in the paper.
+
+    Reference: Zhao et al. 2017, arXiv:1609.03126.
+
+    >>> pulling_away(torch.tensor([[3.0, 0.0], [0.0, 2.0]])).item()
+    0.0
+    """
+    if len(codes) < 2:
+        raise UserError("One code has no other to be pulled away from; give two or more.")
+    return generator_terms.pulling_away(codes)
+
+
+def mode_seeking(*, first: Tensor, second: Tensor, first_latent: Tensor, second_latent: Tensor) -> Tensor:
+    """``1 / (mean |G(z1) - G(z2)| / mean |z1 - z2| + 1e-5)``: large where different latents give alike samples.
+
+    Args:
+        first: G(z1), (batch, ...).
+        second: G(z2), the same shape (and the same labels).
+        first_latent: z1, (batch, latent).
+        second_latent: z2, the same shape.
+
+    Returns:
+        Scalar to be added to what the generator minimises, times 1 in the paper.
+
+    Reference: Mao et al. 2019, arXiv:1903.05628.
+
+    >>> z1, z2 = torch.zeros(4, 2), torch.ones(4, 2)
+    >>> round(mode_seeking(first=2 * z1, second=2 * z2, first_latent=z1, second_latent=z2).item(), 3)
+    0.5
+    """
+    _check_pairs(first, second, "first", "second")
+    _check_pairs(first_latent, second_latent, "first_latent", "second_latent")
+    return generator_terms.mode_seeking(first, second, first_latent, second_latent)
+
+
+def gdpp(
+    *, real: Tensor, fake: Tensor, magnitude: float = 1e-4, top: int = 8, gap: float = 1e-3, weight: float = 1.0
+) -> Tensor:
+    """How differently real and fake features vary: eigenvalues and eigenvectors of F^T F with unit rows F.
+
+    Args:
+        real: Critic features of real samples (N, d).
+        fake: Critic features of generated samples (N, d).
+        magnitude: Weight of the eigenvalues.
+        top: Directions compared.
+        gap: Eigenvalues closer than this are not told apart.
+        weight: Weight of the whole term.
+
+    Returns:
+        Scalar to be added to what the generator minimises; the equation is that of
+        `uncollapse.parts.generator_terms.DeterminantalPointProcess`.
+
+    Reference: Elfeki et al. 2019, arXiv:1812.00802.
+
+    >>> features = torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    >>> round(gdpp(real=features, fake=features).item(), 5)
+    0.0
+    """
+    part = DeterminantalPointProcess(weight=weight, magnitude=magnitude, top=top, gap=gap)
+    return part.of(real, fake)
+
+
+def bures_distance(*, real: Tensor, fake: Tensor) -> Tensor:
+    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` of the covariances A, B of real and fake features with unit rows.
+
+    Args:
+        real: Critic features of real samples (N, d).
+        fake: Critic features of generated samples (N, d).
+
+    Returns:
+        Scalar to be added to what the generator minimises.
+
+    Reference: De Meulemeester et al. 2020, arXiv:2006.09096.
+
+    >>> features = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    >>> abs(bures_distance(real=features, fake=features).item()) < 1e-3
+    True
+    """
+    return generator_terms.bures_distance(real, fake)
 
 
 def _slope(critic: Critic, at: Tensor) -> Tensor:
@@ -76,3 +253,47 @@ def _slope(critic: Critic, at: Tensor) -> Tensor:
     with torch.enable_grad():
         (slope,) = torch.autograd.grad(critic(point).sum(), point, create_graph=True)
     return slope
+
+
+def _column(samples: Tensor) -> tuple[int, ...]:
+    """The shape of one number for each sample that multiplies all of it."""
+    return (len(samples), *([1] * (samples.ndim - 1)))
+
+
+def _check_pairs(first: Tensor, second: Tensor, one: str = "real", other: str = "fake") -> None:
+    """Refuses what cannot be paired row by row, which broadcasting would hide."""
+    if first.shape != second.shape:
+        raise UserError(
+            f"{one} {tuple(first.shape)} and {other} {tuple(second.shape)} must have one shape to be paired."
+        )
+
+
+def _judged(scores: Tensor, name: str) -> Judgement:
+    """Scores (batch,) or (batch, 1) as a judgement."""
+    if scores.ndim == 0 or scores.numel() != len(scores):
+        raise UserError(f"{name} scores of shape {tuple(scores.shape)} are not (batch,) or (batch, 1).")
+    flat = scores.reshape(-1)
+    return Judgement(score=flat, features=flat.unsqueeze(-1))
+
+
+def _check_scores(loss: Loss) -> None:
+    """Refuses a loss that cannot be computed from scores alone."""
+    if loss.reads != "score" or loss.heads(Sizes(shape=(1,), latent=1, generators=2)) or loss.init_state():
+        raise _more_than_scores(loss)
+
+
+def _more_than_scores(loss: Loss) -> UserError:
+    name = type(loss).__name__
+    return UserError(
+        f"{name} needs more than scores; train a method with loss={name}(), or call a loss such as Hinge()."
+    )
+
+
+class _NoScene:
+    """Stands where a method would give a scene, for losses that do not look at it."""
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+
+    def __getattr__(self, name: str) -> Any:
+        raise _more_than_scores(self._loss)

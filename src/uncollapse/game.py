@@ -240,9 +240,7 @@ class Game:
             critic=lambda inputs: judge(inputs, fake_context, FAKE),
             # An encoding conditioning tells the critic something else of real samples than of fakes.
             slope=lambda inputs: (
-                judge.slope(inputs, real_context, REAL)
-                if inputs is real
-                else judge.slope(inputs, fake_context, FAKE)
+                judge.slope(inputs, real_context, REAL) if inputs is real else judge.slope(inputs, fake_context, FAKE)
             ),
             generate=generate,
             encode=encode if condition.encodes else None,

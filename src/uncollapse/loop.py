@@ -62,7 +62,9 @@ class Trainer:
         self.game = Game.of(self.method, *networks[0], differentiate)
         # The members of an ensemble learn from one data set, with batches of their own.
         sources = [
-            spec.task.source(seed, device=self.device, dtype=self.dtype) for seed in spec.seeds for _ in range(self.members)
+            spec.task.source(seed, device=self.device, dtype=self.dtype)
+            for seed in spec.seeds
+            for _ in range(self.members)
         ]
         self._prepare([critic for _, critic in networks], seeds, sources)
         self.lanes = self._start(networks)
@@ -108,7 +110,9 @@ class Trainer:
     def diverged(self) -> dict[int, int]:
         """Seed -> critic update at which it became non-finite (the first of its members)."""
         found = {}
-        for seed, members in zip(self.spec.seeds, self.lanes.diverged_at.reshape(-1, self.members).tolist(), strict=True):
+        for seed, members in zip(
+            self.spec.seeds, self.lanes.diverged_at.reshape(-1, self.members).tolist(), strict=True
+        ):
             when = [update for update in members if update >= 0]
             if when:
                 found[seed] = min(when)
@@ -170,7 +174,9 @@ class Trainer:
             latent=latent,
             real=None,
             labels=None if labels is None else one_hot(labels, self.sizes.classes).to(self.device, self.dtype),
-            generator_index=None if index is None else one_hot(index, self.sizes.generators).to(self.device, self.dtype),
+            generator_index=None
+            if index is None
+            else one_hot(index, self.sizes.generators).to(self.device, self.dtype),
             noise={},
         )
         samples = torch.empty(n, *self.spec.task.shape, dtype=self.dtype, device=self.device)

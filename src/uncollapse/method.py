@@ -131,7 +131,10 @@ class Method:
         return replace(self, **changes)
 
     def with_setting(self, path: str, value: Any) -> Method:
-        """This method with one number replaced, as ``with_setting("penalties.0.weight", 0.1)``."""
+        """This method with one number replaced, as ``with_setting("penalties.0.weight", 0.1)``.
+
+        A part within a part is given as ``with_setting("dynamics.schedule", {"part": "Cosine", "final": 0.0})``.
+        """
         axis, _, rest = path.partition(".")
         if axis not in AXES or not rest:
             raise unknown("setting", path, list(self.settings()))
@@ -301,7 +304,7 @@ def _with(value: Any, path: list[str], new: Any, whole: str, method: Method) -> 
 def _checked(new: Any, hint: Any, old: Any, path: str) -> Any:
     """A new value of the kind that stood there: numbers for numbers, lists for tuples."""
     if isinstance(old, Part):
-        raise UserError(f"{path} is a part, not a number; set one of its own numbers, or use .but() in Python.")
+        return _other_part(new, hint, path)
     if hint is float and isinstance(new, int) and not isinstance(new, bool):
         return float(new)
     if isinstance(old, tuple) and isinstance(new, list):
@@ -313,6 +316,19 @@ def _checked(new: Any, hint: Any, old: Any, path: str) -> Any:
         wanted = kind.get(type(old).__name__, "text")
         raise UserError(f"{path} = {new!r} is not of the right kind; give {wanted}, as {_plain(old)!r} is now.")
     return new
+
+
+def _other_part(new: Any, contract: Any, path: str) -> Part:
+    """The part that a mapping as ``{"part": "Cosine", "final": 0.1}`` describes, of the kind that stood there."""
+    if not isinstance(new, Mapping):
+        raise UserError(
+            f"{path} is a part, not a number; set one of its own numbers, or give a part as"
+            ' {"part": "Cosine", "final": 0.1}.'
+        )
+    made = _from_json(new)
+    if not isinstance(made, contract):
+        raise UserError(f"{path} takes a {contract.__name__}, and {type(made).__name__} is none.")
+    return made
 
 
 def _plain(value: Any) -> Any:

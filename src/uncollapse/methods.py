@@ -71,12 +71,14 @@ _ROWS = (
         dynamics=Dynamics(critic_steps=5, lr_critic=5e-5, lr_generator=5e-5, betas=(0.0, 0.99)),
     ),
     _row("wgan-gp", loss=Wasserstein(), penalties=(GradientPenalty(),), dynamics=_WASSERSTEIN),
-    _row(
-        "wgan-gp-one-sided", loss=Wasserstein(), penalties=(GradientPenalty(one_sided=True),), dynamics=_WASSERSTEIN
-    ),
+    _row("wgan-gp-one-sided", loss=Wasserstein(), penalties=(GradientPenalty(one_sided=True),), dynamics=_WASSERSTEIN),
     _row("dragan", penalties=(Dragan(),)),
     _row("sngan", loss=Hinge(), constraint=SpectralNorm(), dynamics=_HINGE),
-    _row("r1", penalties=(ZeroCentred(weight=10.0),), dynamics=Dynamics(lr_critic=1e-4, lr_generator=1e-4, betas=(0.0, 0.99))),
+    _row(
+        "r1",
+        penalties=(ZeroCentred(weight=10.0),),
+        dynamics=Dynamics(lr_critic=1e-4, lr_generator=1e-4, betas=(0.0, 0.99)),
+    ),
     _row("rpgan", loss=Relativistic()),
     _row(
         "r3gan",
@@ -119,12 +121,8 @@ _ROWS = (
     ),
     # Told the label.
     _row("cgan", conditioning=Concat()),
-    _row(
-        "cwgan-gp", loss=Wasserstein(), penalties=(GradientPenalty(),), conditioning=Concat(), dynamics=_WASSERSTEIN
-    ),
-    _row(
-        "projection", loss=Hinge(), constraint=SpectralNorm(), conditioning=Projection(), dynamics=_HINGE
-    ),
+    _row("cwgan-gp", loss=Wasserstein(), penalties=(GradientPenalty(),), conditioning=Concat(), dynamics=_WASSERSTEIN),
+    _row("projection", loss=Hinge(), constraint=SpectralNorm(), conditioning=Projection(), dynamics=_HINGE),
     _row(
         "ac-gan",
         penalties=(LabelClassifier(),),

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 VARIANCE_FLOOR = 1e-8
 # Longer than any distance, so that a sample is never close to itself.
 FAR = 1e6
+# Closer samples count as this far apart when scales are set, so that equal ones leave the scales finite.
+NEAREST = 1e-6
 
 
 def packed(samples: Tensor, size: int) -> Tensor:
@@ -62,9 +64,9 @@ class MinibatchStddev(nn.Module):
 class MinibatchDiscrimination(nn.Module):
     """Joins to every sample how close it is to the others of its batch, in learned directions.
 
-    ``M_i = f(x_i) T`` (kernels x size), ``o_b(x_i) = sum_{j != i} exp(-||M_ib - M_jb||_1) + bias_b``. T has unit columns
-    with a learned scale each; `initialise` sets scales and biases from a first batch, without which distances are far
-    too long and the layer is dead from the start. Real and fake batches go through it one after the other.
+    ``M_i = f(x_i) T`` (kernels x size), ``o_b(x_i) = sum_{j != i} exp(-||M_ib - M_jb||_1) + bias_b``. T has unit
+    columns with a learned scale each; `initialise` sets scales and biases from a first batch, without which distances
+    are far too long and the layer is dead from the start. Real and fake batches go through it one after the other.
 
     Args:
         features: Numbers a sample comes with.
@@ -84,8 +86,8 @@ class MinibatchDiscrimination(nn.Module):
     def distances(self, features: Tensor) -> Tensor:
         """(batch, features) -> (batch, batch, kernels), L1, a sample infinitely far from itself."""
         columns = self.weight * (self.log_scale.exp() / self.weight.square().sum(0).sqrt())
-        projected = (features @ columns.flatten(1)).unflatten(-1, columns.shape[1:])
         count = len(features)
+        projected = (features @ columns.flatten(1)).reshape(count, *columns.shape[1:])
         # One number of the kernels at a time: all at once would hold `size` times as much.
         parts = (projected[..., c].unsqueeze(0) - projected[..., c].unsqueeze(1) for c in range(columns.shape[2]))
         apart = torch.stack([part.abs() for part in parts]).sum(0)
@@ -100,7 +102,7 @@ class MinibatchDiscrimination(nn.Module):
     def initialise(self, features: Tensor) -> None:
         """Sets scales and biases so that closeness is neither 0 nor all on this batch (batch, features)."""
         nearest = self.distances(features).amin(1).mean(0) / 2
-        self.log_scale -= nearest.clamp(min=torch.finfo(nearest.dtype).tiny).log().unsqueeze(-1)
+        self.log_scale.sub_(nearest.clamp(min=NEAREST).log().unsqueeze(-1))
         self.bias.copy_(-torch.exp(-self.distances(features)).sum(1).mean(0))
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import uncollapse.run
 from uncollapse.errors import UserError
-from uncollapse.experiments.compare import Comparison, _command, compare, differences, prepare
+from uncollapse.experiments.compare import Comparison, _command, compare, prepare
 from uncollapse.experiments.plan import Plan, load_plan
 from uncollapse.methods import VANILLA
 
@@ -200,34 +200,6 @@ def test_a_plan_with_an_unknown_method_says_how_to_bring_ones_own() -> None:
     plan = Plan.from_toml(TOML.replace('"cgan"', '"mine"'))
     with pytest.raises(UserError, match=r"no method 'mine'.*--plugin module:attr"):
         prepare(plan, [])
-
-
-def cell(method: str, task: str, values: list[float]) -> dict[str, Any]:
-    """A cell's record with one measure."""
-    row = {"per_seed": values, "bounds": [0.0, 8.0]}
-    return {"method": method, "task": task, "seeds": list(range(len(values))), "measures": {"modes_solid": row}}
-
-
-def test_a_task_without_the_plans_baseline_takes_its_first_method() -> None:
-    plan = Plan.from_toml(TOML)
-    found = [cell("lsgan", "a", [1, 1, 1]), cell("cgan", "a", [3, 3, 4]), cell("cgan", "b", [5, 5, 5])]
-    found.append(cell("vanilla", "b", [5, 5, 5]))
-    rows = differences(found, plan)
-    assert [(row["task"], row["method"], row["baseline"]) for row in rows] == [
-        ("a", "cgan", "lsgan"),
-        ("b", "vanilla", "cgan"),
-    ]
-    assert rows[0]["difference"] == pytest.approx(7 / 3)
-    assert "No difference seen" in str(rows[1]["sentence"])
-
-
-def test_a_cell_without_a_result_hides_no_other_cells_difference() -> None:
-    plan = Plan.from_toml(TOML)
-    found = [cell("lsgan", "a", [1, 1, 1]), cell("cgan", "a", [3, 3, 4]), cell("vanilla", "a", [])]
-    found[2]["measures"] = {}
-    assert [(row["method"], row["n"]) for row in differences(found, plan)] == [("cgan", 3)]
-    found[0]["measures"] = {}
-    assert differences(found, plan) == []
 
 
 def test_a_plan_object_names_no_command_that_does_not_exist(tmp_path: Path) -> None:

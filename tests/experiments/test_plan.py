@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from uncollapse.errors import UserError
+from uncollapse.experiments.compare import compare
+from uncollapse.experiments.estimate import estimate
+from uncollapse.experiments.packing import pack
 from uncollapse.experiments.plan import Plan, builtin_plan, builtin_plans, load_plan, parse_seeds
+from uncollapse.experiments.search import Tuning
+from uncollapse.experiments.tuning import trials
+from uncollapse.methods import _ROWS
+from uncollapse.run import make_spec
+from uncollapse.tasks.mixtures import Mixture
+
+BUILT_IN = {row.name: row for row in _ROWS}  # other tests may add methods of their own
 
 GOOD = """
 [plan]
@@ -63,7 +76,9 @@ def test_presentation_and_claims_are_read() -> None:
 
 def test_a_plan_survives_json() -> None:
     plan = Plan.from_toml(GOOD)
-    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    tuned = replace(plan, tuning=Tuning(seeds=(7,), trials=2, rates=(3.0,), sensitive=(0.1,)))
+    for each in (plan, tuned):
+        assert Plan.from_json(json.loads(json.dumps(each.to_json()))) == each
 
 
 @pytest.mark.parametrize(
@@ -87,7 +102,15 @@ def test_seeds_of_the_command_line(text: str, seeds: tuple[int, ...] | None) -> 
 
 def test_built_in_plans_are_plans() -> None:
     names = list(builtin_plans())
-    assert names == ["demo", "mode-coverage", "mode-coverage-small-penalty", "smoke"]
+    known = [
+        "demo",
+        "mode-coverage",
+        "mode-coverage-small-penalty",
+        "mode-coverage-tuned",
+        "pacgan-grid",
+        "pacgan-ring",
+    ]
+    assert {*known, "smoke", "veegan-ring", "wgan-gp-toy"} <= set(names)
     for name in names:
         assert load_plan(name).name == name
 
@@ -124,6 +147,66 @@ def test_the_small_penalty_plan_differs_in_the_penalty_only() -> None:
             other.updates,
             other.batch,
         )
+
+
+def test_the_tuned_plan_holds_every_unconditional_method_that_fits_the_plane() -> None:
+    plan = load_plan("mode-coverage-tuned")
+    fitting = []
+    for name, method in BUILT_IN.items():
+        with suppress(UserError):
+            make_spec(name, "blobs-8", batch=plan.batch)
+            fitting += [] if method.labelled else [name]
+    assert [cell.method for cell in plan.cells() if cell.task == "blobs-8"] == fitting
+    assert [cell.method for cell in plan.cells() if cell.task == "blobs-32"] == fitting
+    found = trials(plan)
+    assert Counter(trial.key for trial in found) == dict.fromkeys([(cell.name, cell.task) for cell in plan.cells()], 5)
+
+
+PROTOCOLS = {
+    # name: (tasks, methods, seeds, updates, batch, centres' largest coordinate, sigma, N, train size)
+    "pacgan-ring": ("ring-8", 4, 10, 400_000, 100, 1.0, 0.01, 2500, 100_000),
+    "pacgan-grid": ("grid-25", 4, 10, 400_000, 100, 4.0, 0.05, 2500, 100_000),
+    "veegan-ring": ("ring-8", 3, 5, 25_000, 512, 1.0, 0.01, 2500, None),
+    "wgan-gp-toy": ("ring-8", 1, 8, 500_000, 256, 2 / 1.414, 0.02 / 1.414, 10_000, None),
+}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_a_published_protocol_is_to_the_letter_where_it_is_known(name: str) -> None:
+    task, methods, seeds, updates, batch, reach, sigma, judged, rows = PROTOCOLS[name]
+    runs = [run for run in pack(load_plan(name)) if run.cell.task == task]
+    assert len(runs) == methods
+    for run in runs:
+        learnt = run.spec.task
+        assert isinstance(learnt, Mixture)
+        assert (len(run.spec.seeds), run.spec.updates, run.spec.batch) == (seeds, updates, batch)
+        assert max(c for centre in learnt.centres for c in centre) == pytest.approx(reach, rel=1e-6)
+        assert learnt.sigma == pytest.approx(sigma, rel=1e-6)
+        assert (learnt.measure_size, learnt.train_size) == (judged, rows)
+
+
+def test_the_grid_of_the_wgan_gp_toy_has_its_own_scale() -> None:
+    (run,) = [run for run in pack(load_plan("wgan-gp-toy")) if run.cell.task == "grid-25"]
+    assert isinstance(run.spec.task, Mixture)
+    assert run.spec.task.sigma == pytest.approx(0.05 / 2.828, rel=1e-6)
+    assert run.spec.method.settings()["penalties.0.weight"] == 0.1
+    assert run.spec.method.dynamics.critic_steps == 5
+
+
+@pytest.mark.parametrize("name", [*PROTOCOLS, "mode-coverage-tuned"])
+def test_a_long_plan_trains_two_updates(name: str, tmp_path: Path) -> None:
+    plan = load_plan(name)
+    task = plan.groups[0].tasks[0]
+    groups = tuple(
+        replace(group, tasks=(task,), methods=group.methods[:2], set={**group.set, "networks.width": 8})
+        for group in plan.groups
+        if task in group.tasks
+    )
+    small = replace(plan, groups=groups, seeds=(0,), updates=2, text="", tuning=None)
+    assert estimate(small, jobs=1, device="cpu").seconds > 0
+    result = compare(small, out=tmp_path / "c", jobs=1, device="cpu", progress=False)
+    assert result.document["status"] == "finished"
+    assert all(cell["seeds"] == [0] for cell in result.document["cells"])
 
 
 def test_a_file_wins_over_a_built_in_name_and_unknown_names_show_the_nearest(

@@ -6,6 +6,7 @@ import pytest
 
 from uncollapse.errors import UserError
 from uncollapse.experiments.plan import Plan
+from uncollapse.experiments.search import Tuning
 
 GOOD = """
 [plan]
@@ -74,3 +75,49 @@ def test_a_plan_without_cells_is_refused() -> None:
 def test_dotted_paths_may_be_quoted_or_nested() -> None:
     quoted = GOOD.replace("networks.width = 16", '"networks.width" = 16')
     assert Plan.from_toml(quoted) == Plan.from_toml(GOOD)
+
+
+TUNING = """
+[tuning]
+seeds = { first = 9000, count = 2 }
+updates = 50
+trials = 3
+measure = "high_quality_share"
+[tuning.search]
+dynamics.lr = [3, 0.3]
+sensitive = [1, 0.1]
+"""
+
+
+def test_a_tuning_table_is_read() -> None:
+    tuning = Plan.from_toml(GOOD + TUNING).tuning
+    assert tuning == Tuning(
+        seeds=(9000, 9001),
+        trials=3,
+        rates=(3.0, 0.3),
+        sensitive=(0.1,),
+        updates=50,
+        measure="high_quality_share",
+    )
+    assert Plan.from_toml(GOOD).tuning is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("trials = 3", "trial = 3"), r"key in \[tuning\] of the plan, 'trial'; did you mean 'trials'"),
+        (("sensitive = ", "sensible = "), "'sensible'; did you mean 'sensitive'"),
+        (("trials = 3", "trials = 4"), 'needs 3 factors in "dynamics.lr".* and it has 2'),
+        (("[3, 0.3]", "[3, -0.3]"), "dynamics.lr .* list of factors above 0"),
+        (("[3, 0.3]", "3"), "dynamics.lr .* list of factors above 0"),
+        (('"high_quality_share"', '"kl_all"'), "no measure to tune for, 'kl_all'"),
+        (("seeds = { first = 9000, count = 2 }", ""), "has no seeds; give some that no cell reports"),
+        (("[tuning.search]\n", "[tuning.sarch]\n"), "'sarch'; did you mean 'search'"),
+        (("first = 9000", "first = 1001"), "tunes on seed 1001 and reports it for vanilla on ring-8"),
+        (("first = 9000", "first = 4"), r"tunes on seed 5 and reports it for wgan-gp \(small penalty\) on ring-8"),
+    ],
+)
+def test_what_is_wrong_with_a_tuning_table_is_named(change: tuple[str, str], message: str) -> None:
+    assert change[0] in TUNING
+    with pytest.raises(UserError, match=message):
+        Plan.from_toml(GOOD + TUNING.replace(*change, 1))

@@ -11,6 +11,7 @@ from uncollapse.experiments.statistics import (
     NO_TEST,
     Difference,
     holm,
+    pair_differences,
     paired_differences,
     sign_flip_p,
 )
@@ -176,3 +177,14 @@ def test_refusals() -> None:
         compare(baseline="vanila")
     with pytest.raises(UserError, match="needs at least one pair of seeds"):
         sign_flip_p([])
+
+
+def test_pairs_with_baselines_of_their_own_share_one_correction() -> None:
+    seeds = {name: dict(enumerate(values)) for name, values in {
+        "a": [1.0] * 8, "a+": [2.0, 3, 2, 3, 2, 3, 2, 3], "b": [0.0] * 8, "b+": [1.0, 0, 0, 1, 0, 1, 0, 0],
+    }.items()}  # fmt: skip
+    rows = pair_differences(seeds, [("a+", "a"), ("b+", "b")], task="t", measure="m")
+    assert [(row.method, row.baseline, row.difference) for row in rows] == [("a+", "a", 1.5), ("b+", "b", 0.375)]
+    # All eight signs agree: 2 / 2^8; three steps up: 2 / 2^3. Holm doubles the smaller one.
+    assert [row.p for row in rows] == [2 / 256, 0.25]
+    assert [row.p_adjusted for row in rows] == [4 / 256, 0.25]

@@ -1,12 +1,12 @@
-"""The contract holds what is still to come: five published methods as throw-away parts, without a special case.
+"""The contract holds parts that a user writes: each asks for something no built-in part does, without a special case.
 
-AC-GAN (a class head), VEEGAN (an encoder and joint pairs), MAD-GAN (several generators and their logits), D2GAN (two
-scores), unrolled GAN (through Adam); and spectral normalisation (state in buffers).
+A class head beside labels of one's own, an encoder with another reconstruction, whole generators side by side, a second
+score, spectral normalisation with its own state in buffers, and a constraint that mixes all weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -16,12 +16,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, softplus
 
 from uncollapse.draws import stream
-from uncollapse.game import Batch, Clock, Game, Player, State
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
 from uncollapse.methods import VANILLA
 from uncollapse.networks.mlp import MLP
-from uncollapse.optimiser import Moments
 from uncollapse.parts.conditioning import Conditioning, LabelTable
 from uncollapse.parts.constraints import Constraint
 from uncollapse.parts.dynamics import Dynamics
@@ -68,13 +66,13 @@ class ClassError(Penalty):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClassLogits(GeneratorTerm):
+class OwnClassLogits(GeneratorTerm):
     def __call__(self, scene: Scene) -> Tensor:
         return class_error(scene.fake_judgement.class_logits, scene.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointPairs(Conditioning):
+class OwnPairs(Conditioning):
     encodes: ClassVar[bool] = True
 
     def context(self, labels: Tensor | None, code: Callable[[], Tensor]) -> Tensor:
@@ -89,21 +87,22 @@ class JointPairs(Conditioning):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reconstruction(GeneratorTerm):
+class AbsoluteReconstruction(GeneratorTerm):
+    trains_encoder: ClassVar[bool] = True
+
     def __call__(self, scene: Scene) -> Tensor:
         assert scene.encode is not None
-        return (scene.latent - scene.encode(scene.fake_samples)).square().sum(-1).mean()
+        return (scene.latent - scene.encode(scene.fake_samples)).abs().sum(-1).mean()
 
 
-class TwoHeads(nn.Module):
-    def __init__(self, trunks: list[nn.Module], heads: list[nn.Module]) -> None:
+class SideBySide(nn.Module):
+    def __init__(self, generators: list[nn.Module]) -> None:
         super().__init__()
-        self.trunks, self.heads = nn.ModuleList(trunks), nn.ModuleList(heads)
+        self.generators = nn.ModuleList(generators)
 
     def forward(self, inputs: Tensor, index: Tensor | None) -> Tensor:
         assert index is not None
-        made = torch.stack([head(trunk(inputs)) for trunk, head in zip(self.trunks, self.heads, strict=True)], 1)
-        return (index.unsqueeze(-1) * made).sum(1)
+        return (index.unsqueeze(-1) * torch.stack([generator(inputs) for generator in self.generators], 1)).sum(1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,13 +111,13 @@ class Pair(Population):
     def count(self) -> int:
         return 2
 
-    def assemble(self, trunk: Callable[[], nn.Module], head: Callable[[], nn.Module]) -> nn.Module:
-        return TwoHeads([trunk(), trunk()], [head(), head()])
+    def assemble(self, layers: Sequence[Callable[[], nn.Module]]) -> nn.Module:
+        return SideBySide([nn.Sequential(*(layer() for layer in layers)) for _ in range(2)])
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhoMadeIt(Loss):
-    """MAD-GAN: the critic names the generator, or says real (the last class)."""
+class NamesOrReal(Loss):
+    """The critic names the generator, or says real (the last class); its plain score is not used."""
 
     def heads(self, sizes: Sizes) -> dict[str, int]:
         return {"generator_logits": sizes.generators + 1}
@@ -137,7 +136,7 @@ class WhoMadeIt(Loss):
 
 @dataclass(frozen=True, kw_only=True)
 class TwoScores(Loss):
-    """D2GAN with alpha = beta = 1."""
+    """Two critics with opposite tastes, as in D2GAN."""
 
     def heads(self, sizes: Sizes) -> dict[str, int]:
         return {"second_score": 1}
@@ -186,16 +185,19 @@ class UnitBall(Constraint):
         return {name: value / norm.clamp(min=1) for name, value in parameters.items()}
 
 
-AC_GAN = VANILLA.but(
-    name="ac-gan", conditioning=LabelsInGenerator(), penalties=(ClassError(),), generator_terms=(ClassLogits(),)
+CLASSIFIED = VANILLA.but(
+    name="own-classifier",
+    conditioning=LabelsInGenerator(),
+    penalties=(ClassError(),),
+    generator_terms=(OwnClassLogits(),),
 )
-VEEGAN = VANILLA.but(name="veegan", conditioning=JointPairs(), generator_terms=(Reconstruction(),))
-MAD_GAN = VANILLA.but(name="mad-gan", loss=WhoMadeIt(), population=Pair())
-D2GAN = VANILLA.but(name="d2gan", loss=TwoScores())
+ENCODED = VANILLA.but(name="own-encoder", conditioning=OwnPairs(), generator_terms=(AbsoluteReconstruction(),))
+SIDE_BY_SIDE = VANILLA.but(name="own-population", loss=NamesOrReal(), population=Pair())
+TWO_SCORES = VANILLA.but(name="own-scores", loss=TwoScores())
 UNROLLED = VANILLA.but(name="unrolled", dynamics=Dynamics(unroll=3, lr_critic=1e-3))
 SPECTRAL = VANILLA.but(name="spectral", constraint=Spectral())
 BALL = VANILLA.but(name="ball", constraint=UnitBall())
-ALL = (AC_GAN, VEEGAN, MAD_GAN, D2GAN, UNROLLED, SPECTRAL, BALL)
+ALL = (CLASSIFIED, ENCODED, SIDE_BY_SIDE, TWO_SCORES, UNROLLED, SPECTRAL, BALL)
 
 
 def trainer(method: Method, seeds: tuple[int, ...]) -> Trainer:
@@ -218,12 +220,12 @@ def test_fits_and_a_seed_alone_equals_the_same_seed_among_others(method: Method)
         layout = getattr(together.game, f"{player}_layout")
         before, after = (layout.unpack(tree[f"state.{player}.parameters"]) for tree in (start, among))
         still = {name for name in before if torch.equal(before[name], after[name])}
-        # Nothing is left out of the gradient, except the plain score that MAD-GAN does not use.
-        assert still == ({"score.weight", "score.bias"} if (player, method) == ("critic", MAD_GAN) else set())
+        # Nothing is left out of the gradient, except the plain score that naming does not use.
+        assert still == ({"score.weight", "score.bias"} if (player, method) == ("critic", SIDE_BY_SIDE) else set())
 
 
 def test_the_auxiliary_classifier_learns_the_labels() -> None:
-    played = trainer(AC_GAN.but(dynamics=Dynamics(lr_critic=5e-3)), (2, 5))
+    played = trainer(CLASSIFIED.but(dynamics=Dynamics(lr_critic=5e-3)), (2, 5))
     played.advance(400)
     x, labels = played.spec.task.sample(200, stream(9, "test"))
     critic = played.lanes.state.critic
@@ -241,62 +243,3 @@ def test_power_iteration_finds_the_largest_singular_value() -> None:
     used, _ = Spectral().reparameterise(tensors, {key: value[0] for key, value in critic.buffers.items()})
     assert torch.linalg.matrix_norm(used[name], 2).item() == pytest.approx(1, abs=0.05)
     assert torch.linalg.matrix_norm(tensors[name], 2).item() != pytest.approx(1, abs=0.05)
-
-
-def smooth_game(unroll: int) -> tuple[Game, State, Batch, Clock]:
-    """A game with smooth activations, in float64, and a state whose critic moments are live."""
-    sizes = Sizes(shape=(2,), latent=2, batch=6)
-    method = VANILLA.but(dynamics=Dynamics(unroll=unroll, lr_critic=0.05))
-    networks = MLP(width=5, depth=2)
-    generator, critic = networks.generator(method, sizes).double(), networks.critic(method, sizes).double()
-    for network in (generator, critic):
-        for module in network.modules():
-            if isinstance(module, nn.Sequential):
-                for position, layer in enumerate(module):
-                    if isinstance(layer, nn.ReLU):
-                        module[position] = nn.Tanh()
-    game = Game.of(method, generator, critic)
-
-    def player(layout_size: int, network: nn.Module) -> Player:
-        flat = torch.cat([value.detach().flatten() for value in network.parameters()])
-        return Player(flat, Moments(torch.randn_like(flat) * 0.1, torch.rand_like(flat) * 0.1), {})
-
-    state = State(player(game.critic_layout.size, critic), player(game.generator_layout.size, generator), {})
-    batch = Batch(torch.randn(6, 2, dtype=torch.float64), torch.randn(6, 2, dtype=torch.float64), None, None, {})
-    return game, state, batch, Clock(torch.zeros((), dtype=torch.float64), torch.tensor(4.0, dtype=torch.float64))
-
-
-@pytest.mark.parametrize("unroll", [1, 3])
-def test_unrolled_gradient_equals_finite_differences_through_real_optimiser_steps(unroll: int) -> None:
-    game, state, batch, clock = smooth_game(unroll)
-    betas = game.method.dynamics.betas
-
-    def through_torch(generator: Tensor) -> float:
-        """The generator's loss after `unroll` steps of torch.optim.Adam, with the same live moments."""
-        critic = nn.Parameter(state.critic.parameters.clone())
-        optimiser = torch.optim.Adam([critic], lr=0.05, betas=betas)
-        optimiser.state[critic] = {
-            "step": clock.critic_step.float() - 1,
-            "exp_avg": state.critic.moments.first.clone(),
-            "exp_avg_sq": state.critic.moments.second.clone(),
-        }
-        plain = game.method.but(dynamics=Dynamics())
-        for_critic = Game.of(plain, game.generator, game.critic)
-        now = state._replace(generator=state.generator._replace(parameters=generator))
-        for _ in range(unroll):
-            optimiser.zero_grad()
-            for_critic.critic_objective(critic, now, batch, clock)[0].backward()
-            optimiser.step()
-        final = now._replace(critic=now.critic._replace(parameters=critic.detach()))
-        return for_critic.generator_objective(generator, final, batch, clock)[0].item()
-
-    at = state.generator.parameters.clone().requires_grad_()
-    value, _ = game.generator_objective(at, state, batch, clock)
-    (gradient,) = torch.autograd.grad(value, at)
-    assert value.item() == pytest.approx(through_torch(at.detach()), rel=1e-12)
-    width = 1e-5
-    for position in range(0, len(at), 7):
-        nudge = torch.zeros_like(at).detach()
-        nudge[position] = width
-        difference = (through_torch(at.detach() + nudge) - through_torch(at.detach() - nudge)) / (2 * width)
-        assert gradient[position].item() == pytest.approx(difference, rel=1e-6, abs=1e-9)

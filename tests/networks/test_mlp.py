@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from uncollapse.errors import UserError
 from uncollapse.methods import METHODS, VANILLA
-from uncollapse.networks.mlp import MLP
+from uncollapse.networks.mlp import MLP, Octaves
 from uncollapse.parts.scene import Sizes
 
 
@@ -54,6 +56,7 @@ def test_the_critic_reads_images_as_vectors() -> None:
         ({"depth": 1.5}, "networks.depth = 1.5 is not a whole number"),
         ({"latent": -2}, "networks.latent = -2"),
         ({"bounded": 1}, "networks.bounded = 1 is neither true nor false"),
+        ({"octaves": -1}, "networks.octaves = -1 is not a whole number of 0 or more"),
     ],
 )
 def test_refusals(given: dict[str, object], message: str) -> None:
@@ -65,3 +68,56 @@ def test_no_encoder_unless_the_method_brings_one() -> None:
     generator = MLP().generator(VANILLA, Sizes(shape=(2,), latent=2))
     with pytest.raises(RuntimeError, match="no encoder"):
         generator.encode(torch.randn(3, 2))
+
+
+def test_octaves_by_hand() -> None:
+    x = torch.tensor([[0.25, -0.5]], dtype=torch.float64)
+    seen = Octaves(2)(x)[0].tolist()
+    half, third = math.pi / 4, -math.pi / 2
+    expected = [0.25, -0.5]
+    for times in (1, 2):
+        expected += [math.sin(times * half), math.sin(times * third), math.cos(times * half), math.cos(times * third)]
+    assert seen == pytest.approx(expected, abs=1e-15)
+    assert Octaves(2).width(2) == len(seen) == 10
+    assert Octaves(0)(x) is x
+
+
+def test_the_critic_sees_octaves_and_its_slope_passes_through_them() -> None:
+    critic = MLP(width=7, depth=1, octaves=3).critic(VANILLA, Sizes(shape=(2,), latent=2)).double()
+    assert critic.body[0].in_features == 2 * 7
+    assert torch.autograd.gradcheck(
+        lambda x: critic(x).score, torch.randn(3, 2, dtype=torch.float64, requires_grad=True)
+    )
+
+
+def test_extra_heads_read_the_features_and_a_second_score_has_a_critic_of_its_own() -> None:
+    sizes = Sizes(shape=(2,), latent=2, classes=3, batch=6, generators=4)
+    x = torch.randn(6, 2)
+    d2gan = MLP(width=7, depth=2).critic(METHODS["d2gan"], sizes)
+    judged = d2gan(x)
+    torch.testing.assert_close(judged.second_score, d2gan.second(x).score)
+    plain = MLP(width=7, depth=2).critic(VANILLA, sizes)
+    assert count(d2gan) == 2 * count(plain)
+    first = torch.autograd.grad(
+        judged.score.sum(), list(d2gan.second.parameters()), allow_unused=True, retain_graph=True
+    )
+    assert all(value is None for value in first)  # the two critics share nothing
+    mad = MLP(width=7, depth=2).critic(METHODS["mad-gan-4"], sizes)
+    torch.testing.assert_close(mad(x).generator_logits, mad.heads["generator_logits"](mad(x).features))
+    assert mad(x).generator_logits.shape == (6, 5)
+
+
+def test_an_encoder_mirrors_the_critics_body() -> None:
+    generator = MLP(width=7, depth=2, latent=3).generator(METHODS["veegan"], Sizes(shape=(4, 2), latent=3))
+    x = torch.randn(5, 4, 2)
+    hidden: Tensor = x.flatten(1)
+    for layer in generator.encoder[0]:
+        hidden = layer(hidden)
+    torch.testing.assert_close(generator.encode(x), generator.encoder[1](hidden))
+    assert generator.encode(x).shape == (5, 3)
+
+
+def test_a_critic_without_a_summary_of_the_batch_starts_from_nothing() -> None:
+    critic = MLP().critic(VANILLA, Sizes(shape=(2,), latent=2))
+    assert not critic.starts_from_data
+    assert MLP().critic(METHODS["minibatch-discrimination"], Sizes(shape=(2,), latent=2)).starts_from_data

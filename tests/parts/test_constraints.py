@@ -1,15 +1,18 @@
-"""Constraints: clipping by hand, after every step and at the start."""
+"""Constraints: clipping by hand, after every step and at the start; spectral norms against torch's own and an SVD."""
 
 from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
+from torch.nn.utils import spectral_norm
 
 from uncollapse.errors import UserError
 from uncollapse.loop import Trainer
 from uncollapse.methods import METHODS
 from uncollapse.networks.mlp import MLP
-from uncollapse.parts.constraints import Free, WeightClip
+from uncollapse.parts.constraints import Free, SpectralNorm, WeightClip
+from uncollapse.parts.views import MinibatchDiscrimination
 from uncollapse.run import make_spec
 
 
@@ -40,3 +43,72 @@ def test_the_critic_is_clipped_from_the_start_and_after_every_step(seeds: tuple[
 def test_refusals(limit: float) -> None:
     with pytest.raises(UserError, match=r"would erase the critic; choose a limit above 0"):
         WeightClip(limit=limit)
+
+
+@pytest.mark.parametrize("iterations", [1, 3])
+@pytest.mark.parametrize("shape", [(5, 3), (1, 4), (3, 2, 2)])
+def test_spectral_norm_equals_torchs_from_the_same_vector(shape: tuple[int, ...], iterations: int) -> None:
+    layer = nn.Linear(2, 2, bias=False).double()
+    weight = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+    layer.weight = nn.Parameter(weight.detach().clone())
+    spectral_norm(layer, n_power_iterations=iterations)
+    left = torch.nn.functional.normalize(torch.randn(shape[0], dtype=torch.float64), dim=0)  # far from converged
+    layer.weight_u.copy_(left)
+    for hook in layer._forward_pre_hooks.values():
+        hook(layer, ())
+    part = SpectralNorm(iterations=iterations)
+    used, after = part.reparameterise({"weight": weight}, {"weight_u": left})
+    torch.testing.assert_close(used["weight"], layer.weight)
+    torch.testing.assert_close(after["weight_u"], layer.weight_u)
+    toward = torch.randn_like(weight)
+    (ours,) = torch.autograd.grad((used["weight"] * toward).sum(), weight)
+    (theirs,) = torch.autograd.grad((layer.weight * toward).sum(), layer.weight_orig)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_many_iterations_find_the_largest_singular_value() -> None:
+    weight = torch.randn(6, 4, dtype=torch.float64)
+    part = SpectralNorm(iterations=500)
+    used = part.reparameterise({"weight": weight}, part.init_buffers({"weight": weight}))[0]["weight"]
+    torch.testing.assert_close(used, weight / torch.linalg.svdvals(weight)[0])
+    frobenius = weight / weight.norm()
+    assert not torch.allclose(used, frobenius, rtol=1e-2)
+
+
+def test_the_critic_has_unit_singular_values_and_the_generator_is_free() -> None:
+    spec = make_spec("sngan", "ring-8", seeds=(0, 1), updates=40, batch=8, networks=MLP(width=8, depth=2))
+    trainer = Trainer(spec)
+    trainer.advance(40)
+    critic, layout = trainer.lanes.state.critic, trainer.game.critic_layout
+    weights = {name: value[1] for name, value in layout.unpack(critic.parameters).items()}
+    used, _ = SpectralNorm().reparameterise(weights, {name: value[1] for name, value in critic.buffers.items()})
+    for name, value in used.items():
+        if value.ndim == 2:
+            assert torch.linalg.svdvals(value)[0].item() == pytest.approx(1, abs=0.02), name
+            assert torch.linalg.svdvals(weights[name])[0].item() != pytest.approx(1, abs=1e-4)
+        else:
+            assert value is weights[name]
+    start = Trainer(spec).lanes.state.critic
+    assert not torch.equal(
+        start.buffers["body.0.weight_u"], critic.buffers["body.0.weight_u"]
+    )  # it follows the weights
+
+
+def test_a_lane_owns_its_vectors() -> None:
+    spec = make_spec("sngan", "ring-8", seeds=(0, 1), updates=5, batch=8, networks=MLP(width=8, depth=2))
+    buffers = Trainer(spec).lanes.state.critic.buffers
+    assert set(buffers) == {"body.0.weight_u", "body.2.weight_u", "score.weight_u"}
+    assert not torch.equal(buffers["body.2.weight_u"][0], buffers["body.2.weight_u"][1])
+
+
+def test_scales_and_biases_are_no_maps() -> None:
+    """The scales of minibatch discrimination form a table; dividing them by its norm would undo their start."""
+    method = METHODS["sngan"].but(name="both", view=MinibatchDiscrimination(kernels=3, size=2))
+    trainer = Trainer(make_spec(method, "ring-8", seeds=(0,), updates=5, batch=8, networks=MLP(width=8, depth=2)))
+    assert {"summary.weight_u", "score.weight_u"} <= set(trainer.lanes.state.critic.buffers)
+    assert "summary.log_scale_u" not in trainer.lanes.state.critic.buffers
+
+
+def test_a_constraint_without_iterations_is_refused() -> None:
+    with pytest.raises(UserError, match=r"SpectralNorm\(iterations=0\) never looks"):
+        SpectralNorm(iterations=0)

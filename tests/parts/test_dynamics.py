@@ -11,7 +11,7 @@ from uncollapse.errors import UserError
 from uncollapse.loop import Trainer
 from uncollapse.methods import VANILLA
 from uncollapse.networks.mlp import MLP
-from uncollapse.parts.dynamics import Constant, Cosine, Dynamics
+from uncollapse.parts.dynamics import Constant, Cosine, Dynamics, LookAhead, ThroughSteps
 from uncollapse.run import make_spec
 
 
@@ -68,3 +68,11 @@ def test_lists_become_tuples_so_that_specs_read_back_equal() -> None:
 def test_refusals(given: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         Dynamics(**given)  # type: ignore[arg-type]
+
+
+def test_what_foresight_knows() -> None:
+    """See tests/laws/test_unrolling.py for what follows from it."""
+    value = torch.ones(2, requires_grad=True)
+    assert ThroughSteps().known(value) is value
+    assert not LookAhead().known(value).requires_grad
+    assert torch.equal(LookAhead().known(value), value)

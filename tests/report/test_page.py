@@ -88,7 +88,8 @@ def test_says_what_the_numbers_say(reader: Reader, sentence: str) -> None:
 def test_every_section_stands_in_order(reader: Reader) -> None:
     sections = [attributes["id"] for tag, attributes in reader.tags if tag == "section"]
     assert sections == [
-        "answer", "table", "coverage", "claims", "density", "strip", "curves", "classes", "cost", "repeat", "glossary",
+        "answer", "table", "coverage", "claims", "density", "strip", "curves", "classes", "methods",
+        "cost", "repeat", "glossary", "next",
     ]  # fmt: skip
 
 
@@ -96,13 +97,16 @@ def test_links_lead_somewhere(reader: Reader) -> None:
     names = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
     links = [attributes.get("href") or "" for tag, attributes in reader.tags if tag in ("a", "use")]
     assert len(names) == len(set(names))
-    assert all(link.startswith("#") and link[1:] in names for link in links)
+    papers = [link for link in links if re.fullmatch(r"https://arxiv\.org/abs/\d{4}\.\d{4,5}", link)]
+    assert papers, "the methods' papers"
+    assert all(link in papers or (link.startswith("#") and link[1:] in names) for link in links)
 
 
 def test_is_well_formed_and_needs_neither_script_nor_network(page: str, reader: Reader) -> None:
     assert not reader.broken
     assert not reader.open
-    assert "://" not in page
+    # Nothing is loaded; the only addresses are those of papers, which a reader may follow.
+    assert "://" not in re.sub(r'<a href="https://arxiv\.org/abs/[\d.]+" rel="noreferrer">', "", page)
     assert not [tag for tag, _ in reader.tags if tag in ("script", "link", "iframe", "object", "embed", "base", "form")]
     assert not [name for _, attributes in reader.tags for name in attributes if name.startswith("on")]
     policy = next(a["content"] for tag, a in reader.tags if tag == "meta" and a.get("http-equiv"))
@@ -139,6 +143,13 @@ def test_leaves_no_half_file_and_says_the_same_twice(tmp_path: Path) -> None:
     assert build(directory) == directory / "report.html"
     assert (directory / "report.html").read_bytes() == first
     assert not [path for path in directory.iterdir() if "tmp" in path.name]
+
+
+def test_cards_of_the_methods_are_folded_and_say_what_differs(reader: Reader) -> None:
+    assert sum(tag == "details" for tag, _ in reader.tags) == 4
+    assert not [a for tag, a in reader.tags if tag == "details" and "open" in a]
+    assert "Measured with averaged weights (half-life 500 generator updates)" in reader.text
+    assert "The label enters through an embedding as wide as the number of classes." in reader.text
 
 
 HOSTILE = '<img src=x onerror="alert(1)">$x$--><script>'

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -150,3 +151,30 @@ def test_the_number_of_blobs_has_limits(name: str) -> None:
         UserError, match=rf"{family}-K needs a K from 2 to 10000, not \d+; write for example {family}-8"
     ):
         find(name)
+
+
+def test_a_scaled_mixture_is_the_same_picture_in_another_size() -> None:
+    plain, scaled = find("ring-8"), find("ring-8", scale=3.0, measure_size=500)
+    assert isinstance(plain, Mixture)
+    assert isinstance(scaled, Mixture)
+    draws = [task.sample(200, stream(1, "scale"))[0] for task in (plain, scaled)]
+    torch.testing.assert_close(3 * draws[0], draws[1])
+    assert (scaled.sigma, scaled.measure_size) == (0.03, 500)
+    for one, other in zip(plain.assign(draws[0]), scaled.assign(draws[1]), strict=True):
+        assert torch.equal(one, other)
+    assert from_spec(json.loads(json.dumps(scaled.spec()))) == scaled
+    assert scaled != plain
+    assert plain.but(scale=1) == plain
+    assert "scale" not in plain.spec()
+
+
+@pytest.mark.parametrize("scale", [0, -1.0, float("inf"), "2", True])
+def test_a_scale_that_is_none_is_refused(scale: object) -> None:
+    with pytest.raises(UserError, match="scale must be a number above 0"):
+        find("ring-8", scale=scale)
+
+
+@pytest.mark.parametrize("size", [0, 2.5, True])
+def test_a_number_of_judged_samples_that_is_none_is_refused(size: object) -> None:
+    with pytest.raises(UserError, match="measure_size must be a whole number of at least 1"):
+        find("ring-8", measure_size=size)

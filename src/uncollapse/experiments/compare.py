@@ -1,4 +1,4 @@
-"""A plan from start to report: pack, freeze, train what is missing, record, compare with the baseline, draw the page.
+"""A plan from start to report: pack, freeze, train what is missing, choose settings, record, compare, draw the page.
 
 Started again after any interruption it trains only what is not finished and arrives at the same numbers.
 """
@@ -8,25 +8,24 @@ from __future__ import annotations
 import multiprocessing
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uncollapse.errors import UserError
-from uncollapse.experiments import packing, record
+from uncollapse.experiments import packing, tuning
 from uncollapse.experiments.engines import WORKER, Engine, Job, Outcome, find_engine
 from uncollapse.experiments.plan import Plan, load_plan
 from uncollapse.experiments.progress import make_board
 from uncollapse.experiments.stopping import Stop
+from uncollapse.experiments.summary import summarise
 from uncollapse.files import only_writer, write_json
 from uncollapse.plugins import bound_to_this_process, load_plugins, plugin_options
 
 if TYPE_CHECKING:
     from rich.table import Table
-
-
-LEADING = ("modes_solid", "modes_hit", "high_quality_share")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,20 +101,23 @@ def compare(
         )
     stop = Stop(time_limit)
     runs, plan = prepare(plan, plugins)
+    trials = tuning.trials(plan)
     if bound_to_this_process(plugins):
         jobs = 1
     where = find_engine(engine, jobs=jobs, device=device, threads=plan.threads)
     directory = Path(out) if out is not None else Path("runs") / plan.name
     with only_writer(directory), stop:
-        packing.freeze(directory, plan, runs, plugins)
-        outcomes = _train(directory, runs, where, stop, device, plugins, progress)
-        document = summarise(directory, plan, runs, outcomes, command=_command(plan, directory, plugins))
+        packing.freeze(directory, plan, [*runs, *tuning.runs_of(trials)], plugins)
+        train = partial(_train, directory, where, stop, device, plugins, progress)
+        runs, outcomes = _stages(directory, plan, runs, trials, train)
+        command = _command(plan, directory, plugins)
+        document = summarise(directory, plan, runs, outcomes, command=command, trials=trials)
         write_json(directory / "comparison.json", document)
         failed = any(outcome.status == "failed" for outcome in outcomes.values())
         result = Comparison(
             directory=directory,
             document=document,
-            stopped=_sentence(directory, outcomes, stop),
+            stopped=_sentence(directory, outcomes, stop, len(tuning.open_runs(directory, trials))),
             exit_code=stop.exit_code or int(failed),
         )
         if stop.signal is None and any(cell["seeds"] for cell in document["cells"]):
@@ -151,145 +153,61 @@ def _command(plan: Plan, directory: Path, plugins: Sequence[object]) -> str:
     return f"uncollapse compare {origin}{plugin_options(plugins)}"
 
 
+def _stages(
+    directory: Path,
+    plan: Plan,
+    runs: Sequence[packing.PlannedRun],
+    trials: Sequence[tuning.Trial],
+    train: Callable[[Sequence[packing.PlannedRun]], dict[str, Outcome]],
+) -> tuple[list[packing.PlannedRun], dict[str, Outcome]]:
+    """Trains the trials and the methods as they stand, freezes what the trials choose, and trains that.
+
+    Returns:
+        All reported runs, tuned ones included, and how this sitting's runs ended.
+    """
+    outcomes = train([*tuning.open_runs(directory, trials), *runs])
+    packing.freeze_choices(directory, tuning.choices(directory, plan, trials, outcomes))
+    tuned = tuning.tuned_runs(directory, plan, trials)
+    return tuning.side_by_side(runs, tuned), outcomes | train(tuned)
+
+
 def _train(
     directory: Path,
-    runs: Sequence[packing.PlannedRun],
     engine: Engine,
     stop: Stop,
     device: str,
     plugins: Sequence[object],
     progress: bool,
+    runs: Sequence[packing.PlannedRun],
 ) -> dict[str, Outcome]:
-    """Trains the runs that are not finished yet."""
+    """Trains the runs that are not finished yet, each once."""
     from uncollapse.run import is_finished
 
-    jobs = []
+    jobs = {}
     for run in runs:
         where = directory / "runs" / run.spec.directory_name
         if not is_finished(where, run.spec):
-            jobs.append(
-                Job(
-                    spec=run.spec.to_json(),
-                    directory=where,
-                    method=run.cell.name,
-                    task=run.cell.task,
-                    seeds=run.spec.seeds,
-                    updates=run.spec.updates,
-                    device=device,
-                    plugins=tuple(plugins),
-                )
+            jobs[where] = Job(
+                spec=run.spec.to_json(),
+                directory=where,
+                method=run.cell.name,
+                task=run.cell.task,
+                seeds=run.spec.seeds,
+                updates=run.spec.updates,
+                device=device,
+                plugins=tuple(plugins),
             )
     if not jobs:
         return {}
-    with make_board(jobs, show=progress) as board:
-        return engine.run(jobs, board=board, stop=stop)
+    with make_board(list(jobs.values()), show=progress) as board:
+        return engine.run(list(jobs.values()), board=board, stop=stop)
 
 
-def _sentence(directory: Path, outcomes: Mapping[str, Outcome], stop: Stop) -> str:
+def _sentence(directory: Path, outcomes: Mapping[str, Outcome], stop: Stop, waiting: int) -> str:
     left = sum(outcome.status == "stopped" for outcome in outcomes.values())
     if not left:
         return ""
     why = f"signal {stop.signal}" if stop.signal is not None else "the time limit"
     runs = "1 run is" if left == 1 else f"{left} runs are"
-    return f"Stopped by {why}; {runs} unfinished in {directory}. The same command continues where it stopped."
-
-
-def summarise(
-    directory: Path,
-    plan: Plan,
-    runs: Sequence[packing.PlannedRun],
-    outcomes: Mapping[str, Outcome],
-    *,
-    command: str,
-) -> dict[str, Any]:
-    """The content of `comparison.json` from what the run directories hold now.
-
-    Args:
-        directory: The comparison's directory.
-        plan: The plan.
-        runs: Its runs.
-        outcomes: How this sitting's runs ended, by directory name.
-        command: What to type to run it again; empty where no command does.
-    """
-    from uncollapse.versions import versions
-
-    cells = [_cell(directory, plan, name, task, runs, outcomes) for name, task in _cells(runs)]
-    unfinished = [run.spec.directory_name for run in runs if _result(directory, run) is None]
-    return {
-        "schema": 1,
-        "status": "unfinished" if unfinished else "finished",
-        "plan": plan.to_json() | {"baseline": plan.baseline_name},
-        "weights": plan.weights,
-        "cells": cells,
-        "differences": differences(cells, plan),
-        "unfinished": unfinished,
-        "versions": versions(),
-        "command": command,
-        "seconds": round(sum(cell["cost"].get("seconds", 0.0) for cell in cells), 3),
-    }
-
-
-def _cells(runs: Sequence[packing.PlannedRun]) -> list[tuple[str, str]]:
-    return list(dict.fromkeys((run.cell.name, run.cell.task) for run in runs))
-
-
-def _result(directory: Path, run: packing.PlannedRun) -> dict[str, Any] | None:
-    from uncollapse.run import is_finished, read_result
-
-    where = directory / "runs" / run.spec.directory_name
-    return read_result(where) if is_finished(where, run.spec) else None
-
-
-def _cell(
-    directory: Path,
-    plan: Plan,
-    name: str,
-    task: str,
-    runs: Sequence[packing.PlannedRun],
-    outcomes: Mapping[str, Outcome],
-) -> dict[str, Any]:
-    """One cell's record from its finished runs, its failed runs as rows."""
-    mine = [run for run in runs if (run.cell.name, run.cell.task) == (name, task)]
-    results = {run.spec.directory_name: result for run in mine if (result := _result(directory, run)) is not None}
-    missing = [run for run in mine if run.spec.directory_name not in results]
-    failed = [
-        {"run": run.spec.directory_name, "seeds": list(run.spec.seeds), "error": outcome.error}
-        for run in missing
-        if (outcome := outcomes.get(run.spec.directory_name)) and outcome.status == "failed"
-    ]
-    gone = {row["run"] for row in failed}
-    return record.cell_record(
-        name,
-        task,
-        results,
-        weights=plan.weights,
-        failed=failed,
-        unfinished=[seed for run in missing if run.spec.directory_name not in gone for seed in run.spec.seeds],
-        run_seconds=sum(record.seconds(directory / "runs" / folder) for folder in results),
-    )
-
-
-def differences(cells: Sequence[Mapping[str, Any]], plan: Plan) -> list[dict[str, object]]:
-    """Each method against the baseline on common seeds, for the headline and the leading measures.
-
-    A task on which the plan's baseline does not run takes its own first method as the baseline.
-    """
-    from uncollapse.experiments.statistics import paired_differences
-
-    rows: list[dict[str, object]] = []
-    for task in dict.fromkeys(cell["task"] for cell in cells):
-        mine = {cell["method"]: cell for cell in cells if cell["task"] == task}
-        baseline = plan.baseline_name if plan.baseline_name in mine else next(iter(mine))
-        for measure in dict.fromkeys((plan.headline, *LEADING)):
-            if measure in mine[baseline]["measures"]:  # a method without a result must not hide the others
-                values = {
-                    name: dict(zip(cell["seeds"], cell["measures"][measure]["per_seed"], strict=True))
-                    for name, cell in mine.items()
-                    if measure in cell["measures"]
-                }
-                limits = mine[baseline]["measures"][measure].get("bounds")
-                found = paired_differences(
-                    values, baseline=baseline, task=task, measure=measure, bounds=limits, diverged="omit"
-                )
-                rows += [row.to_json() for row in found]
-    return rows
+    later = ", and the tuned settings follow when their trials have ended" if waiting else ""
+    return f"Stopped by {why}; {runs} unfinished in {directory}{later}. The same command continues where it stopped."

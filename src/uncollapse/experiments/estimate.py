@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uncollapse.experiments import tuning
 from uncollapse.experiments.compare import prepare
 from uncollapse.experiments.engines import find_engine
+from uncollapse.experiments.packing import PlannedRun
 from uncollapse.experiments.plan import Plan
 from uncollapse.text import duration, seed_text
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from uncollapse.run import RunSpec
 
 WARM_UPDATES = 20
+LATER = "known after the trials"
 MEASURED_SECONDS = 0.3
 
 
@@ -86,16 +89,17 @@ def estimate(
         plugins: As for `compare`.
     """
     runs, checked = prepare(plan, plugins)
+    timed = [*_trials(checked), *((run, run) for run in [*runs, *tuning.expected_runs(checked)])]
     at_once = find_engine(engine, jobs=jobs, device=device, threads=checked.threads).jobs
     speeds: dict[str, float] = {}
     rows = []
-    for run in runs:
-        key = _kind(run.spec)
+    for run, like in timed:
+        key = _kind(like.spec)
         if key not in speeds:
-            speeds[key] = seconds_per_update(run.spec, device)
+            speeds[key] = seconds_per_update(like.spec, device)
         rows.append(
             PlannedTime(
-                directory=run.spec.directory_name,
+                directory=LATER if run.cell.untuned else run.spec.directory_name,
                 method=run.cell.name,
                 task=run.cell.task,
                 seeds=run.spec.seeds,
@@ -104,6 +108,13 @@ def estimate(
             )
         )
     return Estimate(runs=tuple(rows), jobs=at_once, seconds=makespan([row.seconds for row in rows], at_once))
+
+
+def _trials(plan: Plan) -> list[tuple[PlannedRun, PlannedRun]]:
+    """Each trial's run with the run of the same cell's first trial: other settings take the same time."""
+    trials = tuning.trials(plan)
+    first = {trial.key: trial.runs for trial in trials if trial.number == 1}
+    return [pair for trial in trials for pair in zip(trial.runs, first[trial.key], strict=True)]
 
 
 def _kind(spec: RunSpec) -> str:

@@ -38,31 +38,45 @@ def pack(plan: Plan) -> list[PlannedRun]:
     Raises:
         UserError: A method, task or setting does not exist, or two parts do not compose; says in which cell.
     """
-    from uncollapse.run import make_spec
-
     runs: list[PlannedRun] = []
     for cell in plan.cells():
-        for seeds in chunks(cell.seeds, LANES):
-            try:
-                spec = make_spec(
-                    cell.method,
-                    cell.task,
-                    seeds=seeds,
-                    updates=cell.updates,
-                    batch=cell.batch,
-                    threads=plan.threads,
-                    settings=cell.set,
-                )
-            except UserError as error:
-                raise UserError(f"Cell {cell.name} on {cell.task}: {error}") from error
-            twin = next((run for run in runs if run.spec.directory_name == spec.directory_name), None)
+        for run in runs_of(cell, plan.threads):
+            twin = next((other for other in runs if other.spec.directory_name == run.spec.directory_name), None)
             if twin is not None:
                 raise UserError(
                     f"Cells {twin.cell.name} and {cell.name} on {cell.task} would train the same run;"
                     " give one of them other settings or seeds, or leave it out."
                 )
-            runs.append(PlannedRun(cell=cell, spec=spec))
+            runs.append(run)
     return runs
+
+
+def runs_of(cell: Cell, threads: int) -> list[PlannedRun]:
+    """The runs of one cell.
+
+    Raises:
+        UserError: As for `pack`.
+    """
+    from uncollapse.run import make_spec
+
+    try:
+        return [
+            PlannedRun(
+                cell=cell,
+                spec=make_spec(
+                    cell.method,
+                    cell.task,
+                    seeds=seeds,
+                    updates=cell.updates,
+                    batch=cell.batch,
+                    threads=threads,
+                    settings=cell.set,
+                ),
+            )
+            for seeds in chunks(cell.seeds, LANES)
+        ]
+    except UserError as error:
+        raise UserError(f"Cell {cell.name} on {cell.task}: {error}") from error
 
 
 def chunks(seeds: Sequence[int], most: int) -> list[tuple[int, ...]]:
@@ -79,6 +93,8 @@ def chunks(seeds: Sequence[int], most: int) -> list[tuple[int, ...]]:
 def freeze(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Sequence[object]) -> None:
     """Writes the lock at the first start; at a later one, checks that the directory holds this very plan.
 
+    Choices that tuning has made since are kept: they are as much a part of the comparison as its plan.
+
     Raises:
         UserError: The directory holds another plan, or one of other definitions; says what differs and how to go on.
     """
@@ -94,7 +110,9 @@ def freeze(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Seq
     }
     path = directory / LOCK
     if path.exists():
-        _check(directory, read_lock(directory), document)
+        old = read_lock(directory)
+        _check(directory, old, document)
+        document["choices"] = old.get("choices", [])
     elif any(directory.glob("runs/*")):
         raise UserError(f"{directory} holds runs but no {LOCK}, so it is not a comparison; choose another --out.")
     write_json(path, document)
@@ -118,6 +136,19 @@ def read_lock(directory: Path) -> dict[str, Any]:
     if not isinstance(document, dict) or document.get("schema") != 1:
         raise UserError(f"{path} was written by another version of uncollapse; choose another --out.")
     return document
+
+
+def frozen_choices(directory: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """What tuning has chosen so far: (cell's name, task) -> its row."""
+    return {(row["method"], row["task"]): row for row in read_lock(directory).get("choices", [])}
+
+
+def freeze_choices(directory: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Adds choices to the lock; one that is there already stays as it is."""
+    known = frozen_choices(directory)
+    new = [row for row in rows if (row["method"], row["task"]) not in known]
+    if new:
+        write_json(directory / LOCK, read_lock(directory) | {"choices": [*known.values(), *new]})
 
 
 def _check(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from uncollapse.errors import UserError, unknown
+from uncollapse.experiments.search import Tuning
 
 HEADLINES = (
     "modes_solid",
@@ -67,7 +68,7 @@ class Claims:
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One method on one task with its settings and seeds; `name` is what tables call the method."""
+    """One method on one task with its settings and seeds; `untuned` names the cell that it is the tuned one of."""
 
     method: str
     task: str
@@ -76,6 +77,7 @@ class Cell:
     batch: int | None
     set: Mapping[str, Any]
     label: str = ""
+    untuned: str = ""
 
     @property
     def name(self) -> str:
@@ -99,6 +101,7 @@ class Plan:
         headline: The measure that leads the report.
         weights: ``"averaged"`` or ``"live"``: which generator the measures are about.
         claims: Published numbers to print beside the measured ones.
+        tuning: The small search that every method gets before it is reported; None = methods as they stand.
         text: The TOML that the plan was read from, kept beside its results.
     """
 
@@ -113,13 +116,14 @@ class Plan:
     headline: str = "modes_solid"
     weights: str = "averaged"
     claims: Claims | None = None
+    tuning: Tuning | None = None
     text: str = field(default="", compare=False, repr=False)
 
     def cells(self) -> list[Cell]:
         """The cells in the plan's order.
 
         Raises:
-            UserError: Two cells would carry the same name.
+            UserError: Two cells would carry the same name, or a seed would be tuned on and reported.
         """
         cells = [
             self._cell(group, method, task) for group in self.groups for method in group.methods for task in group.tasks
@@ -132,7 +136,16 @@ class Plan:
                     'give one of its [[cells]] a label = "..." so that tables can tell them apart.'
                 )
             seen.add((cell.name, cell.task))
+            self._check_apart(cell)
         return cells
+
+    def _check_apart(self, cell: Cell) -> None:
+        both = sorted(set(cell.seeds) & set(self.tuning.seeds)) if self.tuning else []
+        if both:
+            raise UserError(
+                f"Plan {self.name!r} tunes on seed {both[0]} and reports it for {cell.name} on {cell.task}; "
+                "a result on a seed that chose the setting proves nothing, so give [tuning] other seeds."
+            )
 
     def _cell(self, group: CellGroup, method: str, task: str) -> Cell:
         return Cell(
@@ -171,7 +184,12 @@ class Plan:
             for group in document["groups"]
         )
         claims = Claims(**document["claims"]) if document["claims"] else None
-        return cls(**{**document, "seeds": tuple(document["seeds"]), "groups": groups, "claims": claims})
+        tuning = None
+        if searched := document.get("tuning"):
+            lists = {key: tuple(searched[key]) for key in ("seeds", "rates", "sensitive")}
+            tuning = Tuning(**{**searched, **lists})
+        changed = {"seeds": tuple(document["seeds"]), "groups": groups, "claims": claims, "tuning": tuning}
+        return cls(**{**document, **changed})
 
     @classmethod
     def from_toml(cls, text: str, source: str = "the plan") -> Plan:

@@ -5,22 +5,26 @@ Called by `plan.Plan.from_toml` only; a wrong key is refused with the nearest ri
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from uncollapse.errors import UserError, unknown
 from uncollapse.experiments.plan import HEADLINES, WEIGHTS, CellGroup, Claims, Plan, check_seeds, parse_toml
+from uncollapse.experiments.search import TUNED_FOR, Tuning
 
 PLAN_KEYS = ("name", "description", "seeds", "updates", "batch", "threads")
 CELL_KEYS = ("methods", "tasks", "set", "updates", "batch", "seeds", "label")
 COMPARE_KEYS = ("baseline", "headline", "weights")
 CLAIM_KEYS = ("source", "measure", "values")
+TUNING_KEYS = ("seeds", "updates", "trials", "measure", "search")
+SEARCH_KEYS = ("dynamics.lr", "sensitive")
 
 
 def read_plan(text: str, source: str) -> Plan:
     """The plan in a TOML text; see `Plan.from_toml`."""
-    document = _keys(parse_toml(text, source), ("plan", "cells", "compare", "claims"), source)
+    document = _keys(parse_toml(text, source), ("plan", "cells", "compare", "claims", "tuning"), source)
     head = _keys(_table(document, "plan", source), PLAN_KEYS, f"[plan] of {source}")
     where = f"[plan] of {source}"
     tables = document.get("cells")
@@ -34,6 +38,7 @@ def read_plan(text: str, source: str) -> Plan:
         batch=_count(head, "batch", where),
         threads=_count(head, "threads", where) or 1,
         groups=tuple(_group(table, f"[[cells]] number {i} of {source}") for i, table in enumerate(tables, 1)),
+        tuning=_tuning(document, source),
         text=text,
         **_comparison(document, source),
     )
@@ -71,6 +76,43 @@ def _claims(document: Mapping[str, Any], source: str) -> Claims | None:
     return Claims(source=_text(table, "source", where, ""), measure=measure, values=values)
 
 
+def _tuning(document: Mapping[str, Any], source: str) -> Tuning | None:
+    if "tuning" not in document:
+        return None
+    where = f"[tuning] of {source}"
+    table = _keys(document["tuning"], TUNING_KEYS, where)
+    search = dict(_flat(_table(table, "search", where)))
+    _keys(search, SEARCH_KEYS, f"[tuning.search] of {source}")
+    measure = _text(table, "measure", where, "modes_solid")
+    if measure not in TUNED_FOR:
+        raise unknown("measure to tune for,", measure, TUNED_FOR)
+    if "seeds" not in table:
+        raise UserError(
+            f"{where} has no seeds; give some that no cell reports, as seeds = {{ first = 9000, count = 2 }}."
+        )
+    rates, trials = _factors(search, "dynamics.lr", where), _count(table, "trials", where) or 1
+    if trials > 1 + len(rates):
+        raise UserError(
+            f'trials = {trials} in {where} needs {trials - 1} factors in "dynamics.lr", one less than trials, '
+            f"and it has {len(rates)}: a method without a sensitive setting spends all its trials on learning rates."
+        )
+    return Tuning(
+        seeds=_seeds(table["seeds"], where),
+        trials=trials,
+        rates=rates,
+        sensitive=_factors(search, "sensitive", where),
+        updates=_count(table, "updates", where),
+        measure=measure,
+    )
+
+
+def _factors(table: Mapping[str, Any], key: str, where: str) -> tuple[float, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(_is_number(item) and 0 < item < math.inf for item in value):
+        raise UserError(f"{key} in {where} must be a list of factors above 0, such as [3, 0.3].")
+    return tuple(float(item) for item in value if item != 1)
+
+
 def _group(table: object, where: str) -> CellGroup:
     table = _keys(table, CELL_KEYS, where)
     settings = table.get("set", {})
@@ -90,7 +132,7 @@ def _group(table: object, where: str) -> CellGroup:
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     """Dotted paths, because TOML reads an unquoted ``dynamics.lr_critic`` as nested tables."""
     for key, value in settings.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "part" not in value:
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -164,6 +164,11 @@ def _note(left_out: Sequence[Lane]) -> str:
     return "; ".join(parts)
 
 
+def by_seed(cell: Mapping[str, Any], measure: str) -> dict[int, float | None]:
+    """A measure of a cell's record, by seed."""
+    return dict(zip(cell["seeds"], cell["measures"][measure]["per_seed"], strict=True))
+
+
 def success_rate(lanes: Sequence[Lane], weights: str, modes: int, *, failed: int = 0) -> dict[str, Any]:
     """The share of seeds with every mode solid, with its Wilson interval; a diverged or failed seed is no success.
 

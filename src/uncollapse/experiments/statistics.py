@@ -89,19 +89,46 @@ def paired_differences(
     """
     if baseline not in values:
         raise unknown("baseline among the methods", baseline, values)
-    methods = [method for method in values if method != baseline]
-    pairs = [_pairs(values[method], values[baseline], diverged) for method in methods]
-    tested = [len(differences) > 0 for differences, _ in pairs]
-    raw = [sign_flip_p(differences) for differences, _ in compress(pairs, tested)]
+    pairs = [(method, baseline) for method in values if method != baseline]
+    return pair_differences(values, pairs, task=task, measure=measure, bounds=bounds, level=level, diverged=diverged)
+
+
+def pair_differences(
+    values: Mapping[str, Seeds],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    task: str,
+    measure: str,
+    bounds: tuple[float, float] | None = None,
+    level: float = 0.95,
+    diverged: Diverged = None,
+) -> list[Difference]:
+    """Each pair (method, baseline) on its common seeds, with Holm's correction over all of them.
+
+    Args:
+        values: As for `paired_differences`.
+        pairs: Names in `values`.
+        task: Name of the task, for the rows.
+        measure: Name of the measure, for the rows.
+        bounds: What the measure can reach.
+        level: Of the intervals.
+        diverged: What a missing value counts as.
+
+    Raises:
+        UserError: Values are missing without a rule.
+    """
+    found = [_pairs(values[method], values[baseline], diverged) for method, baseline in pairs]
+    tested = [len(differences) > 0 for differences, _ in found]
+    raw = [sign_flip_p(differences) for differences, _ in compress(found, tested)]
     adjusted = iter(zip(raw, holm(raw), strict=True))
     wide = None if bounds is None else (bounds[0] - bounds[1], bounds[1] - bounds[0])
     nothing = Interval(mean=None, low=None, high=None, level=level, n=0, method=NO_VALUES)
-    names = {"task": task, "baseline": baseline, "measure": measure}
     rows = []
-    for method, (differences, omitted), is_tested in zip(methods, pairs, tested, strict=True):
+    for (method, baseline), (differences, omitted), is_tested in zip(pairs, found, tested, strict=True):
         mean = mean_interval(differences.tolist(), bounds=wide, level=level) if is_tested else nothing
         p, p_adjusted = next(adjusted) if is_tested else (None, None)
-        rows.append(_row({**names, "method": method}, differences, omitted, mean, p, p_adjusted))
+        names = {"task": task, "baseline": baseline, "measure": measure, "method": method}
+        rows.append(_row(names, differences, omitted, mean, p, p_adjusted))
     return rows
 
 

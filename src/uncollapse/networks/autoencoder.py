@@ -38,12 +38,8 @@ class AutoencodingCritic(nn.Module):
         numbers = sizes.group * sizes.data
         code = code_width(numbers)
         inputs = self.octaves.width(numbers) + method.conditioning.critic_extra(sizes)
-        self.encoder = nn.Sequential(
-            trunk(inputs, settings.width, settings.depth), nn.Linear(settings.width, code)
-        )
-        self.decoder = nn.Sequential(
-            trunk(code, settings.width, settings.depth), nn.Linear(settings.width, numbers)
-        )
+        self.encoder = nn.Sequential(trunk(inputs, settings.width, settings.depth), nn.Linear(settings.width, code))
+        self.decoder = nn.Sequential(trunk(code, settings.width, settings.depth), nn.Linear(settings.width, numbers))
         self.embedding = method.conditioning.critic_module(sizes)
         self.heads = nn.ModuleDict({name: nn.Linear(code, size) for name, size in method.heads(sizes).items()})
 

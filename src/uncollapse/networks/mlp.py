@@ -152,9 +152,7 @@ class Critic(nn.Module):
         heads: Extra heads; by default what the method asks for. A second score comes from a critic of its own.
     """
 
-    def __init__(
-        self, settings: MLP, method: Method, sizes: Sizes, *, heads: Mapping[str, int] | None = None
-    ) -> None:
+    def __init__(self, settings: MLP, method: Method, sizes: Sizes, *, heads: Mapping[str, int] | None = None) -> None:
         """Builds body, score, embedding, summary, extra heads and second critic, in this order."""
         super().__init__()
         conditioning, view = method.conditioning, method.view

@@ -96,7 +96,7 @@ class SpectralNorm(Constraint):
         """The left vector u of each matrix."""
         found = {}
         for name, value in parameters.items():
-            if value.ndim >= 2:
+            if value.ndim >= 2 and name.endswith("weight"):  # a scale (minibatch discrimination's) is no map
                 matrix = value.flatten(1)
                 left = normalize(torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device), dim=0)
                 found[f"{name}_u"] = _power_iteration(matrix, left, WARM_UP)[0]

@@ -25,10 +25,12 @@ class GeneratorTerm(Part):
     Attributes:
         generator_sees_real: Whether it looks at the real batch.
         reads_code: Whether it needs an auto-encoding critic.
+        trains_encoder: Whether it needs, and trains, the encoder that a conditioning brings.
     """
 
     generator_sees_real: ClassVar[bool] = False
     reads_code: ClassVar[bool] = False
+    trains_encoder: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, scene: Scene) -> Tensor:
@@ -106,6 +108,7 @@ class Reconstruction(GeneratorTerm):
     Reference: Srivastava et al. 2017, arXiv:1705.07761.
     """
 
+    trains_encoder: ClassVar[bool] = True
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -185,7 +188,9 @@ def spectrum(matrix: Tensor, gap: float) -> tuple[Tensor, Tensor]:
     First-order perturbation of a fixed decomposition: exact where eigenvalues are further apart than `gap`; the
     rotation between closer ones is left out, because there the eigenvectors themselves are arbitrary.
     """
-    values, vectors = torch.linalg.eigh(matrix.detach())
+    # A lane that is no longer finite must not stop the decomposition of the others; `inner` keeps its nan.
+    finite = torch.where(matrix.isfinite(), matrix, torch.zeros_like(matrix)).detach()
+    values, vectors = _decomposed(finite)
     inner = vectors.mT @ matrix @ vectors
     apart = values.unsqueeze(0) - values.unsqueeze(1)
     usable = apart.abs() > gap
@@ -195,13 +200,31 @@ def spectrum(matrix: Tensor, gap: float) -> tuple[Tensor, Tensor]:
     return inner.diagonal(), turned
 
 
+def _decomposed(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors of a symmetric matrix.
+
+    In double precision and with zeros set apart, because LAPACK gives up on many equal eigenvalues in single precision.
+    """
+    ladder = torch.linspace(0, 1e-10, len(matrix), dtype=torch.float64, device=matrix.device)
+    values, vectors = torch.linalg.eigh(matrix.double() + torch.diag_embed(ladder))
+    return values.to(matrix.dtype), vectors.to(matrix.dtype)
+
+
+def distinct(values: Tensor, gap: float) -> Tensor:
+    """(d,) bool: which of the rising eigenvalues are further than `gap` from both neighbours."""
+    steps = values.diff() > gap
+    end = torch.ones_like(values[:1], dtype=torch.bool)
+    return torch.cat([end, steps]) & torch.cat([steps, end])
+
+
 @dataclass(frozen=True, kw_only=True)
 class DeterminantalPointProcess(GeneratorTerm):
     """GDPP: the fakes' features should vary along the same directions, and as much, as the data's.
 
     With ``C = F^T F`` (d x d) of unit feature rows F, eigenvalues l and eigenvectors v, largest first:
     ``weight * (magnitude * mean (l_fake - l_real)^2 + sum_k w_k (1 - |cos(v_real_k, v_fake_k)|))`` over the `top`
-    directions, with ``w`` the real eigenvalues scaled to [0, 1].
+    directions, with ``w`` the real eigenvalues scaled to [0, 1]; directions whose eigenvalue has a close neighbour,
+    real or fake, are arbitrary within the plane of both and are not compared.
 
     Attributes:
         weight: Weight of the whole term.
@@ -227,14 +250,18 @@ class DeterminantalPointProcess(GeneratorTerm):
 
     def __call__(self, scene: Scene) -> Tensor:
         """The weighted term; scalar."""
-        real = normalize(require_real(scene.real_judgement).features, dim=-1)
-        fake = normalize(scene.fake_judgement.features, dim=-1)
+        return self.of(require_real(scene.real_judgement).features, scene.fake_judgement.features)
+
+    def of(self, real: Tensor, fake: Tensor) -> Tensor:
+        """The weighted term of real and fake features (N, d); scalar."""
+        real, fake = normalize(real, dim=-1), normalize(fake, dim=-1)
         real_values, real_vectors = spectrum(real.mT @ real, self.gap)
         fake_values, fake_vectors = spectrum(fake.mT @ fake, self.gap)
         magnitude = (real_values - fake_values).square().mean()
         top = min(self.top, len(real_values))
         low, high = real_values.min(), real_values.max()
-        weights = ((real_values - low) / (high - low + 1e-12))[-top:]
+        apart = distinct(real_values, self.gap) & distinct(fake_values, self.gap)
+        weights = (apart * (real_values - low) / (high - low + 1e-12))[-top:]
         # An eigenvector's sign is arbitrary.
         cosine = cosine_similarity(real_vectors[:, -top:], fake_vectors[:, -top:], dim=0).abs()
         structure = (weights * (1 - cosine)).sum()
@@ -256,12 +283,15 @@ def bures_distance(real: Tensor, fake: Tensor) -> Tensor:
     values, vectors = spectrum(first, 1e-6)
     root = (vectors * _root(values)) @ vectors.mT
     cross, _ = spectrum(root @ second @ root, 1e-6)
-    return first.trace() + second.trace() - 2 * _root(cross).sum()
+    distance: Tensor = first.trace() + second.trace() - 2 * _root(cross).sum()
+    return distance
 
 
 def _root(values: Tensor) -> Tensor:
     """Square roots of eigenvalues whose derivative stays finite at zero."""
-    return (values.clamp(min=0) + ROOT_FLOOR).sqrt() - ROOT_FLOOR**0.5
+    positive = values.clamp(min=0)
+    root: Tensor = positive / (positive + ROOT_FLOOR).sqrt()
+    return root
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -273,6 +273,11 @@ class LogRatio(Loss):
         return -fake.score.mean()
 
 
+def log_softplus(score: Tensor) -> Tensor:
+    """``log log (1 + e^s)``, which is s itself to nine digits below -20, where the inner logarithm would underflow."""
+    return torch.where(score < -20, score, softplus(score.clamp(min=-20)).log())
+
+
 @dataclass(frozen=True, kw_only=True)
 class TwoCritics(Loss):
     """D2GAN: one critic rewards data, the other rewards fakes, and the generator pleases both.
@@ -302,22 +307,22 @@ class TwoCritics(Loss):
 
     def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
         """Both critics' losses."""
-        first = -self.alpha * softplus(real.score).log().mean() + softplus(fake.score).mean()
+        first = -self.alpha * log_softplus(real.score).mean() + softplus(fake.score).mean()
         second_real, second_fake = (given(one.second_score, "a second score") for one in (real, fake))
-        return first + softplus(second_real).mean() - self.beta * softplus(second_fake).log().mean()
+        return first + softplus(second_real).mean() - self.beta * log_softplus(second_fake).mean()
 
     def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
         """High first score, low second score."""
-        second = softplus(given(fake.second_score, "a second score"))
-        return -softplus(fake.score).mean() + self.beta * second.log().mean()
+        second = given(fake.second_score, "a second score")
+        return -softplus(fake.score).mean() + self.beta * log_softplus(second).mean()
 
 
 @dataclass(frozen=True, kw_only=True)
 class WhoMadeIt(Loss):
     """MAD-GAN: the critic names the generator that made a sample, or says "real" (its last class).
 
-    ``L_D = -E log D_{k+1}(x) - E_i log D_i(G_i(z))``, ``L_G = E log(1 - D_{k+1}(G_i(z)))``; the score is the log-odds of
-    "real".
+    ``L_D = -E log D_{k+1}(x) - E_i log D_i(G_i(z))``, ``L_G = E log(1 - D_{k+1}(G_i(z)))``; the score is the log-odds
+    of "real".
 
     Reference: Ghosh et al. 2018, arXiv:1704.02906.
     """
@@ -395,7 +400,7 @@ class TopK(Loss):
         """Cross-entropy of calling the k best fakes real."""
         batch = fake.score.shape[0]
         spent = (scene.progress / self.ramp).clamp(max=1)
-        kept = torch.ceil(batch * (1 - (1 - self.share) * spent))
+        kept = torch.ceil(batch * (1 - (1 - self.share) * spent) - 1e-3)  # a rounding error keeps no fake more
         best = fake.score.sort(descending=True).values
         chosen = (torch.arange(batch, device=best.device) < kept).to(best.dtype)
         return (softplus(-best) * chosen).sum() / kept

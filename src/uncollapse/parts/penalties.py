@@ -50,7 +50,7 @@ def mean_square(slope: Tensor) -> Tensor:
 
 def check_weight(part: Part, weight: float) -> None:
     """Refuses a weight that would reward what it should punish."""
-    if not weight >= 0:
+    if weight < 0:
         name = type(part).__name__
         raise UserError(f"{name}(weight={weight}) rewards what it should punish; choose a weight of 0 or more.")
 
@@ -74,7 +74,7 @@ class GradientPenalty(Penalty):
     off_samples: ClassVar[bool] = True
     weight: float = 10.0
     one_sided: bool = False
-    schedule: Schedule = Constant()
+    schedule: Schedule = Constant()  # noqa: RUF009 (frozen parts are safe to share)
 
     def __post_init__(self) -> None:
         """Refuses a weight that would reward what it should punish."""
@@ -108,7 +108,7 @@ class ZeroCentred(Penalty):
 
     weight: float = 1.0
     on: Literal["real", "fake"] = "real"
-    schedule: Schedule = Constant()
+    schedule: Schedule = Constant()  # noqa: RUF009 (frozen parts are safe to share)
 
     def __post_init__(self) -> None:
         """Refuses a place that does not exist."""
@@ -122,12 +122,17 @@ class ZeroCentred(Penalty):
         return self.weight * self.schedule(scene.progress) * mean_square(scene.slope(where))
 
 
+def neighbours(real: Tensor, direction: Tensor, distance: Tensor, spread: float) -> Tensor:
+    """``x + e s u`` with ``s = spread * std(x)`` for directions u like x and distances e (packs,)."""
+    return real + distance.reshape(-1, *([1] * (real.ndim - 1))) * spread * real.std() * direction
+
+
 @dataclass(frozen=True, kw_only=True)
 class Dragan(Penalty):
     """Holds the critic's slope at 1 around the data.
 
-    ``weight * E (||grad D(x + e s u)||_2 - 1)^2`` with ``s = spread * std(x)`` over the whole batch, ``u ~ U[0, 1)`` for
-    each number and ``e ~ U[0, 1)`` for each sample.
+    ``weight * E (||grad D(x + e s u)||_2 - 1)^2`` with ``s = spread * std(x)`` over the whole batch, ``u ~ U[0, 1)``
+    for each number and ``e ~ U[0, 1)`` for each sample.
 
     Attributes:
         weight: lambda.
@@ -151,8 +156,7 @@ class Dragan(Penalty):
     def __call__(self, scene: Scene) -> Tensor:
         """The weighted penalty; scalar."""
         real = given(scene.real, "the real batch")
-        distance = scene.noise["distance"].reshape(-1, *([1] * (real.ndim - 1)))
-        around = real + distance * self.spread * real.std() * scene.noise["direction"]
+        around = neighbours(real, scene.noise["direction"], scene.noise["distance"], self.spread)
         return self.weight * mean_excess(scene.slope(around), one_sided=False)
 
 

@@ -58,6 +58,7 @@ def _comparison(directory: Path) -> Record:
         weights=str(content.get("weights") or "averaged"),
         seconds=content.get("seconds"),
         unfinished=tuple(str(name) for name in content.get("unfinished") or ()),
+        tuning=content.get("tuning") or {},
     )
 
 

@@ -14,14 +14,18 @@ from typing import Any
 
 from markupsafe import Markup
 
+from uncollapse.cards import AVERAGED
 from uncollapse.files import write_atomic
 from uncollapse.report import class_grids, class_shares, curves, planar, sample_map, tables
 from uncollapse.report.claims import claims
 from uncollapse.report.load import load
 from uncollapse.report.measures import MEASURES, seeds_text
+from uncollapse.report.method_cards import method_cards
+from uncollapse.report.next_steps import healthy_sentence, next_steps
 from uncollapse.report.palette import Style, styles
 from uncollapse.report.real import Real, real_data
 from uncollapse.report.records import Record
+from uncollapse.report.tuned import tuned
 from uncollapse.report.words import answers
 from uncollapse.text import duration
 
@@ -109,7 +113,12 @@ def _content(record: Record, detail: float) -> dict[str, Any]:
         "family_methods": {family: _family_methods(record, family) for family in groups},
         "coverage": {family: panels for family, panels in groups.items() if panels},
         "claims": claims(record),
+        "tuned": tuned(record),
+        "steps": next_steps(record),
+        "healthy": healthy_sentence(record),
         "tasks": [_pictures(record, task, looks, detail) for task in record.tasks],
+        "cards": method_cards(record),
+        "averaged": AVERAGED,
         "outcomes": tables.outcomes(record),
         "warnings": tables.warnings(record),
         "quiet": tables.quiet_runs(record),
@@ -171,9 +180,11 @@ def _subtitle(record: Record) -> str:
     count = ("up to " if len(seeds) > 1 else "") + seeds_text(seeds[-1] if seeds else 0)
     if record.kind == "run":
         return f"{count}; measures of the {record.weights} generator."
-    methods, tasks = len(record.methods), len(record.tasks)
+    tuned = {row.get("tuned") for row in record.tuning.get("cells", ())}
+    methods, tasks = len(set(record.methods) - tuned), len(record.tasks)
+    twice = ", as they stand and tuned," if tuned else ""
     return (
-        f"{methods} method{'s' * (methods != 1)} on {tasks} task{'s' * (tasks != 1)}, {count} each; "
+        f"{methods} method{'s' * (methods != 1)}{twice} on {tasks} task{'s' * (tasks != 1)}, {count} each; "
         f"measures of the {record.weights} generator."
     )
 

@@ -225,6 +225,7 @@ class Record:
         weights: Which weights the measures describe, "averaged" or "live".
         seconds: Training time of the whole comparison, None when unknown.
         unfinished: Names of the run directories of a comparison that have no result yet.
+        tuning: What `comparison.json` says of its tuning, empty without.
     """
 
     directory: Path
@@ -237,6 +238,7 @@ class Record:
     weights: str = "averaged"
     seconds: float | None = None
     unfinished: tuple[str, ...] = ()
+    tuning: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tasks(self) -> tuple[str, ...]:

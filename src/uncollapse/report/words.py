@@ -55,10 +55,23 @@ def _answer(record: Record, task: str) -> Answer:
     rows = [row for row in record.differences if row.get("task") == task and row.get("measure") == record.headline]
     return Answer(
         task=task,
-        lead=lead(task, cells, rows, record.headline),
+        lead=" ".join(_leads(task, cells, rows, record.headline)),
         methods=tuple(method_sentence(cell, record.headline) for cell in cells),
         comparisons=tuple(difference_sentence(row, cells, record.headline) for row in rows),
     )
+
+
+def _leads(task: str, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
+    """One sentence a baseline: where methods were tuned, the tuned ones are compared with the tuned baseline."""
+    baselines = dict.fromkeys(row["baseline"] for row in rows)
+    if len(baselines) < 2:
+        return [lead(task, cells, rows, key)]
+    found = []
+    for baseline in baselines:
+        mine = [row for row in rows if row["baseline"] == baseline]
+        names = {baseline, *(row["method"] for row in mine)}
+        found.append(lead(task, [cell for cell in cells if cell.method in names], mine, key))
+    return found
 
 
 def joined(names: Sequence[str]) -> str:

@@ -5,10 +5,11 @@ The tasks on which collapse can be seen: every mode is known, so what a generato
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -37,7 +38,11 @@ class Mixture(Task):
         sigma: Standard deviation of each component, in the same coordinates.
         weights: Share of each component; None means equal shares.
         mode_names: Names of the components; None means their coordinates.
+
+    Its option `scale` multiplies centres and sigma, for protocols that draw the same picture in another size.
     """
+
+    options: ClassVar[tuple[str, ...]] = ("train_size", "measure_size", "scale")
 
     centres: tuple[Point, ...]
     sigma: float
@@ -79,6 +84,21 @@ class Mixture(Task):
         return Modes(
             names=self.mode_names or point_names(self.centres), weights=torch.tensor(shares, dtype=torch.float64)
         )
+
+    def but(self, **changes: Any) -> Self:
+        """The same mixture with other options; a scaled one is written out whole in its spec.
+
+        Raises:
+            UserError: An unknown option, or a scale that is not above 0.
+        """
+        scale = changes.pop("scale", 1.0)
+        task = super().but(**changes)
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < math.inf:
+            raise UserError(f"scale must be a number above 0, not {scale!r}.")
+        if scale == 1:
+            return task
+        centres = tuple(tuple(scale * c for c in centre) for centre in task.centres)
+        return dataclasses.replace(task, centres=centres, sigma=scale * task.sigma)
 
     def sample(self, n: int, draw: Draw) -> Batch:
         """n fresh samples (n, d) and their components (n,)."""

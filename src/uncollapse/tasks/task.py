@@ -70,8 +70,10 @@ class Task(ABC):
     summary: str = ""
 
     def __post_init__(self) -> None:
-        """Refuses a train_size that is not a whole number of at least 1."""
-        size = self.train_size
+        """Refuses sizes that are not whole numbers of at least 1."""
+        size, judged = self.train_size, self.measure_size
+        if isinstance(judged, bool) or not isinstance(judged, int) or judged < 1:
+            raise UserError(f"measure_size must be a whole number of at least 1, not {judged!r}.")
         if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
             raise UserError(
                 f"train_size must be a whole number of at least 1, not {size!r}; leave it out for "
@@ -171,7 +173,8 @@ class Task(ABC):
     def spec(self) -> dict[str, Any]:
         """JSON of the task: its name and the options that differ from the default; `from_spec` reads it."""
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        changed = {key: getattr(self, key) for key in self.options if getattr(self, key) != defaults[key]}
+        kept = [key for key in self.options if key in defaults]
+        changed = {key: getattr(self, key) for key in kept if getattr(self, key) != defaults[key]}
         return {"name": self.name, **changed}
 
     def __eq__(self, other: object) -> bool:

@@ -1,0 +1,141 @@
+"""Extracts what advice may cite, `src/uncollapse/evidence.json`, from the committed results: `make docs`.
+
+One row a cell of each `results/*/comparison.json`: its measures with intervals, and its paired differences from the
+plain GAN of the same comparison, oriented so that more is better. A test fails when the file is stale.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uncollapse.experiments.record import by_seed
+from uncollapse.experiments.statistics import pair_differences
+from uncollapse.methods import METHODS, find_method
+from uncollapse.metrics.intervals import wilson
+from uncollapse.symptoms import MEASURES
+
+ROOT = Path(__file__).resolve().parents[1]
+PLAIN = "vanilla"
+
+
+def document() -> dict[str, Any]:
+    """The whole of evidence.json."""
+    paths = sorted((ROOT / "results").glob("*/comparison.json"))
+    return {"schema": 1, "rows": [row for path in paths for row in rows(path)]}
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of one comparison; a cell without a result is none."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    cells = [cell for cell in content["cells"] if cell["seeds"]]
+    versus = {task: against_plain(cells, task) for task in dict.fromkeys(cell["task"] for cell in cells)}
+    return [
+        row(cell, content, path.parent.name) | {"versus": versus[cell["task"]].get(cell["method"], {})}
+        for cell in cells
+        if cell["method"].partition(" (")[0] in METHODS
+    ]
+
+
+def row(cell: Mapping[str, Any], content: Mapping[str, Any], result: str) -> dict[str, Any]:
+    """What is known of one cell without its comparison."""
+    name, _, label = cell["method"].partition(" (")
+    count, n = len(cell["diverged"]), len(cell["seeds"])
+    low, high = wilson(count, n)
+    found = {
+        key: short(cell["measures"][key]) for key in MEASURES if cell["measures"].get(key, {}).get("mean") is not None
+    }
+    return {
+        "result": result,
+        "plan": content["plan"]["name"],
+        "method": name,
+        "label": label.removesuffix(")"),
+        "labelled": find_method(name).labelled,
+        "task": cell["task"],
+        "modes": int(cell["measures"]["modes_solid"]["bounds"][1]),
+        "seeds": n,
+        "updates": cell["cost"]["critic_updates"],
+        "weights": content["weights"],
+        "settings": settings(cell, content),
+        "success_rate": {key: rounded(value) for key, value in cell["success_rate"].items()},
+        "measures": found,
+        "diverged": {"value": rounded(count / n), "low": rounded(low), "high": rounded(high), "count": count, "n": n},
+    }
+
+
+def settings(cell: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
+    """What the plan set of the method, and what tuning chose; networks and task are the same for all methods."""
+    name, _, label = cell["method"].partition(" (")
+    label = label.removesuffix(")")
+    tuned = label == "tuned" or label.endswith(", tuned")
+    wanted = label.removesuffix("tuned").removesuffix(", ") if tuned else label
+    found = next(
+        dict(group["set"])
+        for group in content["plan"]["groups"]
+        if name in group["methods"] and cell["task"] in group["tasks"] and group["label"] == wanted
+    )
+    if tuned:
+        full = f"{name} ({wanted})" if wanted else name
+        chosen = (row for row in content["tuning"]["cells"] if (row["method"], row["task"]) == (full, cell["task"]))
+        found |= next(chosen)["settings"]
+    return {path: value for path, value in found.items() if not path.startswith(("networks.", "task."))}
+
+
+def against_plain(cells: list[dict[str, Any]], task: str) -> dict[str, dict[str, Any]]:
+    """Method -> measure -> the paired difference from the plain GAN: tuned from tuned, the others from the others."""
+    mine = {cell["method"]: cell for cell in cells if cell["task"] == task}
+    found: dict[str, dict[str, Any]] = {name: {} for name in mine}
+    for tuned in (False, True):
+        plain = f"{PLAIN} (tuned)" if tuned else PLAIN
+        names = [name for name in mine if name.endswith("tuned)") == tuned]
+        for measure in (*MEASURES, "diverged"):
+            values = {name: oriented(mine[name], measure) for name in names}
+            if plain not in values or not values[plain]:
+                continue
+            pairs = [(name, plain) for name in names if name != plain and values[name]]
+            limits = (-1.0, 0.0) if measure == "diverged" else mine[plain]["measures"][measure].get("bounds")
+            for difference in pair_differences(
+                values, pairs, task=task, measure=measure, bounds=limits, diverged="omit"
+            ):
+                if difference.n:
+                    kept = {key: getattr(difference, key) for key in ("difference", "low", "high", "p_adjusted", "n")}
+                    found[difference.method][measure] = {key: rounded(value) for key, value in kept.items()}
+    return found
+
+
+def oriented(cell: Mapping[str, Any], measure: str) -> dict[int, float | None]:
+    """A measure by seed so that more is better: a core sigma ratio as minus its distance from 1."""
+    if measure == "diverged":
+        return {seed: -float(seed in cell["diverged"]) for seed in cell["seeds"]}
+    if cell["measures"].get(measure, {}).get("mean") is None:
+        return {}
+    values = by_seed(cell, measure)
+    if measure == "core_sigma_ratio":
+        return {seed: None if value is None else -abs(value - 1) for seed, value in values.items()}
+    return values
+
+
+def short(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Mean, interval and seeds of a measure."""
+    return {key: rounded(entry[key]) for key in ("mean", "low", "high", "n")}
+
+
+def rounded(value: float | None) -> float | None:
+    """Six digits: more than anybody reads, and the same on every machine."""
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def files() -> dict[Path, str]:
+    """Path -> what it should hold."""
+    content = document()
+    lines = ",\n".join(json.dumps(row) for row in content["rows"])
+    text = f'{{"schema": {content["schema"]}, "rows": [\n{lines}\n]}}\n'
+    return {ROOT / "src" / "uncollapse" / "evidence.json": text}
+
+
+if __name__ == "__main__":
+    for path, text in files().items():
+        path.write_text(text, encoding="utf-8")
+        print(path.relative_to(ROOT))

@@ -1,0 +1,256 @@
+"""Fair tuning: the same number of trials for every method, the choice frozen, both settings on fresh seeds.
+
+A trial is an ordinary run in the comparison's directory. `compare` trains the trials together with the methods as they
+stand, asks here for the choices, and then trains the chosen settings on the reported seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from uncollapse.experiments import packing, record
+from uncollapse.experiments.engines import Outcome
+from uncollapse.experiments.packing import PlannedRun
+from uncollapse.experiments.plan import Cell, Plan
+from uncollapse.experiments.search import candidates
+
+TIE_BREAK = "high_quality_share"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One setting of one cell on the tuning seeds.
+
+    Attributes:
+        of: The cell that is tuned.
+        number: From 1, which is the method as it stands.
+        settings: What differs from it.
+        runs: Its runs.
+    """
+
+    of: Cell
+    number: int
+    settings: Mapping[str, Any]
+    runs: tuple[PlannedRun, ...]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The tuned cell's name and task."""
+        return self.of.name, self.of.task
+
+
+def trials(plan: Plan) -> list[Trial]:
+    """All trials of a plan, none when it tunes nothing.
+
+    Raises:
+        UserError: A method has too few settings to try, or one of them does not compose.
+    """
+    if plan.tuning is None:
+        return []
+    found = []
+    for cell in plan.cells():
+        start = replace(cell, seeds=plan.tuning.seeds, updates=plan.tuning.updates or cell.updates)
+        method = packing.runs_of(start, plan.threads)[0].spec.method
+        for number, settings in enumerate(candidates(method, plan.tuning), 1):
+            trial = replace(start, set={**cell.set, **settings}, label=_labelled(cell.label, f"trial {number}"))
+            runs = tuple(packing.runs_of(trial, plan.threads))
+            found.append(Trial(of=cell, number=number, settings=settings, runs=runs))
+    return found
+
+
+def _labelled(label: str, word: str) -> str:
+    return f"{label}, {word}" if label else word
+
+
+def runs_of(trials: Sequence[Trial]) -> list[PlannedRun]:
+    """The runs of the trials."""
+    return [run for trial in trials for run in trial.runs]
+
+
+def open_runs(directory: Path, trials: Sequence[Trial]) -> list[PlannedRun]:
+    """The runs of the trials whose cell has no frozen choice yet; later ones could change nothing."""
+    frozen = packing.frozen_choices(directory) if trials else {}
+    return runs_of([trial for trial in trials if trial.key not in frozen])
+
+
+def finished_result(directory: Path, run: PlannedRun) -> dict[str, Any] | None:
+    """The content of a run's `result.json`, None until it is finished."""
+    from uncollapse.run import is_finished, read_result
+
+    where = directory / "runs" / run.spec.directory_name
+    return read_result(where) if is_finished(where, run.spec) else None
+
+
+def choices(
+    directory: Path, plan: Plan, trials: Sequence[Trial], outcomes: Mapping[str, Outcome]
+) -> list[dict[str, Any]]:
+    """The rows of the cells all of whose trials have ended, at least one of them with a result.
+
+    A failed trial has no score and is not chosen; the others decide.
+    """
+    rows = []
+    for key in dict.fromkeys(trial.key for trial in trials):
+        row = _row(directory, plan, [trial for trial in trials if trial.key == key], outcomes)
+        if row["chosen"] is not None:
+            rows.append(row)
+    return rows
+
+
+def _row(directory: Path, plan: Plan, trials: Sequence[Trial], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    """One cell's trials with their scores; `chosen` is None until all have ended."""
+    scored = [_scored(directory, plan, trial, outcomes) for trial in trials]
+    ended = all(row["score"] is not None or row["failed"] for row in scored)
+    known = [row for row in scored if row["score"] is not None]
+    best = max(known, key=lambda row: (row["score"], row[TIE_BREAK] or 0.0), default=None)  # the first among equals
+    cell = trials[0].of
+    return {
+        "method": cell.name,
+        "task": cell.task,
+        "chosen": best["trial"] if best and ended else None,
+        "settings": best["settings"] if best and ended else None,
+        "top": known[0]["top"] if known else None,
+        "trials": [{key: value for key, value in row.items() if key != "top"} for row in scored],
+    }
+
+
+def _scored(directory: Path, plan: Plan, trial: Trial, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    assert plan.tuning is not None
+    results = {run.spec.directory_name: finished_result(directory, run) for run in trial.runs}
+    failed = [outcome.error for name in results if (outcome := outcomes.get(name)) and outcome.status == "failed"]
+    row: dict[str, Any] = {"trial": trial.number, "settings": dict(trial.settings), "runs": list(results)}
+    row |= {"score": None, TIE_BREAK: None, "per_seed": [], "diverged": [], "failed": failed, "top": None}
+    done = {name: result for name, result in results.items() if result is not None}
+    if len(done) < len(results):
+        return row
+    cell = record.cell_record(trial.of.name, trial.of.task, done, weights=plan.weights)
+    found, quality = (cell["measures"].get(key) or {} for key in (plan.tuning.measure, TIE_BREAK))
+    limits = found.get("bounds")
+    row |= {"score": found.get("mean"), TIE_BREAK: quality.get("mean"), "per_seed": found.get("per_seed", [])}
+    return row | {"diverged": cell["diverged"], "top": limits[1] if limits else None}
+
+
+def tuned_runs(directory: Path, plan: Plan, trials: Sequence[Trial]) -> list[PlannedRun]:
+    """The runs of the chosen settings on the reported seeds, of the cells whose choice is frozen.
+
+    Where the default was chosen they are the runs of the method as it stands.
+    """
+    frozen = packing.frozen_choices(directory) if trials else {}
+    cells = [
+        tuned_cell(trial.of, trial.settings)
+        for trial in trials
+        if trial.key in frozen and frozen[trial.key]["chosen"] == trial.number
+    ]
+    return [run for cell in cells for run in packing.runs_of(cell, plan.threads)]
+
+
+def expected_runs(plan: Plan) -> list[PlannedRun]:
+    """As many runs as the tuned settings will take, with the settings as they stand; for estimates of time."""
+    cells = [tuned_cell(cell, {}) for cell in plan.cells()] if plan.tuning else []
+    return [run for cell in cells for run in packing.runs_of(cell, plan.threads)]
+
+
+def tuned_cell(cell: Cell, settings: Mapping[str, Any]) -> Cell:
+    """A cell with its chosen settings, named ``method (tuned)``."""
+    return replace(cell, set={**cell.set, **settings}, label=_labelled(cell.label, "tuned"), untuned=cell.name)
+
+
+def side_by_side(runs: Sequence[PlannedRun], tuned: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The runs with each cell's tuned ones after its own."""
+    keys = dict.fromkeys((run.cell.name, run.cell.task) for run in runs)
+    return [
+        run
+        for key in keys
+        for run in (
+            *(run for run in runs if (run.cell.name, run.cell.task) == key),
+            *(run for run in tuned if (run.cell.untuned, run.cell.task) == key),
+        )
+    ]
+
+
+def summary(
+    directory: Path,
+    plan: Plan,
+    trials: Sequence[Trial],
+    outcomes: Mapping[str, Outcome],
+    cells: Sequence[Mapping[str, Any]],
+    pairs: Mapping[str, str],
+) -> dict[str, Any]:
+    """What `comparison.json` holds under ``tuning``.
+
+    Args:
+        directory: The comparison's directory.
+        plan: The plan.
+        trials: Its trials.
+        outcomes: How this sitting's runs ended.
+        cells: The records of the reported cells.
+        pairs: Name of each method that was tuned -> name of its tuned row.
+    """
+    assert plan.tuning is not None
+    frozen = packing.frozen_choices(directory)
+    keys = dict.fromkeys(trial.key for trial in trials)
+    rows = [
+        frozen.get(key) or _row(directory, plan, [trial for trial in trials if trial.key == key], outcomes)
+        for key in keys
+    ]
+    rows = [row | _spread(row) | {"tuned": pairs.get(row["method"])} for row in rows]
+    folders = {run.spec.directory_name for run in runs_of(trials)}
+    return {
+        "seeds": list(plan.tuning.seeds),
+        "updates": plan.tuning.updates,
+        "trials": plan.tuning.trials,
+        "measure": plan.tuning.measure,
+        "cells": rows,
+        "methods": _sensitivity(rows),
+        "differences": gains(cells, plan, rows),
+        "seconds": round(sum(record.seconds(directory / "runs" / folder) for folder in folders), 3),
+    }
+
+
+def _spread(row: Mapping[str, Any]) -> dict[str, float | None]:
+    """Best, median and worst score of a cell's trials: how much the setting matters."""
+    scores = [trial["score"] for trial in row["trials"] if trial["score"] is not None]
+    if not scores:
+        return dict.fromkeys(("best", "median", "worst"))
+    return {"best": max(scores), "median": median(scores), "worst": min(scores)}
+
+
+def _sensitivity(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Best, median and worst setting of each method as a share of what the measure can reach, averaged over tasks."""
+    found = []
+    for method in dict.fromkeys(row["method"] for row in rows):
+        mine = [row for row in rows if row["method"] == method and row["best"] is not None and row["top"]]
+        shares = {
+            key: sum(row[key] / row["top"] for row in mine) / len(mine) if mine else None
+            for key in ("best", "median", "worst")
+        }
+        found.append({"method": method, "tasks": len(mine), **shares})
+    return found
+
+
+def gains(cells: Sequence[Mapping[str, Any]], plan: Plan, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Each tuned method against itself as it stands, on the reported seeds; Holm over the methods of a task.
+
+    A method whose default was chosen is left out, for both rows are the same runs.
+    """
+    from uncollapse.experiments.statistics import pair_differences
+
+    assert plan.tuning is not None
+    found: list[dict[str, object]] = []
+    for task in dict.fromkeys(cell["task"] for cell in cells):
+        mine = {cell["method"]: cell for cell in cells if cell["task"] == task}
+        changed = [(row["tuned"], row["method"]) for row in rows if row["task"] == task and row["settings"]]
+        for measure in dict.fromkeys((plan.tuning.measure, plan.headline, TIE_BREAK)):
+            known = {name: cell for name, cell in mine.items() if measure in cell["measures"]}
+            pairs = [pair for pair in changed if set(pair) <= set(known)]
+            if pairs:
+                values = {name: record.by_seed(cell, measure) for name, cell in known.items()}
+                limits = known[pairs[0][1]]["measures"][measure].get("bounds")
+                differences = pair_differences(
+                    values, pairs, task=task, measure=measure, bounds=limits, diverged="omit"
+                )
+                found += [row.to_json() for row in differences]
+    return found

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from textbook_cures import MinibatchLoop, PackedLoop, UnrolledLoop
 
 import uncollapse
 from uncollapse.loop import Trainer
@@ -45,7 +46,7 @@ class Case:
 
     Attributes:
         name: What is compared.
-        method: "vanilla" or "wgan-gp".
+        method: A row of the list.
         other: The loop on the other side.
         seeds: Seeds that ours trains together.
         width: Units of each hidden layer, of both networks of both sides.
@@ -57,7 +58,7 @@ class Case:
 
     name: str
     method: str
-    other: type[TutorialLoop] | type[TextbookLoop]
+    other: Callable[..., Loop]
     seeds: int = 16
     width: int = 128
     depth: int = 3
@@ -77,7 +78,18 @@ CASES = (
     Case(name="wgan-gp 2x32, batch 64", method="wgan-gp", other=TutorialLoop, width=32, depth=2, batch=64, target=3.5),
     Case(name="vanilla 3x128, one seed", method="vanilla", other=TextbookLoop, seeds=1, target=1 / 1.3),
     Case(name="wgan-gp 3x128, one seed", method="wgan-gp", other=TextbookLoop, seeds=1, target=1 / 1.3),
+    Case(name="pacgan-2 3x128, one seed", method="pacgan-2", other=PackedLoop, seeds=1, target=1 / 1.3),
+    Case(
+        name="minibatch-discrimination 3x128, one seed",
+        method="minibatch-discrimination",
+        other=MinibatchLoop,
+        seeds=1,
+        target=1 / 1.3,
+    ),
+    Case(name="unrolled-5 3x128, one seed", method="unrolled-5", other=UnrolledLoop, seeds=1, target=1 / 1.3),
 )
+# The methods whose arithmetic `flop` counts.
+COUNTED = ("vanilla", "wgan-gp")
 CUDA_CASES = (
     Case(name="vanilla 3x128, GPU", method="vanilla", other=TutorialLoop, seeds=64, target=50, device="cuda"),
     Case(name="wgan-gp 3x128, GPU", method="wgan-gp", other=TutorialLoop, seeds=64, target=50, device="cuda"),
@@ -151,7 +163,9 @@ def measure(case: Case, *, rounds: int, target_seconds: float, threads: int) -> 
         "bmm_gigaflop_a_second": machine,
         "share_of_machine": statistics.median(
             rate * flop(case) / 1e9 / limit for rate, limit in zip(rates[0], machine, strict=True)
-        ),
+        )
+        if case.method in COUNTED
+        else None,
     }
 
 
@@ -196,7 +210,7 @@ def print_table(rows: list[dict[str, object]]) -> None:
     )
     print("|---|---|---|---|---|---|---|---|")
     for row in rows:
-        share = f"{row['share_of_machine']:.0%}" if row["device"] == "cpu" else "not measured"
+        share = f"{row['share_of_machine']:.0%}" if row["device"] == "cpu" and row["share_of_machine"] else "-"
         print(
             f"| {row['case']} | {row['seeds']} | {span(row['ours'])} | {row['other']} {span(row['theirs'])} "
             f"| {row['ratio']:.2f} | {row['target']:.2f} | {'yes' if row['reached'] else 'NO'} | {share} |"

@@ -17,6 +17,7 @@ DOCS = ROOT / "docs"
 PAGES = DOCS / "methods"
 PRICE = "cost"
 PRICE_NOTE = "The cost is the measured time of a critic update with its share of generator updates; vanilla's is 1."
+BLOB = " (a generator that wanders shows as a blob where it was on average)"
 NO_DEVIATION = "- None known beyond the networks, which are the task's own."
 MEASURED_TASKS = ("ring-8", "grid-25", "blobs-32")
 
@@ -102,13 +103,14 @@ def page(method: Method, pictures: ModuleType) -> str:
     lines += ["", "```text", facts.equation, "```", "", SYMBOLS]
     if (PAGES / f"{name}.png").exists():
         what = "Images" if method.view.images_only else "Samples"
+        blob = "" if method.view.images_only else BLOB
         after = f"after {pictures.UPDATES:,} critic updates, seeds 0 and 1"
         lines += [
             "",
             f"![{what} of {name} on {task} after a short training, seeds 0 and 1]({name}.png)",
             "",
-            f"*{what} on {task} {after}. Small networks and one learning rate for all methods:",
-            f"a glimpse of the start, no judgement. Made by `docs/pictures.py {name}`, which trains as",
+            f"*{what} on {task} {after}, averaged weights{blob}. Small networks and one learning rate",
+            f"for all methods: a first glimpse, no judgement. Made by `docs/pictures.py {name}`, which trains as",
             f"`{pictures.command(name)}`.*",
         ]
     lines += ["", "## What it is", "", f"- Differs from the baseline in: {difference(method)}"]

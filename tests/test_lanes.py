@@ -9,6 +9,7 @@ import torch
 from tests.conftest import no_global_draws
 from torch import Tensor
 
+from uncollapse.errors import UserError
 from uncollapse.game import Layout
 from uncollapse.lanes import (
     drawn_networks,
@@ -66,6 +67,12 @@ def test_the_shared_width_is_the_largest_that_fits(name: str, width: int) -> Non
     assert 4 * count(found.width) <= count(width) < 4 * count(found.width + 1)
     assert found.depth == 2
     assert shared_out(specification(), sizes).width == 16  # alone, a member has all of it
+
+
+def test_members_that_cannot_fit_are_refused() -> None:
+    spec = specification(width=2, population=Ensemble(size=4))
+    with pytest.raises(UserError, match="4 members do not fit into the parameters of one network of width 2"):
+        shared_out(spec, sizes_of(spec))
 
 
 def test_networks_are_a_function_of_the_seed_alone() -> None:

@@ -118,6 +118,18 @@ def test_own_parts_are_named_in_the_spec_and_read_back_once_registered() -> None
     assert Method.from_spec(spec) == method
 
 
+def test_a_part_within_a_part_is_replaced_by_its_description() -> None:
+    given = {"part": "Cosine", "final": 0.25}
+    changed = VANILLA.with_setting("dynamics.schedule", given)
+    assert changed == VANILLA.but(dynamics=Dynamics(schedule=Cosine(final=0.25)))
+    for wrong, sentence in (
+        ({"part": "Packed"}, "takes a Schedule, and Packed is none"),
+        ({"part": "Cosin"}, "'Cosine'"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            VANILLA.with_setting("dynamics.schedule", wrong)
+
+
 def test_what_is_no_part_is_refused() -> None:
     with pytest.raises(UserError, match="is not a part; derive a frozen dataclass"):
         register_part(int)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uncollapse.optimiser import Moments, adam, adam_fused
+from uncollapse.optimiser import Moments, adam, adam_fused, clipped
 
 
 def moments_like(parameters: torch.Tensor) -> Moments:
@@ -75,3 +75,11 @@ def test_derivative_equals_finite_differences() -> None:
         return adam(torch.zeros(4, dtype=torch.float64), gradient, moments, step=step, rate=0.1, betas=(0.5, 0.9))[0]
 
     assert torch.autograd.gradcheck(moved, torch.randn(4, dtype=torch.float64, requires_grad=True), rtol=1e-6)
+
+
+def test_clipping_shortens_each_row_that_is_too_long() -> None:
+    gradient = torch.tensor([[3.0, 4.0], [0.3, 0.4], [0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(clipped(gradient, 1.0), torch.tensor([[0.6, 0.8], [0.3, 0.4], [0, 0]]).double())
+    assert clipped(gradient, 0.0) is gradient
+    point = gradient.clone().requires_grad_()
+    assert torch.autograd.grad(clipped(point, 1.0).sum(), point)[0].isfinite().all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import hashlib
+import itertools
 import json
 import math
 import multiprocessing
@@ -100,6 +101,29 @@ def test_two_runs_of_one_spec_are_equal_to_the_last_bit(finished: Path, tmp_path
     go(spec(), tmp_path / "other")
     assert end(tmp_path / "other") == end(finished)
     assert len(end(finished)["samples"]) == 12  # ten snapshots, and both kinds of weights at the end
+
+
+def test_the_history_holds_what_the_loss_carries(tmp_path: Path) -> None:
+    networks = MLP(width=8, depth=1, latent=2)
+    run = execute(
+        make_spec("began", "blobs-4", seeds=(3, 4), updates=40, batch=16, networks=networks), tmp_path / "run"
+    )
+    states = [line["state"] for line in run.history if "losses" in line]
+    assert len(states) == 40
+    k = [state["k"] for state in states]
+    # Fakes are easy at first, so that k rises by at most gain x gamma x L(x) a step from 0, and never leaves [0, 1].
+    assert k[0][0] != k[0][1]
+    assert all(0 <= value <= 1 for seeds in k for value in seeds)
+    assert all(
+        abs(after - before) < 0.01
+        for first, second in itertools.pairwise(k)
+        for before, after in zip(first, second, strict=True)
+    )
+    assert all(value > 0 for state in states for value in state["convergence"])
+    plain = execute(
+        make_spec("vanilla", "blobs-4", seeds=(3,), updates=4, batch=8, networks=networks), tmp_path / "plain"
+    )
+    assert all("state" not in line for line in plain.history)
 
 
 def test_the_history_counts_updates_and_knows_no_clock(finished: Path) -> None:

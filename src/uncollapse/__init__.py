@@ -9,6 +9,23 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+# The parts of a method, by the module of `uncollapse.parts` that holds them.
+_PARTS = {
+    "losses": (
+        "NonSaturating", "Saturating", "Minimax", "LeastSquares", "Wasserstein", "EnergyMargin", "BoundaryEquilibrium",
+        "Hinge", "LogRatio", "TwoCritics", "WhoMadeIt", "Relativistic", "TopK",
+    ),
+    "penalties": ("GradientPenalty", "ZeroCentred", "Dragan", "LabelClassifier", "GeneratorClassifier"),
+    "generator_terms": (
+        "PullingAway", "ClassLogits", "Reconstruction", "Identity", "ModeSeeking", "DeterminantalPointProcess",
+        "BuresMetric",
+    ),
+    "constraints": ("Free", "WeightClip", "SpectralNorm"),
+    "views": ("Plain", "MinibatchDiscrimination", "Packed", "MinibatchStddev", "DiffAugment"),
+    "conditioning": ("Unconditional", "Concat", "JointPairs", "AuxiliaryClassifier", "Projection"),
+    "dynamics": ("Dynamics", "Constant", "Cosine", "ThroughSteps", "LookAhead"),
+    "population": ("OneGenerator", "Mixture", "Ensemble"),
+}  # fmt: skip
 # Name -> where it lives; a bare module name stands for the module itself.
 _PLACES = {
     "METHODS": "uncollapse.methods",
@@ -21,26 +38,12 @@ _PLACES = {
     "Comparison": "uncollapse.experiments.compare",
     "MLP": "uncollapse.networks.mlp",
     "UserError": "uncollapse.errors",
-    "NonSaturating": "uncollapse.parts.losses",
-    "Saturating": "uncollapse.parts.losses",
-    "LeastSquares": "uncollapse.parts.losses",
-    "Wasserstein": "uncollapse.parts.losses",
-    "GradientPenalty": "uncollapse.parts.penalties",
-    "ZeroCentred": "uncollapse.parts.penalties",
-    "Free": "uncollapse.parts.constraints",
-    "WeightClip": "uncollapse.parts.constraints",
-    "Plain": "uncollapse.parts.views",
-    "Packed": "uncollapse.parts.views",
-    "Unconditional": "uncollapse.parts.conditioning",
-    "Concat": "uncollapse.parts.conditioning",
-    "Dynamics": "uncollapse.parts.dynamics",
-    "Cosine": "uncollapse.parts.dynamics",
-    "OneGenerator": "uncollapse.parts.population",
     "tasks": "",
     "metrics": "",
     "functional": "",
     "nn": "",
     "parts": "",
+    **{part: f"uncollapse.parts.{module}" for module, parts in _PARTS.items() for part in parts},
 }
 
 __all__ = sorted(_PLACES)

@@ -20,6 +20,7 @@ from uncollapse.experiments.estimate import estimate
 from uncollapse.experiments.plan import Plan, parse_seeds
 from uncollapse.experiments.progress import make_board
 from uncollapse.experiments.stopping import Stop
+from uncollapse.experiments.tuning import failed_trials
 from uncollapse.plugins import load_plugins
 from uncollapse.text import seed_text
 
@@ -130,6 +131,8 @@ def run_comparison(plan: str | Plan, *, out: Path | None, as_json: bool, **optio
         for row in cell["failed"]:
             seeds = seed_text(row["seeds"])
             say(f"uncollapse: {cell['method']} on {cell['task']}, {seeds}, failed: {row['error']}")
+    for line in failed_trials(result.document.get("tuning") or {}):
+        say(f"uncollapse: {line}")
     if result.stopped:
         say(result.stopped)
     if not as_json and report.exists():

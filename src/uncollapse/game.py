@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from uncollapse.method import Method
-from uncollapse.optimiser import Moments, adam
+from uncollapse.optimiser import Moments, adam, clipped
 from uncollapse.parts.scene import Judgement, Scene
 
 Tensors = dict[str, Tensor]
@@ -187,6 +187,7 @@ class Game:
         ahead = state._replace(generator=state.generator._replace(parameters=known(generator)))
         for step in range(dynamics.unroll):
             gradient, _ = self.differentiate(lambda at: self.critic_objective(at, ahead, batch, clock), parameters)
+            gradient = clipped(gradient, dynamics.clip)
             rate = dynamics.lr_critic * dynamics.schedule(clock.progress)
             parameters, moments = adam(
                 parameters, gradient, moments, step=clock.critic_step + step, rate=rate, betas=dynamics.betas

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import vmap
 
 from uncollapse.draws import stream
+from uncollapse.errors import UserError
 from uncollapse.game import Player, State
 from uncollapse.method import Method
 from uncollapse.networks.mlp import MLP
@@ -103,6 +104,11 @@ def shared_out(spec: Specification, sizes: Sizes) -> MLP:
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if members * parameters(middle) <= allowed else (low, middle - 1)
+    if members * parameters(low) > allowed:
+        raise UserError(
+            f"{members} members do not fit into the parameters of one network of width {whole.width};"
+            " choose wider networks or fewer members."
+        )
     return replace(whole, width=low)
 
 

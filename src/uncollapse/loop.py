@@ -32,7 +32,7 @@ from uncollapse.lanes import (
     sizes_of,
     where,
 )
-from uncollapse.optimiser import adam_fused
+from uncollapse.optimiser import adam_fused, clipped
 from uncollapse.trees import tree_map
 
 # In updates; an average over less than this is the live generator to the last bit.
@@ -247,7 +247,12 @@ class Trainer:
         step = lanes.critic_updates + 1
         rate = dynamics.lr_critic * dynamics.schedule(clock.progress)
         parameters, moments = adam_fused(
-            critic.parameters, self._clipped(gradient), critic.moments, step=step, rate=rate, betas=dynamics.betas
+            critic.parameters,
+            clipped(gradient, dynamics.clip),
+            critic.moments,
+            step=step,
+            rate=rate,
+            betas=dynamics.betas,
         )
         player = Player(self._projected(parameters), moments, outcome.critic_buffers)
         healthy = living(lanes.diverged_at, values, gradient)
@@ -267,7 +272,12 @@ class Trainer:
         step = lanes.generator_updates + 1
         rate = dynamics.lr_generator * dynamics.schedule(clock.progress)
         parameters, moments = adam_fused(
-            generator.parameters, self._clipped(gradient), generator.moments, step=step, rate=rate, betas=dynamics.betas
+            generator.parameters,
+            clipped(gradient, dynamics.clip),
+            generator.moments,
+            step=step,
+            rate=rate,
+            betas=dynamics.betas,
         )
         player = Player(parameters, moments, outcome.generator_buffers)
         keep = self._kept_share(step)
@@ -313,15 +323,6 @@ class Trainer:
         if not self.method.constraint.projects:
             return critics
         return self.game.project(critics[0]).unsqueeze(0) if self.alone else vmap(self.game.project)(critics)
-
-    def _clipped(self, gradient: Tensor) -> Tensor:
-        """Each lane's gradient, no longer than the limit."""
-        limit = self.method.dynamics.clip
-        if not limit:
-            return gradient
-        norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
-        scaled: Tensor = gradient * (limit / norm.clamp(min=limit))
-        return scaled
 
     def _kept_share(self, step: Tensor) -> Tensor:
         """The share of the averaged generator that survives one generator update."""

@@ -325,8 +325,9 @@ def _other_part(new: Any, contract: Any, path: str) -> Part:
             f"{path} is a part, not a number; set one of its own numbers, or give a part as"
             ' {"part": "Cosine", "final": 0.1}.'
         )
-    made = _from_json(new)
-    if not isinstance(made, contract):
+    made: Part = _from_json(new)
+    fits: bool = isinstance(made, contract)
+    if not fits:
         raise UserError(f"{path} takes a {contract.__name__}, and {type(made).__name__} is none.")
     return made
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 from torch.optim.adam import adam as torch_adam
 
@@ -15,6 +16,15 @@ EPSILON = 1e-8
 
 # Keeps the derivative of the square root finite where a second moment is exactly zero; it vanishes beside EPSILON.
 ROOT_FLOOR = 1e-36
+
+
+def clipped(gradient: Tensor, limit: float) -> Tensor:
+    """(..., P): each row no longer than the limit; 0 means no limit."""
+    if not limit:
+        return gradient
+    norm = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
+    scaled: Tensor = gradient * (limit / norm.clamp(min=limit))
+    return scaled
 
 
 class Moments(NamedTuple):

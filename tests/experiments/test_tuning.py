@@ -179,6 +179,9 @@ def test_a_failed_trial_is_not_chosen_and_the_others_go_on(tmp_path: Path) -> No
     assert (row["chosen"], row["settings"]) == (2, FACTOR)
     assert (row["trials"][0]["score"], row["trials"][0]["failed"]) == (None, ["RuntimeError: a planted failure"])
     assert result.document["status"] == "finished"
+    (line,) = tuning.failed_trials(result.document["tuning"])
+    assert line == "vanilla on blobs-4, trial 1, failed and was not chosen: RuntimeError: a planted failure."
+    assert line in (tmp_path / "c" / "report.html").read_text(encoding="utf-8")
     assert run_tiny(tmp_path / "c").exit_code == 0
 
 

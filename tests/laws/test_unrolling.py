@@ -67,6 +67,8 @@ def foreseen_critic(game: Game, state: State, batch: Batch, clock: Clock, genera
     for _ in range(game.method.dynamics.unroll):
         optimiser.zero_grad()
         plain(game).critic_objective(critic, now, batch, clock)[0].backward()
+        if game.method.dynamics.clip:
+            nn.utils.clip_grad_norm_(critic, game.method.dynamics.clip)
         optimiser.step()
         with torch.no_grad():
             critic.copy_(game.project(critic))
@@ -172,6 +174,17 @@ def test_foreseen_critics_are_projected_as_real_ones_are() -> None:
     assert critic.abs().max().item() == pytest.approx(0.1)
     foreseen = game._foreseen_critic(state.generator.parameters, state, batch, clock)
     torch.testing.assert_close(foreseen, critic, rtol=1e-9, atol=1e-12)
+
+
+def test_foreseen_steps_are_clipped_as_real_ones_are() -> None:
+    method = unrolled(2, loss=Minimax())
+    clip = method.but(dynamics=Dynamics(unroll=2, lr_critic=RATE, clip=0.01))
+    game, state, batch, clock = smooth_game(clip)
+    critic = foreseen_critic(game, state, batch, clock, state.generator.parameters)
+    foreseen = game._foreseen_critic(state.generator.parameters, state, batch, clock)
+    torch.testing.assert_close(foreseen, critic, rtol=1e-6, atol=1e-7)  # torch's clipping adds 1e-6 to the norm
+    free = Game.of(method, game.generator, game.critic)
+    assert (free._foreseen_critic(state.generator.parameters, state, batch, clock) - critic).abs().max() > 1e-3
 
 
 def test_the_rows_are_what_their_names_say() -> None:

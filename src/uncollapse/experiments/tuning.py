@@ -254,3 +254,13 @@ def gains(cells: Sequence[Mapping[str, Any]], plan: Plan, rows: Sequence[Mapping
                 )
                 found += [row.to_json() for row in differences]
     return found
+
+
+def failed_trials(tuning: Mapping[str, Any]) -> list[str]:
+    """A sentence for each failed trial of what `comparison.json` holds under ``tuning``."""
+    return [
+        f"{row['method']} on {row['task']}, trial {trial['trial']}, failed and was not chosen: {error.rstrip('.')}."
+        for row in tuning.get("cells", ())
+        for trial in row.get("trials", ())
+        for error in trial.get("failed", ())
+    ]

@@ -6,6 +6,7 @@ sample, or one pack under a packing view.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -50,7 +51,7 @@ def mean_square(slope: Tensor) -> Tensor:
 
 def check_weight(part: Part, weight: float) -> None:
     """Refuses a weight that would reward what it should punish."""
-    if weight < 0:
+    if not 0 <= weight < math.inf:
         name = type(part).__name__
         raise UserError(f"{name}(weight={weight}) rewards what it should punish; choose a weight of 0 or more.")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from uncollapse.experiments.tuning import failed_trials
 from uncollapse.report.measures import (
     MEASURES,
     Measure,
@@ -190,7 +191,7 @@ def outcomes(record: Record) -> list[str]:
             seeds = seed_text(row.get("seeds", ())) or "a run"
             why = str(row.get("error") or "no reason recorded").rstrip(".")
             said.append(f"{cell.method} on {cell.task}: {seeds} failed: {why}.")
-    return said
+    return [*said, *failed_trials(record.tuning)]
 
 
 def warnings(record: Record) -> list[tuple[str, tuple[str, ...]]]:

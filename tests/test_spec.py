@@ -197,7 +197,8 @@ def test_json_says_what_there_is() -> None:
     assert document["schema"] == 1
     assert document["task"] == {"name": "blobs-4", "train_size": 70}
     assert document["networks"] == {"width": 9, "depth": 3, "latent": 2, "bounded": True, "octaves": 0}
-    assert document["method"]["penalties"] == [{"part": "GradientPenalty", "weight": 10.0, "one_sided": False, "schedule": {"part": "Constant"}}]
+    penalty = {"part": "GradientPenalty", "weight": 10.0, "one_sided": False, "schedule": {"part": "Constant"}}
+    assert document["method"]["penalties"] == [penalty]
     kept = {name: document[name] for name in ("seeds", "updates", "batch", "threads", "dtype")}
     assert kept == {"seeds": [3, 5], "updates": 100, "batch": 16, "threads": 1, "dtype": "float32"}
 

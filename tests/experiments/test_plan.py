@@ -103,16 +103,37 @@ def test_seeds_of_the_command_line(text: str, seeds: tuple[int, ...] | None) -> 
 def test_built_in_plans_are_plans() -> None:
     names = list(builtin_plans())
     known = [
+        "cures",
         "demo",
         "mode-coverage",
         "mode-coverage-small-penalty",
         "mode-coverage-tuned",
         "pacgan-grid",
         "pacgan-ring",
+        "records",
     ]
     assert {*known, "smoke", "veegan-ring", "wgan-gp-toy"} <= set(names)
     for name in names:
         assert load_plan(name).name == name
+
+
+def test_the_big_table_asks_every_method_for_the_same() -> None:
+    plan = load_plan("cures")
+    planar = {row.name for row in _ROWS if not row.view.images_only}
+    assert {cell.method for cell in plan.cells()} == planar
+    assert {cell.task for cell in plan.cells()} == {"ring-8", "blobs-32", "grid-25"}
+    assert len({repr((cell.set, cell.updates, cell.batch)) for cell in plan.cells()}) == 1
+    assert len(plan.seeds) >= 8
+
+
+def test_the_records_stay_within_their_budget() -> None:
+    plan = load_plan("records")
+    assert len(plan.seeds) >= 10
+    assert not set(plan.seeds) & set(range(9000, 9004))  # chosen on these
+    assert plan.updates <= 30_000
+    assert plan.batch <= 512
+    shared = [{path: value for path, value in cell.set.items() if "penalties" not in path} for cell in plan.cells()]
+    assert all(one == shared[0] for one in shared)
 
 
 def test_the_tutorials_plan_is_to_the_letter() -> None:

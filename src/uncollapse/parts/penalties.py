@@ -6,7 +6,6 @@ sample, or one pack under a packing view.
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -51,7 +50,7 @@ def mean_square(slope: Tensor) -> Tensor:
 
 def check_weight(part: Part, weight: float) -> None:
     """Refuses a weight that would reward what it should punish."""
-    if not 0 <= weight < math.inf:
+    if weight < 0:
         name = type(part).__name__
         raise UserError(f"{name}(weight={weight}) rewards what it should punish; choose a weight of 0 or more.")
 

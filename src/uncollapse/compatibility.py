@@ -45,7 +45,31 @@ def _has(method: Method, kind: type[Part]) -> bool:
     return any(isinstance(part, kind) for part in method.parts())
 
 
+def _clash(method: Method, sizes: Sizes) -> str:
+    """What `Method.heads` says of two parts that want one head in different sizes; empty if none do."""
+    try:
+        method.heads(sizes)
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        name="one size for a head",
+        broken=lambda method, sizes: bool(_clash(method, sizes)),
+        sentence=_clash,
+    ),
+    Rule(
+        name="slopes of two critics",
+        broken=lambda method, sizes: (
+            any(penalty.per_sample for penalty in method.penalties) and bool(_reader(method, sizes, "second_score"))
+        ),
+        sentence=lambda method, sizes: (
+            f"{_reader(method, sizes, 'second_score')} has two critics, and {_per_sample(method)} would hold the slope"
+            " of the first only; drop one of the two."
+        ),
+    ),
     Rule(
         name="labels for a conditional method",
         broken=lambda method, sizes: method.labelled and sizes.classes < 2,
@@ -180,7 +204,6 @@ def check(method: Method, sizes: Sizes) -> None:
     Raises:
         UserError: With the sentence of the first broken rule.
     """
-    method.heads(sizes)  # refuses parts that want one head in two sizes
     for rule in RULES:
         if rule.broken(method, sizes):
             raise UserError(rule.sentence(method, sizes))

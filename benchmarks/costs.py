@@ -69,24 +69,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each method (at least 5 for a result)")
     parser.add_argument("--seconds", type=float, default=0.5, help="about how long each side of a round takes")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--only", nargs="*", default=[], help="these methods; the others keep what was measured before")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    relative, together, rows = {}, {}, []
+    before = json.loads(options.out.read_text()) if options.only else {"relative": {}, "together": {}, "rows": []}
+    relative, together = dict(before["relative"]), dict(before["together"])
+    rows = [row for row in before["rows"] if row["method"] not in options.only]
     print("| method | cost of an update | 16 seeds together, times faster than one by one |\n|---|---|---|")
     for name, method in METHODS.items():
+        if options.only and name not in options.only:
+            continue
         task = "digits" if method.view.images_only else "blobs-8"
         few = [Seeds(chosen, task, 4, options.threads) for chosen in (method, VANILLA)]
         cost, costs = ratio(*few, rounds=options.rounds, target=options.seconds)
         many = [Seeds(method, task, seeds, options.threads) for seeds in (1, TOGETHER)]
         gain, gains = ratio(*many, rounds=options.rounds, target=options.seconds)
         relative[name], together[name] = round(cost, 2), round(gain * TOGETHER, 2)
-        rows.append({"method": name, "task": task, "costs": costs, "gains": [value * TOGETHER for value in gains]})
+        rows.append(
+            {
+                "method": name,
+                "task": task,
+                "costs": [round(value, 3) for value in costs],
+                "gains": [round(value * TOGETHER, 3) for value in gains],
+            }
+        )
         print(f"| {name} | {relative[name]:.2f} | {together[name]:.2f} |", flush=True)
-    record_of_all = record(rows, options.threads)
-    for row in rows:
-        row["costs"], row["gains"] = ([round(value, 3) for value in row[key]] for key in ("costs", "gains"))
-    document = {"relative": relative, "together": together, **record_of_all}
+    document = {"relative": relative, "together": together, **record(rows, options.threads)}
     options.out.write_text(json.dumps(document, indent=1) + "\n")
     print(f"written to {options.out}", file=sys.stderr)
 

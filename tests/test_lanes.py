@@ -22,6 +22,7 @@ from uncollapse.lanes import (
     sizes_of,
     where,
 )
+from uncollapse.loop import Trainer
 from uncollapse.methods import METHODS, VANILLA
 from uncollapse.networks.mlp import MLP
 from uncollapse.parts.population import Ensemble, Mixture
@@ -101,6 +102,30 @@ def test_lifting_is_one_call_a_lane() -> None:
         torch.testing.assert_close(values[place], value)
         torch.testing.assert_close(outcome["c"][place], one["c"])
     assert outcome["d"] is None
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 5])
+def test_lifting_a_few_lanes_at_a_time_changes_nothing(at_once: int) -> None:
+    leaf = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    data = {"x": torch.randn(5, 3, dtype=torch.float64), "none": None}
+
+    def objective(at: Tensor, lane: Any) -> tuple[Tensor, Any]:
+        return (at * lane["x"]).square().sum(), {"seen": at + lane["x"]}
+
+    values, outcome = lifted(objective, leaf, data, at_once)
+    (gradient,) = torch.autograd.grad(values.sum(), leaf)
+    torch.testing.assert_close(values, (leaf * data["x"]).square().sum(1))
+    torch.testing.assert_close(gradient, 2 * leaf * data["x"] ** 2)
+    torch.testing.assert_close(outcome["seen"], leaf + data["x"])
+
+
+def test_a_part_may_ask_for_few_seeds_at_a_time() -> None:
+    for name, few in (("minibatch-discrimination", 2), ("vanilla", None)):
+        spec = make_spec(name, "blobs-4", seeds=(0, 1, 2), updates=2, batch=8, networks=MLP(width=4, depth=1))
+        trainer = Trainer(spec)
+        assert trainer.at_once == few
+        trainer.advance(2)
+        assert trainer.diverged() == {}
 
 
 def test_players_are_stacked_with_the_buffers_of_their_constraint() -> None:

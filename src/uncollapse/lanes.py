@@ -123,8 +123,13 @@ def drawn_networks(
     return generator.to(dtype), critic.to(dtype)
 
 
-def lifted(function: Callable[[Tensor, Any], tuple[Tensor, Any]], leaf: Tensor, lanes: Any) -> tuple[Tensor, Any]:
-    """`function` in every lane at once; trees are taken apart here, because vmap's own way costs more than a layer."""
+def lifted(
+    function: Callable[[Tensor, Any], tuple[Tensor, Any]], leaf: Tensor, lanes: Any, at_once: int | None = None
+) -> tuple[Tensor, Any]:
+    """`function` in every lane, all or some `at_once`.
+
+    Trees are taken apart here, because vmap's own way costs more than a layer.
+    """
     shape: list[Any] = []
 
     def flat(at: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
@@ -132,7 +137,7 @@ def lifted(function: Callable[[Tensor, Any], tuple[Tensor, Any]], leaf: Tensor, 
         shape.append(outcome)
         return (value, *tree_leaves(outcome))
 
-    values, *rest = vmap(flat)(leaf, *tree_leaves(lanes))
+    values, *rest = vmap(flat, chunk_size=at_once)(leaf, *tree_leaves(lanes))
     return values, rebuilt(shape[0], rest)
 
 

@@ -81,6 +81,8 @@ class Trainer:
             )
             for purpose, with_real in (("critic", True), ("generator", self.method.generator_sees_real))
         )
+        asked = [part.lanes for part in self.method.parts() if part.lanes is not None]
+        self.at_once = min(asked) if asked and self.device.type == "cpu" else None
         self.rounds = 0
         captured = self.device.type == "cuda" and not any(part.eager for part in self.method.parts())
         self._round = Captured(self._play_round) if captured else self._play_round
@@ -309,7 +311,7 @@ class Trainer:
             value, outcome = objective(leaf[0], *first, clock)
             values, outcome = value.unsqueeze(0), tree_map(lambda item: item.unsqueeze(0), outcome)
         else:
-            values, outcome = lifted(lambda at, lane: objective(at, *lane, clock), leaf, (state, batch))
+            values, outcome = lifted(lambda at, lane: objective(at, *lane, clock), leaf, (state, batch), self.at_once)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
         return values.detach(), gradient, tree_map(Tensor.detach, outcome)
 

@@ -130,10 +130,12 @@ class Part:
         eager: Whether it waits for the device (an eigen-decomposition, say), so that no CUDA graph can hold it.
         follows_budget: Whether it reads the share of the budget that is spent, so that another number of updates is
             another run and not a continuation.
+        lanes: Seeds that a CPU should train at once, because more would not fit its cache; None for any number.
     """
 
     eager: ClassVar[bool] = False
     follows_budget: ClassVar[bool] = False
+    lanes: ClassVar[int | None] = None
 
     def heads(self, sizes: Sizes) -> dict[str, int]:
         """Extra heads this part reads from the critic: name of the `Judgement` field -> width."""

@@ -123,7 +123,7 @@ def test_the_big_table_asks_every_method_for_the_same() -> None:
     assert {cell.method for cell in plan.cells()} == planar
     assert {cell.task for cell in plan.cells()} == {"ring-8", "blobs-32", "grid-25"}
     assert len({repr((cell.set, cell.updates, cell.batch)) for cell in plan.cells()}) == 1
-    assert len(plan.seeds) >= 8
+    assert len(plan.seeds) >= 12  # fewer cannot pass the test corrected for 32 methods
 
 
 def test_the_records_stay_within_their_budget() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,13 @@ def test_differences_and_costs_are_plain_text(record: Record) -> None:
 
 def test_a_diverged_seed_is_always_named(record: Record) -> None:
     assert outcomes(record) == ["wgan-gp on ring-8: seed 1002 diverged at update 2,020."]
+
+
+def test_many_methods_are_ranked_and_few_are_not(record: Record) -> None:
+    few = table(record, record.tasks[0])
+    assert few.ranked == few.rows
+    many = replace(few, rows=few.rows * 5)
+    means = [row.strip.mean for row in many.ranked if row.strip]
+    assert len(many.ranked) == len(many.rows) > 8
+    assert means == sorted(means, reverse=True)
+    assert means != [row.strip.mean for row in many.rows if row.strip]

@@ -111,3 +111,17 @@ def test_a_long_list_of_open_differences_keeps_the_three_largest(count: int, som
     told = lead("t", [cell("a", 3, 2, 4), cell("b", 5, 4, 6)], rows, "modes_solid")
     assert (f"(the 3 largest of {count} differences), m5 kept 5.0 more modes, m4" in told) is some
     assert ("m1 kept" in told) is not some
+
+
+@pytest.mark.parametrize(("count", "few"), [(7, False), (8, True)])
+def test_of_many_differences_beyond_chance_the_largest_are_named_and_the_rest_counted(count: int, few: bool) -> None:
+    rows = [*(named(f"m{i}", float(i), 0.01, 20) for i in range(1, count + 1)), named("open", 9.0, 0.5, 20)]
+    told = lead("t", [cell("a", 3, 2, 4), cell("b", 5, 4, 6)], rows, "modes_solid")
+    if few:
+        assert told == (
+            "On t, m8 kept 8.0 more modes, m7 kept 7.0 more modes and m6 kept 6.0 more modes than b, beyond chance"
+            " (5 more differ, too); 1 of 9 methods cannot be told apart from it."
+        )
+    else:
+        assert told.startswith("On t, m1 kept 1.0 more modes, m2 kept")
+        assert told.endswith("; open cannot be told apart from it.")

@@ -20,7 +20,7 @@ from uncollapse.report.measures import (
     span,
 )
 from uncollapse.report.records import Cell, Record
-from uncollapse.report.words import points, signed
+from uncollapse.report.words import MANY, points, signed
 from uncollapse.text import duration, seed_text
 
 
@@ -64,6 +64,14 @@ class Table:
     rows: tuple[Row, ...]
     top: str
     floor: str
+
+    @property
+    def ranked(self) -> tuple[Row, ...]:
+        """The rows as the answer shows them: of many the best come first, few stay in the plan's order."""
+        if len(self.rows) <= MANY:
+            return self.rows
+        sign = 1 if self.headline.direction == "lower" else -1
+        return tuple(sorted(self.rows, key=lambda row: sign * row.strip.mean if row.strip else 0.0))
 
 
 def table(record: Record, task: str) -> Table:

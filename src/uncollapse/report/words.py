@@ -26,6 +26,8 @@ from uncollapse.report.measures import (
 from uncollapse.report.records import Cell, Record
 
 ALPHA = 0.05  # of the Holm-adjusted p
+# One sentence holds so many methods; of more, the largest differences are named and the rest counted.
+MANY, LARGEST = 8, 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +103,15 @@ def lead(task: str, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], ke
     beyond = [row for row in rows if _is_beyond(row)]
     open_rows = [row for row in rows if row not in beyond]
     if beyond:
-        found = f"On {task}, {joined([_seen(row, cells, key) for row in beyond])}"
-        rest = f"; {joined([row['method'] for row in open_rows])} cannot be told apart from it" if open_rows else ""
-        return f"{found} than {rows[0]['baseline']}, beyond chance{_better(beyond, known, key)}{rest}."
+        many = len(rows) > MANY
+        told = sorted(beyond, key=lambda row: -abs(row["difference"]))[:LARGEST] if many else beyond
+        found = f"On {task}, {joined([_seen(row, cells, key) for row in told])}"
+        more = f" ({len(beyond) - len(told)} more differ, too)" if len(told) < len(beyond) else ""
+        alike = (
+            f"{len(open_rows)} of {len(rows)} methods" if many else joined([row["method"] for row in open_rows] or [""])
+        )
+        rest = f"; {alike} cannot be told apart from it" if open_rows else ""
+        return f"{found} than {rows[0]['baseline']}, beyond chance{more}{_better(beyond, known, key)}{rest}."
     return _undecided(task, rows, cells, key)
 
 
@@ -128,7 +136,7 @@ def _undecided(task: str, rows: Sequence[Mapping[str, Any]], cells: Sequence[Cel
     base, n = rows[0]["baseline"], max(int(row.get("n") or 0) for row in rows)
     if all(row["difference"] == 0 and _equal(row, cells, key) for row in rows):
         return f"On {task}, no difference from {base} was seen on {seeds_text(n)}."
-    largest = sorted(rows, key=lambda row: -abs(row["difference"]))[:3] if len(rows) > 4 else rows
+    largest = sorted(rows, key=lambda row: -abs(row["difference"]))[:LARGEST] if len(rows) > 4 else rows
     some = f" (the 3 largest of {len(rows)} differences)" if len(largest) < len(rows) else ""
     seen = f"against {base}{some}, {joined([_seen(row, cells, key) for row in largest])}"
     need = needed_seeds(len(rows))

@@ -66,7 +66,7 @@ def row(cell: Mapping[str, Any], content: Mapping[str, Any], result: str) -> dic
 
 
 def settings(cell: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, Any]:
-    """What the plan set of the method, and what tuning chose; networks and task are the same for all methods."""
+    """What the plan set of the method and its networks, and what tuning chose."""
     name, _, label = cell["method"].partition(" (")
     label = label.removesuffix(")")
     tuned = label == "tuned" or label.endswith(", tuned")
@@ -80,7 +80,7 @@ def settings(cell: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, A
         full = f"{name} ({wanted})" if wanted else name
         chosen = (row for row in content["tuning"]["cells"] if (row["method"], row["task"]) == (full, cell["task"]))
         found |= next(chosen)["settings"]
-    return {path: value for path, value in found.items() if not path.startswith(("networks.", "task."))}
+    return {path: value for path, value in found.items() if not path.startswith("task.")}
 
 
 def against_plain(cells: list[dict[str, Any]], task: str) -> dict[str, dict[str, Any]]:

@@ -39,6 +39,36 @@ PENALISED = VANILLA.but(penalties=(GradientPenalty(),))
 FOUR, TWO_A_PACK = sized(generators=4), sized(group=2)
 REFUSED: list[tuple[str, Method, Sizes, str]] = [
     (
+        "state of a foreseen critic",
+        METHODS["began"].but(dynamics=METHODS["unrolled-5"].dynamics),
+        sized(),
+        "BoundaryEquilibrium follows the game with numbers of its own, and dynamics.unroll = 5 would show it",
+    ),
+    (
+        "vectors of a foreseen critic",
+        METHODS["unrolled-5"].but(constraint=METHODS["sngan"].constraint),
+        sized(),
+        "SpectralNorm's power iteration stands still in foreseen critic steps",
+    ),
+    (
+        "a start from data that a clip undoes",
+        METHODS["wgan"].but(view=MinibatchDiscrimination()),
+        sized(),
+        "WeightClip clips the scales that MinibatchDiscrimination sets",
+    ),
+    (
+        "a head and what trains it",
+        METHODS["cgan"].but(generator_terms=(ClassLogits(),)),
+        sized(),
+        "ClassLogits needs the penalty LabelClassifier and Identity needs GeneratorClassifier",
+    ),
+    (
+        "a head and what trains it",
+        VANILLA.but(generator_terms=(Identity(),), population=Mixture()),
+        FOUR,
+        "Identity needs GeneratorClassifier",
+    ),
+    (
         "one size for a head",
         METHODS["mad-gan-4"].but(penalties=(GeneratorClassifier(),)),
         FOUR,

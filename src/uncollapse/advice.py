@@ -112,7 +112,8 @@ def advise(symptom: str, rows: Sequence[Row] | None = None) -> Advice:
     paired difference from it lies above zero, and that of the solid modes does not lie below. For divergence: when some
     method of the same comparison and task diverged and this one did not. Methods are ranked by the share of such rows
     among those in which they could have helped or did harm (the lower end of Wilson's interval, so that two of two come
-    before one of one), then by what they reached.
+    before one of one), then by what they reached; those with a row beyond chance, corrected over the methods of its
+    task, come before all others.
 
     Args:
         symptom: A name of `SYMPTOMS`.
@@ -164,13 +165,20 @@ def _worse(row: Row, symptom: Symptom) -> bool:
     return high is not None and high < 0
 
 
-def _rank(name: str, rows: Sequence[Row], symptom: Symptom) -> tuple[float, float, str]:
-    """Sorts the best first."""
+def _established(row: Row, symptom: Symptom) -> bool:
+    """Whether the corrected test of its comparison establishes that it helped there."""
+    versus = row["versus"].get(symptom.measure)
+    return _better(row, symptom) and versus is not None and versus["p_adjusted"] <= ALPHA
+
+
+def _rank(name: str, rows: Sequence[Row], symptom: Symptom) -> tuple[bool, float, float, str]:
+    """Sorts the best first: what a test establishes before what only looked so."""
     from uncollapse.metrics.intervals import wilson
 
     mine = [row for row in rows if row["method"] == name]
     helped = sum(_better(row, symptom) for row in mine)
-    return -wilson(helped, len(mine))[0], -sum(symptom.level(row) for row in mine) / len(mine), name
+    sure = any(_established(row, symptom) for row in mine)
+    return not sure, -wilson(helped, len(mine))[0], -sum(symptom.level(row) for row in mine) / len(mine), name
 
 
 def _suggestion(name: str, rows: Sequence[Row], symptom: Symptom) -> Suggestion:
@@ -187,6 +195,7 @@ def _suggestion(name: str, rows: Sequence[Row], symptom: Symptom) -> Suggestion:
 def cited(row: Row, symptom: Symptom) -> Cited:
     """A row as it is printed for a symptom."""
     settings = ", ".join(f"{path} = {json.dumps(value)}" for path, value in row["settings"].items())
+    settings = ", ".join(filter(None, [settings, f"{row['updates']:,} critic updates"]))
     difference, sure = _against_plain(row, symptom)
     if symptom.measure == "high_quality_share" and SYMPTOMS["shrunken-variance"].shown(row):
         # Narrow modes lie within 3 sigma more often than real data do, so this precision has a price.
@@ -227,8 +236,9 @@ def _sentence(symptom: Symptom, helpful: Sequence[Suggestion], is_ill: bool) -> 
     if symptom.absolute:
         return "In committed results in which another method diverged on the same task, these did not."
     return (
-        f"Against {what}, these did better than the plain GAN on common seeds of committed results. "
-        "Intervals are 95 %; only the cited settings were measured."
+        f"Against {what}, these looked better than the plain GAN on common seeds of committed results; where a test"
+        " corrected for all methods establishes it, the row says beyond chance. Intervals are 95 % and not corrected;"
+        " only the cited settings were measured."
     )
 
 

@@ -5,6 +5,8 @@ Between `cli` (options) and `experiments` (the work); `typer.Exit` carries the e
 
 from __future__ import annotations
 
+import contextlib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,8 +52,10 @@ def _value(text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         pass
+    with contextlib.suppress(ValueError):
+        return json.loads(text)  # .5 and objects with colons, which TOML does not know
     try:
-        return float(text)  # .5 and 5. are numbers to a person, not to TOML
+        return float(text)
     except ValueError:
         return text
 

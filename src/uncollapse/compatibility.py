@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from uncollapse.errors import UserError
 from uncollapse.method import Method
 from uncollapse.parts.conditioning import AuxiliaryClassifier
-from uncollapse.parts.generator_terms import ClassLogits
-from uncollapse.parts.penalties import LabelClassifier
+from uncollapse.parts.constraints import SpectralNorm, WeightClip
+from uncollapse.parts.generator_terms import ClassLogits, Identity
+from uncollapse.parts.penalties import GeneratorClassifier, LabelClassifier
 from uncollapse.parts.scene import Part, Sizes
+from uncollapse.parts.views import MinibatchDiscrimination
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,6 +171,41 @@ RULES: tuple[Rule, ...] = (
         sentence=lambda method, sizes: (
             f"{_reader(method, sizes, 'class_logits', 'generator_logits')} names one sample, and"
             f" {_name(method.view)} shows the critic {sizes.group} at once; drop one of the two."
+        ),
+    ),
+    Rule(
+        name="state of a foreseen critic",
+        broken=lambda method, sizes: method.dynamics.unroll > 0 and bool(method.loss.init_state()),
+        sentence=lambda method, sizes: (
+            f"{_name(method.loss)} follows the game with numbers of its own, and dynamics.unroll ="
+            f" {method.dynamics.unroll} would show it a critic that is only foreseen; choose unroll 0 or another loss."
+        ),
+    ),
+    Rule(
+        name="vectors of a foreseen critic",
+        broken=lambda method, sizes: method.dynamics.unroll > 0 and _has(method, SpectralNorm),
+        sentence=lambda method, sizes: (
+            "SpectralNorm's power iteration stands still in foreseen critic steps and carries no gradient, so"
+            f" dynamics.unroll = {method.dynamics.unroll} would foresee another critic; drop one of the two."
+        ),
+    ),
+    Rule(
+        name="a start from data that a clip undoes",
+        broken=lambda method, sizes: _has(method, WeightClip) and _has(method, MinibatchDiscrimination),
+        sentence=lambda method, sizes: (
+            "WeightClip clips the scales that MinibatchDiscrimination sets from a first batch, so that all samples look"
+            " alike to it; drop one of the two."
+        ),
+    ),
+    Rule(
+        name="a head and what trains it",
+        broken=lambda method, sizes: any(
+            _has(method, reader) and not _has(method, trainer)
+            for reader, trainer in ((ClassLogits, LabelClassifier), (Identity, GeneratorClassifier))
+        ),
+        sentence=lambda method, sizes: (
+            "ClassLogits needs the penalty LabelClassifier and Identity needs GeneratorClassifier: nothing else trains"
+            " the head that they read, so add it, as in ac-gan and mgan-4."
         ),
     ),
     Rule(

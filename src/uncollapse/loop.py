@@ -81,10 +81,10 @@ class Trainer:
             )
             for purpose, with_real in (("critic", True), ("generator", self.method.generator_sees_real))
         )
-        asked = [part.lanes for part in self.method.parts() if part.lanes is not None]
+        asked = [part.lanes for part in self.method.nested_parts() if part.lanes is not None]
         self.at_once = min(asked) if asked and self.device.type == "cpu" else None
         self.rounds = 0
-        captured = self.device.type == "cuda" and not any(part.eager for part in self.method.parts())
+        captured = self.device.type == "cuda" and not any(part.eager for part in self.method.nested_parts())
         self._round = Captured(self._play_round) if captured else self._play_round
 
     @property

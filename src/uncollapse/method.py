@@ -99,6 +99,10 @@ class Method:
         yield from (self.loss, *self.penalties, *self.generator_terms, self.constraint)
         yield from (self.view, self.conditioning, self.dynamics, self.population)
 
+    def nested_parts(self) -> Iterator[Part]:
+        """Every part, and the parts within them."""
+        return _nested(tuple(self.parts()))
+
     def heads(self, sizes: Sizes) -> dict[str, int]:
         """The extra critic heads that the parts read: `Judgement` field -> width."""
         found: dict[str, int] = {}
@@ -121,7 +125,7 @@ class Method:
     @property
     def follows_budget(self) -> bool:
         """Whether the numbers of a run depend on how many updates it is meant to have."""
-        return any(part.follows_budget for part in _nested(tuple(self.parts())))
+        return any(part.follows_budget for part in self.nested_parts())
 
     def but(self, **changes: Any) -> Method:
         """This method with some axes replaced, as ``VANILLA.but(name="mine", view=Packed(2))``."""
@@ -207,7 +211,7 @@ def register_part(part: type[Part]) -> None:
 def own_parts(method: Method) -> list[str]:
     """``module:Class`` of each part of a method that is not built in."""
     names = []
-    for part in method.parts():
+    for part in method.nested_parts():
         if type(part).__name__ not in _BUILT_IN:
             names.append(f"{type(part).__module__}:{type(part).__qualname__}")
             register_part(type(part))
@@ -323,7 +327,7 @@ def _other_part(new: Any, contract: Any, path: str) -> Part:
     if not isinstance(new, Mapping):
         raise UserError(
             f"{path} is a part, not a number; set one of its own numbers, or give a part as"
-            ' {"part": "Cosine", "final": 0.1}.'
+            ' {part = "Cosine", final = 0.1}.'
         )
     made: Part = _from_json(new)
     fits: bool = isinstance(made, contract)

@@ -167,7 +167,7 @@ def train(
         task: A task, as ``tasks.Arrays(x)``, or its name.
         seeds: One lane each.
         updates: Critic updates; by default the task's own budget.
-        batch: Real samples in a critic update; by default the task's own.
+        batch: Real samples (or packs) in a critic update; by default the task's own.
         networks: Settings of the networks; by default the task's own.
         settings: Values by dotted path, as ``{"dynamics.lr_critic": 2e-4}``.
         threads: CPU threads; the number belongs to the run, because it changes the last bits.

@@ -36,8 +36,9 @@ class RunSpec:
         task: What is to be learnt.
         networks: The pair of networks.
         seeds: One lane each, in this order.
-        updates: Critic updates; not part of the hash, because more updates continue the same run.
-        batch: Real samples in a critic update.
+        updates: Critic updates; more of them continue the same run, so that they are part of the hash only where a
+            part follows the budget (a schedule).
+        batch: Real samples in a critic update (packs, under a view that counts packs).
         threads: CPU threads; part of the hash, because the number of threads changes the last bits.
         dtype: ``"float32"`` or ``"float64"``.
     """
@@ -92,17 +93,16 @@ class RunSpec:
     def command(self) -> str:
         """The command that trains this run on its own; empty where it needs Python (a user's own method or data)."""
         row = METHODS.get(self.method.name)
-        rows = row.settings() if row else {}
-        now = self.method.settings()
-        if row is None or rows.keys() != now.keys():
+        if row is None:
             return ""
+        method = _changed(row, self.method)
         task = {f"task.{name}": value for name, value in self.task.spec().items() if name in self.task.options}
         networks = {
             f"networks.{name}": value
             for name, value in dataclasses.asdict(self.networks).items()
             if value != getattr(self.task.networks, name)
         }
-        changed = {path: value for path, value in now.items() if value != rows[path]} | networks | task
+        changed = method | networks | task
         try:
             again = make_spec(
                 row, self.task.name, seeds=self.seeds, updates=self.updates, batch=self.batch,
@@ -172,6 +172,33 @@ class RunSpec:
         )
 
 
+def _changed(row: Method, method: Method) -> dict[str, Any]:
+    """The settings by which a method differs from a row, a whole part where another kind of part stands."""
+    found: dict[str, Any] = {}
+
+    def compare(path: str, one: Any, other: Any) -> None:
+        if one == other:
+            return
+        both = isinstance(one, Mapping) and isinstance(other, Mapping) and one.get("part") == other.get("part")
+        if both and isinstance(one, Mapping) and isinstance(other, Mapping):
+            for name in other:
+                compare(f"{path}.{name}", one.get(name), other[name])
+        elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other) and _parts(one):
+            for place, (left, right) in enumerate(zip(one, other, strict=True)):
+                compare(f"{path}.{place}", left, right)
+        else:
+            found[path] = other
+
+    for axis, value in method.spec().items():
+        if axis != "name":
+            compare(axis, row.spec()[axis], value)
+    return found
+
+
+def _parts(items: list[Any]) -> bool:
+    return bool(items) and all(isinstance(item, Mapping) for item in items)
+
+
 def _task(spec: Mapping[str, Any]) -> Task:
     task = from_spec({name: value for name, value in spec.items() if name != "measure_size"})
     return dataclasses.replace(task, measure_size=spec["measure_size"]) if "measure_size" in spec else task
@@ -204,7 +231,7 @@ def make_spec(
         task: A task or its name.
         seeds: One lane each.
         updates: Critic updates.
-        batch: Real samples in a critic update.
+        batch: Real samples in a critic update (packs, under a view that counts packs).
         networks: Settings of the networks.
         threads: CPU threads.
         dtype: ``"float32"`` or ``"float64"``.

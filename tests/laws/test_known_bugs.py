@@ -29,8 +29,6 @@ def test_the_norm_of_a_gradient_penalty_is_that_of_one_sample_and_not_of_the_bat
     real, fake = torch.randn(size, 3, dtype=torch.float64), torch.randn(size, 3, dtype=torch.float64)
     norm = critic.weight.norm().item()
     assert gradient_penalty(critic, real=real, fake=fake, weight=1.0).item() == pytest.approx((norm - 1) ** 2, rel=1e-9)
-    of_the_batch = (norm * size**0.5 - 1) ** 2
-    assert (of_the_batch == pytest.approx((norm - 1) ** 2)) == (size == 1)
 
 
 def test_each_sample_has_its_own_place_between_real_and_fake() -> None:
@@ -78,7 +76,6 @@ def test_energies_are_hinged_a_sample() -> None:
     nothing = Judgement(score=torch.zeros(1), features=torch.zeros(1, 1))
     value = EnergyMargin(margin=2.0).critic(nothing, judged, {}, None).item()  # type: ignore[arg-type]
     assert value == pytest.approx((1.5 + 0.5 + 0) / 3)
-    assert max(2.0 - 2.0, 0) == 0  # the hinge of the mean energy is spent already
 
 
 @pytest.mark.parametrize("name", ["ebgan", "began"])

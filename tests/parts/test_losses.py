@@ -315,7 +315,7 @@ def test_who_made_it_by_hand() -> None:
     assert expit(real.score.numpy()) == pytest.approx(probability, rel=1e-12)
     index = torch.tensor([[0.0, 1.0], [1.0, 0.0]], dtype=torch.float64)  # made by the second and by the first
     said = log_softmax(fake_logits, axis=1)
-    critic = -np.log(probability).mean() - (said[0, 1] + said[1, 0]) / 2
+    critic = -np.log(probability).mean() - 2 * (said[0, 1] + said[1, 0]) / 2  # the sum over two generators
     generator = np.log(1 - np.exp(said[:, 2])).mean()
     scene = staged(generator_index=index)
     assert WhoMadeIt().critic(real, fake, {}, scene).item() == pytest.approx(critic, rel=1e-12)

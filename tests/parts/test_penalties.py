@@ -247,10 +247,11 @@ def test_the_critic_learns_under_dragan() -> None:
         settings={"dynamics.lr_generator": 1e-9, "dynamics.lr_critic": 2e-3},
     )
     trainer = Trainer(spec)
-    trainer.advance(5)
-    early = trainer.losses()["critic"][0]
     trainer.advance(300)
-    assert trainer.losses()["critic"][0] < 0.8 * early
+    # A critic that says 0 everywhere pays 2 log 2 for its scores alone; the penalty only adds to that.
+    late = trainer.losses()["critic"][0]
+    assert late is not None
+    assert late < 1.2 < 2 * math.log(2)
 
 
 def test_what_each_penalty_asks_of_the_critic() -> None:

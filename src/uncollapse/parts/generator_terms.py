@@ -274,17 +274,18 @@ class DeterminantalPointProcess(GeneratorTerm):
 
 
 # Eigenvalues of unit features below this count as none: their square root would have an unbounded derivative.
-ROOT_FLOOR = 1e-7
+ROOT_FLOOR = 1e-6
+# Shorter rows are not stretched to unit length, because a batch of equal samples has rows of length 0.
+LENGTH_FLOOR = 1e-3
 
 
 def bures_distance(real: Tensor, fake: Tensor) -> Tensor:
-    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` of the covariances of unit feature rows (N, d); scalar >= 0."""
-    covariances = []
-    for features in (real, fake):
-        centred = normalize(features, dim=-1)
-        centred = centred - centred.mean(0)
-        covariances.append(centred.mT @ centred / len(features))
-    first, second = covariances
+    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` of features (N, d), with ``A = F^T F``; scalar >= 0.
+
+    The rows of F are the features less their mean over the batch, scaled to unit length, so that ``tr A = N``.
+    """
+    rows = (normalize(features - features.mean(0), dim=-1, eps=LENGTH_FLOOR) for features in (real, fake))
+    first, second = (unit.mT @ unit for unit in rows)
     values, vectors = spectrum(first, 1e-6)
     root = (vectors * _root(values)) @ vectors.mT
     cross, _ = spectrum(root @ second @ root, 1e-6)
@@ -303,7 +304,8 @@ def _root(values: Tensor) -> Tensor:
 class BuresMetric(GeneratorTerm):
     """BuresGAN: the Bures distance between the covariances of real and fake critic features.
 
-    ``weight * (tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2)`` with A, B the covariances of unit feature rows.
+    ``weight * (tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2)`` with ``A = F^T F`` of the real and B of the fake features,
+    centred and then scaled to unit rows.
 
     Attributes:
         weight: lambda, 1 in the paper.

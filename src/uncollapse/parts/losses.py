@@ -321,8 +321,8 @@ class TwoCritics(Loss):
 class WhoMadeIt(Loss):
     """MAD-GAN: the critic names the generator that made a sample, or says "real" (its last class).
 
-    ``L_D = -E log D_{k+1}(x) - E_i log D_i(G_i(z))``, ``L_G = E log(1 - D_{k+1}(G_i(z)))``; the score is the log-odds
-    of "real".
+    ``L_D = -E log D_{k+1}(x) - sum_i E log D_i(G_i(z))``, ``L_G = E log(1 - D_{k+1}(G_i(z)))``; the score is the
+    log-odds of "real".
 
     Reference: Ghosh et al. 2018, arXiv:1704.02906.
     """
@@ -339,10 +339,11 @@ class WhoMadeIt(Loss):
         return replace(judgement, score=logits[..., -1] - logits[..., :-1].logsumexp(-1))
 
     def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
-        """Cross-entropy over the k + 1 classes, the fakes' share as heavy as the data's."""
+        """Cross-entropy over the k + 1 classes; the fakes of each generator are as heavy as the data."""
         made = given(fake.generator_logits, "generator logits").log_softmax(-1)[:, :-1]
         index = given(scene.generator_index, "which generator made a sample")
-        return softplus(-real.score).mean() - (index * made).sum(-1).mean()
+        # Each fake has one generator drawn at random, so that the sum over k generators is k times the mean over fakes.
+        return softplus(-real.score).mean() - made.shape[-1] * (index * made).sum(-1).mean()
 
     def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
         """Logarithm of the probability of not being called real."""

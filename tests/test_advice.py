@@ -58,7 +58,7 @@ def names(symptom: str, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def test_more_evidence_comes_first_and_harm_counts() -> None:
-    # r3gan helped in 2 of 2, wgan-gp in 1 of 2; no test establishes cgan's 1 of 1; where r1 was, nothing was to be cured.
+    # r3gan helped in 2 of 2, wgan-gp in 1 of 2; no test establishes cgan's 1 of 1; r1 had nothing to cure.
     assert names("missing-modes", ROWS) == ["r3gan", "wgan-gp", "cgan"]
     advice = advise("missing-modes", ROWS)
     assert advice.unhelpful == ("lsgan",)

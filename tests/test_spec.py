@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
+from uncollapse.commands import parse_settings
 from uncollapse.errors import UserError
 from uncollapse.experiments.plan import parse_seeds
 from uncollapse.method import PARTS, Method
@@ -150,9 +151,12 @@ def test_the_hash_knows_every_setting_of_a_method(name: str) -> None:
     method = METHODS[name]
     same = {"task": "digits" if method.view.images_only else "blobs-4", "batch": 60}
     hashes = {spec(method, **same).hash}
-    for path, value in method.settings().items():
+    settings = method.settings()
+    if name in ("sngan", "projection", "began"):  # what they carry from step to step cannot be foreseen
+        del settings["dynamics.unroll"]
+    for path, value in settings.items():
         hashes.add(spec(method, **same, settings={path: other(value)}).hash)
-    assert len(hashes) == 1 + len(method.settings()) > 9
+    assert len(hashes) == 1 + len(settings) > 9
 
 
 def test_the_hash_does_not_care_whether_a_number_was_written_whole() -> None:
@@ -412,9 +416,11 @@ def test_objects_may_be_given_in_place_of_names() -> None:
         assert spec(seeds=seeds).hash == spec().hash
 
 
-def test_the_command_of_a_run_makes_the_same_run() -> None:
+@pytest.mark.parametrize("more", [{}, {"dynamics.schedule": {"part": "Cosine", "final": 0.0}}])
+def test_the_command_of_a_run_makes_the_same_run(more: dict[str, Any]) -> None:
     """What the report prints as the way to reproduce a run is read back by the command line to the same hash."""
     settings = {"penalties.0.weight": 0.1, "dynamics.betas": [0.5, 0.9], "task.train_size": 100, "networks.width": 16}
+    settings |= more
     spec = make_spec("wgan-gp", "blobs-8", seeds=[3], updates=7, batch=32, settings=settings)
     words = shlex.split(spec.command())
     assert words[:4] == ["uncollapse", "train", "wgan-gp", "blobs-8"]
@@ -427,7 +433,7 @@ def test_the_command_of_a_run_makes_the_same_run() -> None:
         updates=int(options["--updates"]),
         batch=int(options["--batch"]),
         threads=int(options["--threads"]),
-        settings={path: json.loads(value) for path, value in (word.split("=", 1) for word in given)},
+        settings=parse_settings(given),
     )
     assert again.hash == spec.hash
     assert make_spec(VANILLA.but(name="mine"), "ring-8", seeds=[0]).command() == ""

@@ -108,9 +108,8 @@ def _row(directory: Path, plan: Plan, trials: Sequence[Trial], outcomes: Mapping
     scored = [_scored(directory, plan, trial, outcomes) for trial in trials]
     ended = all(row["score"] is not None or row["failed"] for row in scored)
     known = [row for row in scored if row["score"] is not None]
-    best = max(
-        known, key=lambda row: (row["score"], min(row[TIE_BREAK] or 0.0, CEILING)), default=None
-    )  # the first wins
+    # Of equals the first wins, which is the default.
+    best = max(known, key=lambda row: (row["score"], min(row[TIE_BREAK] or 0.0, CEILING)), default=None)
     cell = trials[0].of
     return {
         "method": cell.name,

@@ -1,0 +1,203 @@
+"""What a metric accepts: feature rows checked, kept as they came, and ordered by their content before any draw."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+from uncollapse.errors import UserError
+
+Rows = ArrayLike | Tensor
+FLOATS = (torch.float32, torch.float64)
+CHUNK_NUMBERS = 2**24
+
+
+class Features:
+    """The feature rows of one side.
+
+    The rows are never copied as a whole; what draws or groups rows goes through `order`, so that no result depends on
+    the order of files.
+
+    Attributes:
+        name: "real", "fake" or "train": what messages call the side.
+        x: (n, d) float32 or float64, on the device where it was given.
+    """
+
+    def __init__(self, rows: Rows, *, name: str, least: int = 2) -> None:
+        """Checks the rows.
+
+        Args:
+            rows: (n, d) numbers; NumPy, torch or nested lists. Half precision is widened, integers become float64.
+            name: What messages call them.
+            least: Fewest rows that the metric needs.
+
+        Raises:
+            UserError: Not a matrix, too few rows, no column, complex or not numbers, or a row that is not finite.
+        """
+        self.name = name
+        self.x = _matrix(rows, name)
+        if len(self.x) < least:
+            raise UserError(f"{name} has {_count(len(self.x))}, but this needs at least {least}; give more samples.")
+        _check_finite(self.x, name)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def width(self) -> int:
+        """Number of features d."""
+        return int(self.x.shape[1])
+
+    @cached_property
+    def keys(self) -> Tensor:
+        """One int64 a row, (n,), equal for identical rows and (up to a chance of n^2 / 2^65) only for these."""
+        return row_keys(self.x)
+
+    @cached_property
+    def order(self) -> Tensor:
+        """The rows in an order that depends on their content alone, int64 (n,); identical rows are neighbours."""
+        return torch.argsort(self.keys, stable=True)
+
+    @property
+    def ordered(self) -> Tensor:
+        """The rows in that order, a copy."""
+        return self.x[self.order]
+
+    def exact(self, index: Tensor) -> Tensor:
+        """Some of the ordered rows in float64."""
+        return self.x[self.order[index]].double()
+
+    @cached_property
+    def mean(self) -> Tensor:
+        """Mean row in float64, (d,)."""
+        parts = [self.x[part].double().sum(0) for part in chunks(len(self), self.width)]
+        return torch.stack(parts).sum(0) / len(self)
+
+    def centred(self, centre: Tensor, dtype: torch.dtype) -> Tensor:
+        """Ordered rows minus a centre, subtracted in float64, as `dtype` (n, d)."""
+        result = torch.empty(len(self), self.width, dtype=dtype, device=self.x.device)
+        for part in chunks(len(self), self.width):
+            result[part] = (self.x[self.order[part]].double() - centre).to(dtype)
+        return result
+
+
+def both(real: Rows, fake: Rows, *, least: int = 2) -> tuple[Features, Features]:
+    """Two sides of equal width on one device.
+
+    Raises:
+        UserError: As `Features`, or the sides differ in width or device.
+    """
+    sides = Features(real, name="real", least=least), Features(fake, name="fake", least=least)
+    check_alike(*sides)
+    return sides
+
+
+def check_alike(one: Features, other: Features) -> None:
+    """Refuses sides that do not lie in the same space.
+
+    Raises:
+        UserError: They differ in width or device.
+    """
+    if one.width != other.width:
+        raise UserError(
+            f"{one.name} has {one.width} features a row and {other.name} has {other.width}; both sides need the same "
+            "extractor."
+        )
+    if one.x.device != other.x.device:
+        raise UserError(f"{one.name} is on {one.x.device} and {other.name} on {other.x.device}; move one of them.")
+
+
+def check_level(level: float | None) -> None:
+    """Refuses a level outside (0, 1); None asks for no interval.
+
+    Raises:
+        UserError: The level is not between 0 and 1.
+    """
+    if level is not None and not 0 < level < 1:
+        raise UserError(f"level must be between 0 and 1, for example 0.95, or None for no interval, not {level!r}.")
+
+
+def check_neighbours(k: int, *sides: Features) -> None:
+    """Refuses a number of neighbours that a side cannot have.
+
+    Raises:
+        UserError: k is below 1 or a side has no more than k rows.
+    """
+    if k < 1:
+        raise UserError(f"k must be at least 1, not {k}.")
+    for side in sides:
+        if len(side) <= k:
+            raise UserError(
+                f"{side.name} has {_count(len(side))}, too few for k = {k} neighbours; give at least {k + 1}, or a "
+                "smaller k."
+            )
+
+
+def seeded(generator: torch.Generator | None) -> torch.Generator:
+    """The caller's generator, or a fresh one of seed 0, so that a metric gives the same number every time.
+
+    Raises:
+        UserError: The generator is not on the CPU.
+    """
+    if generator is None:
+        return torch.Generator().manual_seed(0)
+    if generator.device.type != "cpu":
+        raise UserError(f"generator must be a CPU torch.Generator, not one on {generator.device}.")
+    return generator
+
+
+def row_keys(x: Tensor) -> Tensor:
+    """A 64-bit hash of each row's bits, int64 (n,): a random odd weight for each 32 bits, summed modulo 2^64.
+
+    Minus zero counts as zero. Multilinear hashing; Reference: Lemire and Kaser 2014, arXiv:1202.4961.
+    """
+    words = x.shape[1] * x.element_size() // 4
+    weights = np.random.Generator(np.random.PCG64(20_260_101)).integers(-(2**63), 2**63 - 1, words + 1, dtype=np.int64)
+    weight = torch.from_numpy(weights | 1).to(x.device)
+    keys = [
+        ((x[part] + 0.0).contiguous().view(torch.int32).to(torch.int64) * weight[1:]).sum(1) + weight[0]
+        for part in chunks(len(x), words)
+    ]
+    mixed = torch.cat(keys)
+    # The low bits of a multilinear sum are weak, and sorting looks at the high ones: fold and multiply once more.
+    return (mixed ^ (mixed >> 29)) * weight[0]
+
+
+def _matrix(rows: Rows, name: str) -> Tensor:
+    try:
+        x = rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(np.asarray(rows))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{name} cannot be read as a matrix of numbers (n, d): {error}") from error
+    if x.ndim != 2 or x.shape[1] < 1:
+        raise UserError(f"{name} must be a matrix (n, d) of feature rows, not of shape {tuple(x.shape)}.")
+    if x.is_complex():
+        raise UserError(f"{name} holds complex numbers; features are real numbers.")
+    if x.dtype in FLOATS:
+        return x
+    return x.float() if x.is_floating_point() else x.double()
+
+
+def _check_finite(x: Tensor, name: str) -> None:
+    # A sum is finite only if its terms are, and needs no array of flags; what overflows is looked at closely.
+    if bool(torch.isfinite(x.sum())):
+        return
+    bad = torch.cat([~torch.isfinite(x[part]).all(1) for part in chunks(len(x), x.shape[1])]).nonzero()[:, 0]
+    if len(bad):
+        raise UserError(
+            f"{name} has {_count(len(bad))} that {'is' if len(bad) == 1 else 'are'} not finite, the first at index "
+            f"{int(bad[0])}; leave them out, and count them as failures of what made them."
+        )
+
+
+def _count(n: int) -> str:
+    return "1 row" if n == 1 else f"{n:,} rows"
+
+
+def chunks(n: int, width: int) -> list[slice]:
+    """Stretches of n rows that hold about 16 million numbers each, so that float64 copies stay small."""
+    size = max(1, CHUNK_NUMBERS // max(1, width))
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]

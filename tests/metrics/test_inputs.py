@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from uncollapse.errors import UserError
+from uncollapse.metrics.inputs import Features, both, check_level, check_neighbours, chunks, row_keys, seeded
+
+ROWS = np.random.default_rng(0).normal(size=(50, 3))
+
+
+def test_what_was_given_is_kept_and_odd_types_are_widened() -> None:
+    kept = torch.from_numpy(ROWS)
+    assert Features(kept, name="real").x.data_ptr() == kept.data_ptr()
+    assert Features(ROWS.astype(np.float32), name="real").x.dtype == torch.float32
+    assert Features(ROWS.astype(np.float16), name="real").x.dtype == torch.float32
+    assert Features(np.arange(6).reshape(3, 2), name="real").x.dtype == torch.float64
+    assert Features([[1, 2], [3, 4]], name="real").x.tolist() == [[1, 2], [3, 4]]
+
+
+def test_the_order_depends_on_content_alone() -> None:
+    shuffled = ROWS[np.random.default_rng(1).permutation(50)]
+    assert torch.equal(Features(ROWS, name="real").ordered, Features(shuffled, name="real").ordered)
+    assert not torch.equal(Features(ROWS, name="real").ordered, torch.from_numpy(ROWS))
+
+
+def test_identical_rows_share_a_key_and_others_do_not() -> None:
+    x = torch.from_numpy(np.concatenate([ROWS, ROWS[:10]]))
+    keys = row_keys(x)
+    assert torch.equal(keys[:10], keys[50:])
+    assert len(keys.unique()) == 50
+    # Rows of a coarse grid differ in few bits, the hardest case for a linear hash.
+    grid = torch.cartesian_prod(*[torch.arange(12.0)] * 4)
+    assert len(row_keys(grid).unique()) == len(grid)
+
+
+def test_minus_zero_is_zero() -> None:
+    assert torch.equal(row_keys(torch.tensor([[-0.0, 1.0]])), row_keys(torch.tensor([[0.0, 1.0]])))
+
+
+def test_identical_rows_stand_together_in_the_order() -> None:
+    x = torch.from_numpy(np.concatenate([ROWS, ROWS, ROWS]))
+    ordered = Features(x, name="fake").ordered.reshape(50, 3, 3)
+    assert torch.equal(ordered[:, 0], ordered[:, 1])
+    assert torch.equal(ordered[:, 0], ordered[:, 2])
+
+
+def test_centred_rows_and_the_mean_are_those_of_float64() -> None:
+    far = ROWS.astype(np.float32) + np.float32(1000)
+    side = Features(far, name="real")
+    truth = far.astype(np.float64).mean(0)
+    np.testing.assert_allclose(side.mean.numpy(), truth, rtol=1e-14)
+    expected = far.astype(np.float64)[side.order.numpy()] - truth
+    np.testing.assert_allclose(side.centred(side.mean, torch.float64).numpy(), expected, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(side.exact(torch.tensor([3])).numpy()[0], far[side.order[3]].astype(np.float64))
+
+
+def test_chunks_cover_all_rows_once() -> None:
+    parts = chunks(10, 2**23)
+    assert [(part.start, part.stop) for part in parts] == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)]
+    assert chunks(3, 2**40) == [slice(0, 1), slice(1, 2), slice(2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (np.zeros(4), r"real must be a matrix \(n, d\) of feature rows, not of shape \(4,\)"),
+        (np.zeros((4, 0)), r"not of shape \(4, 0\)"),
+        (np.zeros((1, 2)), "real has 1 row, but this needs at least 2"),
+        (np.zeros((4, 2), complex), "complex"),
+        ([["a", "b"]], "cannot be read as a matrix of numbers"),
+        ([[0, 1], [np.nan, 1], [np.inf, 0]], "real has 2 rows that are not finite, the first at index 1"),
+        ([[0, 1], [0, 1], [np.inf, -np.inf]], "real has 1 row that is not finite, the first at index 2"),
+    ],
+)
+def test_bad_rows_get_one_sentence(rows: object, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        Features(rows, name="real")
+
+
+def test_large_finite_rows_are_accepted() -> None:
+    assert len(Features(np.full((4, 2), 3e38, np.float32), name="real")) == 4
+
+
+def test_two_sides_must_lie_in_one_space() -> None:
+    with pytest.raises(UserError, match="real has 3 features a row and fake has 2"):
+        both(ROWS, ROWS[:, :2])
+    real, fake = both(ROWS, ROWS[:9])
+    assert (len(real), len(fake), real.width) == (50, 9, 3)
+
+
+@pytest.mark.parametrize("level", [0, 1, 1.5, -0.1])
+def test_a_level_outside_0_to_1_is_refused(level: float) -> None:
+    with pytest.raises(UserError, match="level must be between 0 and 1"):
+        check_level(level)
+    check_level(None)
+
+
+def test_a_side_needs_more_rows_than_neighbours() -> None:
+    check_neighbours(49, Features(ROWS, name="real"))
+    with pytest.raises(UserError, match="real has 50 rows, too few for k = 50 neighbours; give at least 51"):
+        check_neighbours(50, Features(ROWS, name="real"))
+    with pytest.raises(UserError, match="k must be at least 1, not 0"):
+        check_neighbours(0, Features(ROWS, name="real"))
+
+
+def test_without_a_generator_draws_are_the_same_every_time() -> None:
+    assert torch.equal(torch.rand(3, generator=seeded(None)), torch.rand(3, generator=seeded(None)))
+    own = torch.Generator().manual_seed(5)
+    assert seeded(own) is own

@@ -42,6 +42,7 @@ check: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/metrics.py
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/evidence.py

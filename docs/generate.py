@@ -181,7 +181,7 @@ def _percent(measure: dict[str, Any], whole: int) -> str:
 
 def files() -> dict[Path, str]:
     """Path -> what it should hold."""
-    pictures = _pictures()
+    pictures = _module("pictures")
     readme, tutorial = ROOT / "README.md", DOCS / "tutorial.md"
     told = tutorial.read_text(encoding="utf-8")
     told = replaced(replaced(told, "cures", cures()), "mode-coverage", mode_coverage())
@@ -190,12 +190,13 @@ def files() -> dict[Path, str]:
         DOCS / "methods.md": index(),
         tutorial: told,
         **{PAGES / f"{name}.md": page(method, pictures) for name, method in METHODS.items()},
+        **_module("metric_pages").files(_module("defects")),
     }
 
 
-def _pictures() -> ModuleType:
-    """docs/pictures.py, which knows what its pictures show."""
-    spec = importlib.util.spec_from_file_location("pictures", DOCS / "pictures.py")
+def _module(name: str) -> ModuleType:
+    """A script of this folder, which knows what its pictures or pages show."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -204,8 +205,8 @@ def _pictures() -> ModuleType:
 
 
 if __name__ == "__main__":
-    PAGES.mkdir(exist_ok=True)
     for path, text in files().items():
+        path.parent.mkdir(exist_ok=True)
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")
             print(path.relative_to(ROOT))

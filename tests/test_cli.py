@@ -21,8 +21,9 @@ from typer.testing import CliRunner
 import uncollapse.commands as uncollapse_commands
 from uncollapse.cli import app, main
 from uncollapse.experiments.plan import builtin_plan
+from uncollapse.metrics.metric import NAMES
 
-VERBS = ("demo", "train", "compare", "sample", "report", "methods", "tasks", "doctor")
+VERBS = ("demo", "train", "compare", "sample", "report", "methods", "tasks", "metrics", "doctor")
 SMALL = ("--updates", "20", "--batch", "8", "--set", "networks.width=4", "--set", "networks.depth=1")
 
 
@@ -84,6 +85,28 @@ def test_methods_and_tasks_as_tables_and_as_json() -> None:
     task = json.loads(runner.invoke(app, ["tasks", "blobs-16", "--json"]).output)
     assert (len(task["modes"]), task["shape"], task["classes"]) == (16, [2], 16)
     assert "blobs-K" in runner.invoke(app, ["tasks"]).output
+
+
+def test_metrics_as_a_list_and_one_in_full() -> None:
+    runner = CliRunner()
+    text = runner.invoke(app, ["metrics"]).output
+    assert text.index("Distances between distributions") < text.index("frechet_distance") < text.index("path_length")
+    cards = json.loads(runner.invoke(app, ["metrics", "--json"]).output)
+    assert [card["name"] for card in cards] == list(NAMES)
+    card = json.loads(runner.invoke(app, ["metrics", "recall", "--json"]).output)
+    assert (card["direction"], card["low"], card["high"]) == ("higher", 0.0, 1.0)
+    assert "https://arxiv.org/abs/1904.06991" in runner.invoke(app, ["metrics", "recall"]).output
+
+
+def test_the_metrics_are_listed_without_torch() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from uncollapse.cli import app\n"
+        "assert CliRunner().invoke(app, ['metrics']).exit_code == 0\n"
+        "assert CliRunner().invoke(app, ['metrics', 'recall']).exit_code == 0\n"
+        "print([m for m in ('torch', 'numpy', 'scipy', 'sklearn') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_training_again_returns_at_once_and_json_is_the_result(run: Path) -> None:
@@ -148,6 +171,7 @@ def test_the_report_of_a_run(run: Path) -> None:
         (["doctor", "nowhere"], "There is no directory nowhere"),
         (["methods", "wgan-pg"], "did you mean 'wgan-gp'"),
         (["methods", "--for", "missing-mode"], "did you mean 'missing-modes'"),
+        (["metrics", "recal"], "There is no metric 'recal'; did you mean 'recall'"),
         (["methods", "wgan-gp", "--for", "divergence"], "give the name or --for, not both"),
     ],
 )

@@ -27,7 +27,8 @@ from uncollapse.symptoms import SYMPTOMS
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = Path(uncollapse.__file__).parent
 METHOD_PAGES = sorted((ROOT / "docs" / "methods").glob("*.md"))
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *METHOD_PAGES])
+METRIC_PAGES = sorted((ROOT / "docs" / "metrics").glob("*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *METHOD_PAGES, *METRIC_PAGES])
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 ENVIRONMENT = {
     **os.environ,
@@ -133,6 +134,61 @@ def test_every_method_has_a_small_picture_and_the_command_of_its_runs() -> None:
     page = (ROOT / "docs" / "methods" / "diffaugment.md").read_text(encoding="utf-8")
     assert pictures.command("diffaugment").startswith("uncollapse train diffaugment digits --seeds 2")
     assert f"`{pictures.command('diffaugment')}`" in page
+
+
+def test_every_metric_has_a_page_with_its_small_picture() -> None:
+    from uncollapse.metrics.metric import NAMES
+
+    assert {page.stem for page in METRIC_PAGES} == set(NAMES)
+    for page in METRIC_PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert commands(page) == [f"uncollapse metrics {page.stem}"]
+        for part in (
+            "Good values:",
+            "Ideal:",
+            "interval is for:",
+            "Blind to:",
+            "When to use:",
+            "Deviations",
+            "```text",
+        ):
+            assert part in text, f"{page.name} lacks {part!r}"
+        assert f"]({page.stem}.png)" in text
+        assert page.with_suffix(".png").stat().st_size < 40_000
+    assert {path.stem for path in (ROOT / "docs" / "metrics").glob("*.png")} == set(NAMES)
+    assert sum(path.stat().st_size for path in (ROOT / "docs" / "metrics").glob("*.png")) < 500_000
+
+
+def test_the_code_of_every_metrics_page_works(tmp_path: Path) -> None:
+    code = [blocks(page, "python") for page in METRIC_PAGES]
+    assert all(len(found) == 1 for found in code)
+    printed = run([sys.executable, "-W", "error", "-c", "\n".join(found[0] for found in code)], tmp_path).stdout
+    assert [line.split()[0].rstrip(":") for line in printed.splitlines()] == [page.stem for page in METRIC_PAGES]
+
+
+def test_the_pages_of_metrics_say_what_the_facts_and_the_planted_defects_say() -> None:
+    from uncollapse.metrics.metric import NAMES, find_metric
+
+    defects = load(ROOT / "docs" / "defects.py")
+    index = load(ROOT / "docs" / "metric_pages.py").index(defects)
+    assert all(find_metric(name).use in index for name in NAMES)
+    rows = dict(re.findall(r"^\| \[`(\w+)`\]\(\S+\) \| ((?:\*\*seen\*\*|no) \|.*) \|$", index, re.MULTILINE))
+    assert set(rows) == {name for name in NAMES if find_metric(name).sees or find_metric(name).misses}
+    assert all(row.count("seen") == len(find_metric(name).sees) for name, row in rows.items())
+
+
+def test_a_picture_of_planted_defects_has_its_colours_and_its_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    from PIL import Image
+
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    pictures = load(ROOT / "docs" / "defect_pictures.py")
+    drawn = Image.open(io.BytesIO(pictures.png(pictures.draw("path_length")))).convert("RGB")
+    assert drawn.size == (pictures.WIDTH, pictures.HEIGHT)
+    counts = {colour: count for count, colour in drawn.getcolors(256) or []}
+    assert counts[pictures.WHITE] > 100_000
+    assert min(counts[pictures.BLUE], counts[pictures.VERMILION], counts[pictures.BLACK]) > 50
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

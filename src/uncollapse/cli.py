@@ -171,6 +171,20 @@ def tasks(
     console.show_listing(families, console.tasks_table, single=name is not None, as_json=as_json)
 
 
+@app.command(epilog="Example: uncollapse metrics coverage")
+def metrics(
+    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the metrics with what each measures, or show one in full: equation, interval, blind spot, paper."""
+    from uncollapse import metric_cards
+    from uncollapse.console import show_listing
+
+    cards = metric_cards.list_metrics(name)
+    single = name is not None
+    show_listing(cards, metric_cards.metrics_table, single=single, as_json=as_json, card=metric_cards.metric_card)
+
+
 @app.command(epilog="Example: uncollapse doctor runs/demo")
 def doctor(
     directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Check this directory.")] = None,

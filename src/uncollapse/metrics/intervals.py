@@ -45,7 +45,7 @@ class Interval:
     omitted: int = 0
 
 
-def wilson(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a share of successes, within [0, 1]; (0, 1) for n = 0.
 
     (p + z^2/2n +- z sqrt(p(1-p)/n + z^2/4n^2)) / (1 + z^2/n). Reference: Wilson (1927), JASA 22.

@@ -87,8 +87,14 @@ class Pair:
 
     @cached_property
     def centred(self) -> dict[str, Tensor]:
-        """Side -> centred rows (n, d)."""
-        return {side.name: side.centred(self.real.mean, self.dtype) for side in (self.real, self.fake)}
+        """Side -> centred rows (n, d); one tensor when a side is paired with itself."""
+        real = self.real.centred(self.real.mean, self.dtype)
+        return {"real": real, "fake": real if self.fake is self.real else self.fake.centred(self.real.mean, self.dtype)}
+
+    @cached_property
+    def norms(self) -> dict[str, Tensor]:
+        """Side -> squared norms of the centred rows (n,)."""
+        return {name: torch.einsum("nd,nd->n", rows, rows) for name, rows in self.centred.items()}
 
     def walk(self, visitors: Sequence[Visitor], *, tile: int = TILE_ROWS) -> None:
         """Shows every tile that a visitor needs to the visitors that need it.
@@ -106,9 +112,9 @@ class Pair:
                         visitor.visit(shown)
 
     def _tiles(self, side: Side, size: int) -> Iterator[Tile]:
-        left = self.centred["real" if side == "cross" else side]
-        right = self.centred["fake" if side == "cross" else side]
-        left_norms, right_norms = ((x * x).sum(1) for x in (left, right))
+        names = ("real", "fake") if side == "cross" else (side, side)
+        left, right = (self.centred[name] for name in names)
+        left_norms, right_norms = (self.norms[name] for name in names)
         with full_precision():
             for top in range(0, len(left), size):
                 rows = slice(top, min(top + size, len(left)))

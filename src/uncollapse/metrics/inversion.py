@@ -1,0 +1,147 @@
+"""Intervals for the mean of a divergence between class counts, sound where the classes agree and where they do not.
+
+Near agreement such a number behaves like a chi-square, far away like a normal one, and no formula serves both. So the
+shares are moved along the line from agreement through what was seen, samples are drawn at each place, and the places
+that make the seen number too rare are ruled out: test inversion along a one-parameter family.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import chndtr, gdtr, ndtri
+
+Array = NDArray[np.float64]
+# Fake counts (draws, K) and real counts (draws, K) or the exact shares (K,) -> one number a draw.
+Statistic = Callable[[Array, Array], Array]
+STEPS = 13
+DRAWS, FEWEST_DRAWS, NUMBERS = 8_000, 200, 40_000
+# Standard errors of the simulation by which the ends are moved out.
+SLACK = 3.0
+SEED = 20_260_102
+RARE = 1e-12
+LARGE = 2_000.0
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A number that grows with the disagreement of fake counts and a reference.
+
+    Attributes:
+        statistic: The number; at least 0.
+        fake: Fake counts (K,).
+        real: Real counts (K,); shares that sum to 1 when `exact`.
+        exact: Whether the reference is known exactly.
+    """
+
+    statistic: Statistic
+    fake: Array
+    real: Array
+    exact: bool
+
+    @property
+    def seen(self) -> float:
+        """The number of the counts themselves."""
+        real = self.real if self.exact else self.real[None]
+        return float(self.statistic(self.fake[None], real)[0])
+
+    @cached_property
+    def floor(self) -> float:
+        """Its mean when both sides have the same shares: the reference's, or the pooled ones."""
+        return self._moments(0.0)[0]
+
+    def generous(self, ends: tuple[float | None, float | None]) -> bool:
+        """Whether such an interval holds its mean more often than its level: from the least mean, or at one class."""
+        return ends[0] is not None and (ends[0] <= self.floor or int((self.fake > 0).sum()) == 1)
+
+    def ends(self, level: float) -> tuple[float, float]:
+        """Interval for the mean of the number over fresh samples of the same sizes."""
+        z = float(ndtri(0.5 + level / 2))
+        places = np.linspace(0, self._reach, STEPS)
+        means, spreads = np.array([self._moments(place) for place in places]).T
+        below = np.clip(_chance_below(self.seen, means, spreads, len(self.fake) - 1), RARE, 1 - RARE)
+        deviates = -np.minimum.accumulate(ndtri(below))
+        # The mean is nearly linear in the squared place, and the deviate in the place.
+        low, high = (float(np.interp(bound, deviates, places)) ** 2 for bound in (-z, z))
+        noise = SLACK * np.sqrt(spreads / self._draws)
+        return float(np.interp(low, places**2, means - noise)), float(np.interp(high, places**2, means + noise))
+
+    @cached_property
+    def _anchor(self) -> Array:
+        total = self.real if self.exact else self.real + self.fake
+        shares: Array = total / total.sum()
+        return shares
+
+    @cached_property
+    def _directions(self) -> tuple[Array, Array]:
+        """Where the shares go from agreement, fake and real; place 1 is what was seen."""
+        fake = self.fake / self.fake.sum() - self._anchor
+        real = np.zeros_like(fake) if self.exact else self.real / self.real.sum() - self._anchor
+        if self._distance(fake, real) > 1e-6:
+            return fake, real
+        # Perfect agreement points nowhere: take the side of every second class, and a distance of one unit.
+        fake = np.where(np.arange(len(fake)) % 2, 1.0, -1.0) * self._anchor
+        fake -= fake.sum() * self._anchor
+        return fake / math.sqrt(self._distance(fake, real)), real
+
+    def _distance(self, fake: Array, real: Array) -> float:
+        """Noncentrality of Pearson's chi-square at these deviations from the anchor."""
+        sizes = self.fake.sum(), 0.0 if self.exact else self.real.sum()
+        known = self._anchor > 0
+        parts = [
+            size * (side[known] ** 2 / self._anchor[known]).sum()
+            for size, side in zip(sizes, (fake, real), strict=True)
+        ]
+        return float(sum(parts))
+
+    @property
+    def _draws(self) -> int:
+        """Simulated samples at each place; fewer where many classes average the noise out."""
+        return max(FEWEST_DRAWS, min(DRAWS, NUMBERS // len(self.fake)))
+
+    @cached_property
+    def _reach(self) -> float:
+        """The last place: far enough for what was seen to be implausibly small."""
+        distance = self._distance(*self._directions)
+        most = distance + 5 * math.sqrt(2 * len(self.fake) + 4 * distance) + 12
+        return math.sqrt(most / distance)
+
+    def _moments(self, place: float) -> tuple[float, float]:
+        """Mean and variance of the number when the shares lie at that place."""
+        random = np.random.Generator(np.random.PCG64(SEED))
+        draws = self._draws
+        toward_fake, toward_real = self._directions
+        fake = random.multinomial(int(self.fake.sum()), self._shares(toward_fake, place), draws).astype(float)
+        real = self.real
+        if not self.exact:
+            real = random.multinomial(int(real.sum()), self._shares(toward_real, place), draws).astype(float)
+        numbers = self.statistic(fake, real)
+        return float(numbers.mean()), float(numbers.var(ddof=1))
+
+    def _shares(self, toward: Array, place: float) -> Array:
+        shares = np.clip(self._anchor + place * toward, 0, None)
+        result: Array = shares / shares.sum()
+        return result
+
+
+def _chance_below(seen: float, means: Array, spreads: Array, freedom: int) -> Array:
+    """Chance of a number up to `seen`, from a scaled noncentral chi-square of these means and variances (places,).
+
+    c X with X of `freedom` degrees and noncentrality v: mean c (f + v), variance c^2 (2 f + 4 v). Where no v >= 0 fits,
+    or v is so large that it makes no difference, a gamma distribution of the same moments.
+    """
+    means = np.maximum(means, 1e-300)
+    ratio = np.maximum(spreads / means**2, RARE)
+    root = np.sqrt(np.maximum(16 - 8 * ratio * freedom, 0))
+    total = (4 + root) / (2 * ratio)
+    with np.errstate(all="ignore"):
+        exact = chndtr(seen * total / means, freedom, np.clip(total - freedom, 0, LARGE))
+        rough = gdtr(1 / (ratio * means), 1 / ratio, seen)
+    usable = (total >= freedom) & (ratio * freedom <= 2) & (total < LARGE) & np.isfinite(exact)
+    result: Array = np.where(usable, exact, rough)
+    return result

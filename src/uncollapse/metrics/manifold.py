@@ -1,0 +1,273 @@
+"""Precision, recall, density and coverage: quality and variety apart, by the balls of nearest neighbours.
+
+All four come from one walk over the pairs (`pairs.py`), also with different k.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from scipy.special import stdtrit
+from torch import Tensor
+
+from uncollapse.metrics.estimate import Estimate
+from uncollapse.metrics.inputs import Rows, both, check_level, check_neighbours, seeded
+from uncollapse.metrics.metric import find_metric
+from uncollapse.metrics.neighbours import Balls, Nearest, rounding
+from uncollapse.metrics.pairs import Pair, Visitor
+from uncollapse.metrics.resampling import SPLITS, fraction, subsamples
+
+NAMES = ("precision", "recall", "density", "coverage")
+DEFAULT_K: Mapping[str, int] = {"precision": 3, "recall": 3, "density": 5, "coverage": 5}
+# Sizes beyond which fewer subsamples do, as they cost as much as the number itself.
+MANY, FEW_SPLITS = 4_000, 8
+# The variance that the balls bring shrinks more slowly than 1 / n when outliers' balls decide; simulation chose these.
+BALLS_SHRINK: Mapping[str, float] = {"precision": 2.0, "recall": 2.0, "coverage": 1.5}
+DENSITY_WIDER = 1.4
+
+
+def precision(
+    *,
+    real: Rows,
+    fake: Rows,
+    k: int = 3,
+    level: float | None = 0.95,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """Share of fakes that lie where the real data lie: in a ball around a real row that reaches its k-th neighbour.
+
+    (1/M) sum_j 1[min_i d(x_i, y_j) / r_k(x_i) <= 1], in [0, 1]. Reference: Kynkaanniemi, Karras, Laine, Lehtinen and
+    Aila 2019, arXiv:1904.06991.
+
+    Args:
+        real: (N, d) feature rows.
+        fake: (M, d) feature rows.
+        k: Which neighbour of a real row its ball reaches.
+        level: Nominal coverage of the interval; None for no interval, which is faster.
+        generator: Source of the interval's subsamples; seed 0 by default.
+
+    Raises:
+        UserError: As `Features`, or k is not below the number of rows.
+    """
+    return _alone("precision", real, fake, k, level, generator)
+
+
+def recall(
+    *,
+    real: Rows,
+    fake: Rows,
+    k: int = 3,
+    level: float | None = 0.95,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """Share of real rows that lie in a ball around a fake row that reaches its k-th neighbour among the fakes.
+
+    `precision` with the sides exchanged, in [0, 1]. Reference and arguments: `precision`.
+
+    Raises:
+        UserError: As `precision`.
+    """
+    return _alone("recall", real, fake, k, level, generator)
+
+
+def density(
+    *,
+    real: Rows,
+    fake: Rows,
+    k: int = 5,
+    level: float | None = 0.95,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """Mean number of real balls that a fake lies in, over k: at least 0, 1 on average for a perfect generator.
+
+    1/(k M) sum_j sum_i 1[d(x_i, y_j) <= r_k(x_i)]. Reference: Naeem, Oh, Uh, Choi and Yoo 2020, arXiv:2002.09797.
+    Arguments: `precision`.
+
+    Raises:
+        UserError: As `precision`.
+    """
+    return _alone("density", real, fake, k, level, generator)
+
+
+def coverage(
+    *,
+    real: Rows,
+    fake: Rows,
+    k: int = 5,
+    level: float | None = 0.95,
+    generator: torch.Generator | None = None,
+) -> Estimate:
+    """Share of real rows whose ball to their k-th real neighbour holds a fake, in [0, 1].
+
+    (1/N) sum_i 1[min_j d(x_i, y_j) <= r_k(x_i)]; of a perfect generator on average
+    1 - prod_{i<k} (N-1-i)/(M+N-1-i). Reference and arguments: `density`.
+
+    Raises:
+        UserError: As `precision`.
+    """
+    return _alone("coverage", real, fake, k, level, generator)
+
+
+def _alone(
+    name: str, real: Rows, fake: Rows, k: int, level: float | None, generator: torch.Generator | None
+) -> Estimate:
+    pair = Pair(*both(real, fake))
+    job = ManifoldJob(pair, (name,), k={name: k}, level=level, generator=generator)
+    pair.walk(job.visitors)
+    return job.finish()[name]
+
+
+class ManifoldJob:
+    """Any of the four numbers from one walk.
+
+    Attributes:
+        visitors: What has to see the pairs.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        names: Sequence[str] = NAMES,
+        *,
+        k: Mapping[str, int] | None = None,
+        level: float | None = 0.95,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        """Chooses what has to be looked at.
+
+        Args:
+            pair: The sides.
+            names: Which of `NAMES`.
+            k: Name -> k where it differs from `DEFAULT_K`.
+            level: Nominal coverage of the intervals, or None.
+            generator: Source of the intervals' subsamples; seed 0 by default.
+
+        Raises:
+            UserError: A k that a side cannot have, or a level outside (0, 1).
+        """
+        check_level(level)
+        self.pair, self.level, self.generator = pair, level, seeded(generator)
+        self.k = {name: {**DEFAULT_K, **(k or {})}[name] for name in names}
+        for name, value in self.k.items():
+            check_neighbours(value, pair.fake if name == "recall" else pair.real)
+        self.real_balls = self._balls("real", {value for name, value in self.k.items() if name != "recall"})
+        self.fake_balls = self._balls("fake", {value for name, value in self.k.items() if name == "recall"})
+        found = [balls for balls in (self.real_balls, self.fake_balls) if balls is not None]
+        self.visitors: list[Visitor] = [*(balls.nearest for balls in found), *found]
+
+    def _balls(self, side: str, ks: set[int]) -> Balls | None:
+        if not ks:
+            return None
+        return Balls(self.pair, Nearest(self.pair, "real" if side == "real" else "fake", max(ks)), tuple(sorted(ks)))
+
+    def finish(self) -> dict[str, Estimate]:
+        """The estimates, after the walk."""
+        halves = None if self.level is None else self._halves()
+        sizes = {"n_real": len(self.pair.real), "n_fake": len(self.pair.fake)}
+        result = {}
+        for column, (name, k) in enumerate(self.k.items()):
+            value, inside = self._value(name, k)
+            reason: str | None = None
+            ends: tuple[float | None, float | None] = (None, None)
+            if self.level is not None and halves is None:
+                reason = "there are too few rows for an interval: each half needs more than k"
+            elif self.level is not None and halves is not None:
+                ends = self._ends(name, value, inside, halves[0][..., column], halves[1])
+            result[name] = find_metric(name).estimate(
+                value, ends, level=self.level, reason=reason, details={"k": k}, **sizes
+            )
+        return result
+
+    def _value(self, name: str, k: int) -> tuple[float, float]:
+        """The number, and the share of the rows it is a mean over that count at all."""
+        balls = self.fake_balls if name == "recall" else self.real_balls
+        assert balls is not None, f"{name} has no balls"
+        if name == "coverage":
+            share = float(balls.holding[k].double().mean())
+            return share, share
+        share = float((balls.counts[k] > 0).double().mean())
+        return (float(balls.counts[k].double().mean()) / k if name == "density" else share), share
+
+    def _halves(self) -> tuple[Tensor, float] | None:
+        """The numbers on disjoint subsamples (splits, 2, names), and the share of the rows in one."""
+        sizes = len(self.pair.real), len(self.pair.fake)
+        share = fraction(sizes)
+        if min(sizes) < 4 or int(min(sizes) * share) <= max(self.k.values()):
+            return None
+        return on_subsamples(self.pair, self._numbers, self.generator), share
+
+    def _numbers(self, real: Tensor, fake: Tensor) -> list[float]:
+        """The numbers of a few rows, directly; pairs on a surface within rounding count as inside."""
+        error = rounding(real.dtype, real.shape[1])
+        norms = [(x * x).sum(1) for x in (real, fake)]
+        across = norms[0][:, None] + norms[1]
+        slack = error * across
+        across = torch.addmm(across, real, fake.T, alpha=-2) - slack
+        radii: dict[str, Tensor] = {}
+        for side, x, norm, balls in (
+            ("real", real, norms[0], self.real_balls),
+            ("fake", fake, norms[1], self.fake_balls),
+        ):
+            if balls is not None:
+                within = torch.addmm(norm[:, None] + norm, x, x.T, alpha=-2).fill_diagonal_(math.inf).clamp_(min=0)
+                radii[side] = within.topk(max(balls.ks), dim=1, largest=False).values
+        inside = {name: self._inside(name, k, across, radii) for name, k in self.k.items()}
+        means = {"precision": lambda x: x.any(0), "recall": lambda x: x.any(1), "coverage": lambda x: x.any(1)}
+        return [
+            float(x.sum()) / (self.k[name] * len(fake)) if name == "density" else float(means[name](x).double().mean())
+            for name, x in inside.items()
+        ]
+
+    def _inside(self, name: str, k: int, across: Tensor, radii: Mapping[str, Tensor]) -> Tensor:
+        return across <= (radii["fake"][:, k - 1] if name == "recall" else radii["real"][:, k - 1 : k])
+
+    def _ends(self, name: str, value: float, inside: float, halves: Tensor, share: float) -> tuple[float, float]:
+        assert self.level is not None, "no interval was asked for"
+        quantile = float(stdtrit(len(halves), 0.5 + self.level / 2))
+        mean, variance = float(halves.mean()), share * float((halves[:, 0] - halves[:, 1]).square().mean()) / 2
+        n = len(self.pair.fake) if name in ("precision", "density") else len(self.pair.real)
+        if name != "density":
+            return share_ends(value, mean, variance, n, quantile, BALLS_SHRINK[name])
+        if value == 0:
+            return 0.0, share_ends(0.0, 0.0, 0.0, n, quantile)[1]
+        # Its spread grows with itself, so the interval is one of its logarithm.
+        inside = min(inside, (n + 1) / (n + 2))
+        relative = max(variance / mean**2 if mean > 0 else 0.0, (1 - inside) / (n * inside))
+        factor = math.exp(quantile * DENSITY_WIDER * math.sqrt(relative))
+        return value / factor, value * factor
+
+
+def on_subsamples(pair: Pair, numbers: Callable[[Tensor, Tensor], list[float]], generator: torch.Generator) -> Tensor:
+    """Numbers of real and fake rows on pairs of disjoint subsamples (splits, 2, numbers), float64."""
+    sizes = len(pair.real), len(pair.fake)
+    splits = SPLITS if max(sizes) <= MANY else FEW_SPLITS
+    real, fake = pair.centred["real"], pair.centred["fake"]
+    values = [
+        [numbers(real[i.to(real.device)], fake[j.to(fake.device)]) for i, j in split]
+        for split in subsamples(sizes, generator=generator, splits=splits)
+    ]
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def share_ends(
+    value: float, typical: float, variance: float, n: int, quantile: float, shrink: float = 1.0
+) -> tuple[float, float]:
+    """Wilson's interval of a share, with as many independent rows as its variance says, at most n.
+
+    Args:
+        value: The share.
+        typical: What it is on subsamples; stands in where the share is 0 or 1.
+        variance: Its variance by subsampling.
+        n: Rows that it is a share of.
+        quantile: Student's or the normal quantile.
+        shrink: How often the variance beyond that of n independent rows counts.
+    """
+    share = value if 0 < value < 1 else typical
+    least = share * (1 - share) / n
+    whole = least + shrink * max(0.0, variance - least)
+    rows = share * (1 - share) / whole if whole > 0 else n
+    extra = quantile**2 / rows
+    half = quantile * math.sqrt((value * (1 - value) + extra / 4) / rows)
+    return max(0.0, (value + extra / 2 - half) / (1 + extra)), min(1.0, (value + extra / 2 + half) / (1 + extra))

@@ -1,0 +1,113 @@
+"""Mean and scatter of feature rows, streamed and merged: all that the Fréchet distance needs of a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from uncollapse.errors import UserError
+from uncollapse.metrics.inputs import Features, Rows, chunks
+
+
+@dataclass(eq=False)
+class Moments:
+    """Count, mean and scatter of rows, in float64.
+
+    Batches may come in any number, size and order, on several machines: `update` adds rows, `merge` joins two. With
+    D = mean_b - mean_a the merged scatter is M_a + M_b + D D' n_a n_b / (n_a + n_b), so that nothing large is
+    subtracted from something large. Reference: Chan, Golub and LeVeque 1983, The American Statistician 37.
+
+    Attributes:
+        n: Rows so far.
+        mean: Their mean, float64 (d,); (0,) before the first row.
+        scatter: Sum of (x - mean)(x - mean)', float64 (d, d).
+    """
+
+    n: int = 0
+    mean: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    scatter: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.float64))
+
+    @classmethod
+    def of(cls, rows: Rows | Features) -> Moments:
+        """The moments of rows (n, d).
+
+        Raises:
+            UserError: As `update`.
+        """
+        return cls().update(rows)
+
+    def update(self, rows: Rows | Features) -> Moments:
+        """Adds rows, in place.
+
+        Args:
+            rows: (n, d) numbers, NumPy or torch; at least one.
+
+        Returns:
+            The same object.
+
+        Raises:
+            UserError: Not a matrix of finite numbers, of another width than before, or too large to be squared.
+        """
+        features = rows if isinstance(rows, Features) else Features(rows, name="rows", least=1)
+        for part in chunks(len(features), features.width):
+            total = self.merge(_of_chunk(features.x[part]))
+            self.n, self.mean, self.scatter = total.n, total.mean, total.scatter
+        return self
+
+    def merge(self, other: Moments) -> Moments:
+        """The moments of the rows of both, a new object; neither is changed.
+
+        Raises:
+            UserError: They differ in width.
+        """
+        if not self.n or not other.n:
+            kept = other if other.n else self
+            return Moments(kept.n, kept.mean, kept.scatter)
+        if self.width != other.width:
+            raise UserError(
+                f"Moments of {self.width} and of {other.width} features cannot be joined; use one extractor for all."
+            )
+        n = self.n + other.n
+        shift = other.mean.to(self.mean.device) - self.mean
+        between = torch.outer(shift, shift) * (self.n * other.n / n)
+        scatter = self.scatter + other.scatter.to(self.mean.device) + between
+        return Moments(n, self.mean + shift * (other.n / n), scatter)
+
+    @property
+    def width(self) -> int:
+        """Number of features d; 0 before the first row."""
+        return len(self.mean)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Unbiased covariance, scatter / (n - 1), float64 (d, d).
+
+        Raises:
+            UserError: There are fewer than two rows.
+        """
+        if self.n < 2:
+            raise UserError(f"A covariance needs at least 2 rows, not {self.n}; add more with update.")
+        return self.scatter / (self.n - 1)
+
+
+def _of_chunk(rows: Tensor) -> Moments:
+    """Moments of rows that fit in memory as float64."""
+    x = rows.double()
+    mean = x.mean(0)
+    x = x - mean
+    scatter = _square(x)
+    if not bool(torch.isfinite(scatter.diagonal()).all() & torch.isfinite(mean).all()):
+        raise UserError("The rows hold numbers too large to be squared; divide all features by one constant first.")
+    return Moments(len(x), mean, scatter)
+
+
+def _square(x: Tensor) -> Tensor:
+    """x' x; on the CPU through NumPy, which sees that the product is symmetric and computes half of it."""
+    if x.device.type != "cpu":
+        return x.T @ x
+    array = x.numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return torch.from_numpy(array.T @ array)

@@ -1,0 +1,195 @@
+"""Eigenvalues of cosine similarities, the effective number they make, and how much it varies from sample to sample.
+
+The variance is that of a smooth function of the second moments S of the unit rows, to second order: the derivative
+gives the part of single rows, the second derivative the part of pairs, which is all there is when no row is special
+(balanced modes, directions without preference). Reference: von Mises 1947, Annals of Mathematical Statistics 18.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from scipy.stats import binom
+from torch import Tensor
+
+from uncollapse.metrics.inputs import Features, chunks
+from uncollapse.metrics.kernel_functions import unit_lengths
+from uncollapse.metrics.pair_sums import LEAST_FOR_SPREAD, total_variance
+from uncollapse.metrics.pairs import EXACT_WORK, full_precision
+
+# Pairs of rows from which the variance of the pairs alone is estimated.
+PAIRS = 2_000
+# Size from which a float32 decomposition, corrected in float64, replaces one in float64.
+LARGE = 512
+# Share of the largest eigenvalue below which one is rounding, by precision of the rows.
+ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-6}
+
+
+class Spectrum:
+    """The eigenvalues of K / n and the effective number of order q.
+
+    Attributes:
+        order: q.
+        shares: Eigenvalues above rounding (r,), float64, summing to 1.
+        value: exp of the entropy of order q of the shares.
+        error: Standard error of the logarithm of `value` over fresh samples of the same n; NaN when not known.
+    """
+
+    def __init__(self, rows: Tensor, order: float, *, spread: bool) -> None:
+        """Decomposes the smaller of the n x n similarities and the d x d second moments.
+
+        Args:
+            rows: Unit rows (n, d).
+            order: q.
+            spread: Whether `error` is wanted.
+        """
+        self.order, self._rows = order, rows
+        self._tall = len(rows) > rows.shape[1]
+        moments = _moments(rows if self._tall else rows.T)
+        if not self._tall:
+            moments *= rows.shape[1] / len(rows)
+        wanted = spread and order > 0 and len(rows) >= LEAST_FOR_SPREAD
+        self._basis: Tensor | None = None
+        if wanted:
+            shares, self._basis = decompose(moments)
+        else:
+            shares = torch.linalg.eigvalsh(moments)
+        kept = shares > ROUNDING[rows.dtype] * shares.max()
+        self.shares = shares[kept] / shares[kept].sum()
+        if self._basis is not None:
+            self._basis = self._basis[:, kept]
+        self.value = math.exp(self._entropy())
+        self.error = math.sqrt(self._variance()) if wanted and not self.one_direction else math.nan
+
+    @property
+    def one_direction(self) -> bool:
+        """Whether all rows point the same way (or opposite), so that no spread was seen."""
+        return len(self.shares) == 1 or self.value < 1 + 1e-9
+
+    def _entropy(self) -> float:
+        if math.isinf(self.order):
+            return -math.log(float(self.shares.max()))
+        if self.order == 1:
+            return float(torch.special.entr(self.shares).sum())
+        return math.log(float(self.shares.pow(self.order).sum())) / (1 - self.order)
+
+    def _coordinates(self, part: slice | Tensor) -> Tensor:
+        """Some rows in the basis of the eigenvectors."""
+        assert self._basis is not None
+        if self._tall:
+            return (self._rows[part] @ self._basis.to(self._rows.dtype)).double()
+        return self._basis[part] * (self.shares * len(self._rows)).sqrt()
+
+    def _slope(self) -> tuple[Tensor, float]:
+        """Weights f and factor c such that a row z moves the entropy by c (sum_k f_k z_k^2 - its mean)."""
+        if math.isinf(self.order):
+            top = (self.shares == self.shares.max()).double()
+            return top / top.sum() / self.shares.max(), -1.0
+        if self.order == 1:
+            return self.shares.log(), -1.0
+        total = float(self.shares.pow(self.order).sum())
+        return self.shares.pow(self.order - 1), self.order / (1 - self.order) / total
+
+    def _variance(self) -> float:
+        n = len(self._rows)
+        weights, factor = self._slope()
+        single = torch.cat([self._coordinates(part).square() @ weights for part in chunks(n, len(weights))])
+        naive = factor**2 * float(single.var()) / n
+        if math.isinf(self.order):
+            return naive
+        return total_variance(naive, float(self._second(single).square().mean()) / (2 * n * n))
+
+    def _second(self, single: Tensor) -> Tensor:
+        """Second derivative of the entropy for some pairs of rows, less what each of the two rows explains."""
+        weights, factor = self._slope()
+        divided = _divided(self.shares, weights, self.order)
+        found = []
+        for one, other in _some_pairs(len(self._rows)):
+            joint = self._coordinates(one.to(self._rows.device)) * self._coordinates(other.to(self._rows.device))
+            both = ((joint @ divided) * joint).sum(1)
+            if self.order == 1:
+                found.append(1 - both)
+                continue
+            first, second = single[one.to(single.device)], single[other.to(single.device)]
+            total = float(self.shares.pow(self.order).sum())
+            curve = both - (self.order - 1) * (first + second - total)
+            found.append(factor * (curve - self.order * (first - total) * (second - total) / total))
+        return torch.cat(found)
+
+
+def unit_rows(side: Features) -> Tensor:
+    """The ordered rows scaled to length 1 (n, d); float64 when that is cheap or the type of the data.
+
+    Raises:
+        UserError: A row is 0.
+    """
+    lengths = unit_lengths(side)
+    work = float(len(side)) * side.width * min(len(side), side.width)
+    exact = work <= EXACT_WORK or side.x.dtype == torch.float64
+    result = torch.empty(side.x.shape, dtype=torch.float64 if exact else torch.float32, device=side.x.device)
+    for part in chunks(len(side), side.width):
+        result[part] = (side.x[side.order[part]].double() / lengths[part, None]).to(result.dtype)
+    return result
+
+
+def decompose(moments: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors of a symmetric float64 matrix.
+
+    A large one is decomposed in float32, several times faster; its basis is made orthogonal in float64 and the
+    eigenvalues are read off in it, so that their errors are of second order in float32's.
+    """
+    if len(moments) <= LARGE:
+        values, basis = torch.linalg.eigh(moments)
+        return values, basis
+    basis = torch.linalg.eigh(moments.float()).eigenvectors.double()
+    basis = 1.5 * basis - 0.5 * (basis @ (basis.T @ basis))
+    return ((moments @ basis) * basis).sum(0), basis
+
+
+def one_direction(n: int, order: float, level: float) -> float:
+    """Largest expected score of n fresh rows that n rows of one direction do not rule out.
+
+    Other directions of total share p stay unseen in n rows with chance (1 - p)^n, which is 1 - level at the largest p.
+    B rows of them, binomial (n, p), make a score of at most exp(h(B / n) + (B / n) ln B) for orders from 1 on, h the
+    entropy of a share, and of at most B + 1 below.
+    """
+    share = 1 - (1 - level) ** (1 / n)
+    total = 0.0
+    for count in range(n + 1):
+        chance = float(binom.pmf(count, n, share))
+        if chance < 1e-12 and count > n * share:
+            break
+        part = count / n
+        rest = 0.0 if part >= 1 else -(1 - part) * math.log(1 - part)
+        entropy = rest - part * math.log(part) + part * math.log(count) if count else 0.0
+        total += chance * (math.exp(entropy) if order >= 1 else count + 1)
+    return total
+
+
+def _moments(rows: Tensor) -> Tensor:
+    """rows' rows / n in float64, from float32 products of some rows at a time where these are float32."""
+    n, width = rows.shape
+    total = torch.zeros(width, width, dtype=torch.float64, device=rows.device)
+    with full_precision():
+        for start in range(0, n, 2_048):
+            part = rows[start : start + 2_048]
+            total += part.T @ part
+    return total / n
+
+
+def _divided(shares: Tensor, weights: Tensor, order: float) -> Tensor:
+    """Divided differences of the weights, (r, r); where two shares are close, the derivative between them."""
+    gap = shares[:, None] - shares
+    middle = (shares[:, None] + shares) / 2
+    close = gap.abs() < 1e-6 * middle
+    slope = 1 / middle if order == 1 else (order - 1) * middle.pow(order - 2)
+    return torch.where(close, slope, (weights[:, None] - weights) / torch.where(close, 1.0, gap))
+
+
+def _some_pairs(n: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pairs of different rows, at random but always the same ones."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    for turn in range(1, min(n, 1 + math.ceil(PAIRS / n))):
+        yield order[:PAIRS], order.roll(turn)[:PAIRS]

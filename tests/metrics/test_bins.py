@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from uncollapse.errors import UserError
+from uncollapse.metrics.bins import _different, ndb
+
+
+def modes(random: np.random.Generator, n: int, count: int = 8, features: int = 2) -> np.ndarray:
+    x = 0.05 * random.standard_normal((n, features))
+    turn = 2 * np.pi * random.integers(0, count, n) / 8
+    x[:, 0] += np.cos(turn)
+    x[:, 1] += np.sin(turn)
+    return x
+
+
+def test_a_lost_mode_is_found_with_its_shares() -> None:
+    random = np.random.default_rng(1)
+    found = ndb(real=modes(random, 2000), fake=modes(random, 1000, 7), bins=8)
+    worst = found.details["worst"][0]
+    assert found.value >= 1 / 8
+    assert worst["fake_share"] == 0
+    assert worst["real_share"] == pytest.approx(1 / 8, abs=0.03)
+    n, m = found.details["counted_real"], 1000
+    pooled = worst["real_share"] * n / (n + m)
+    assert worst["z"] == pytest.approx(-worst["real_share"] / np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / m)))
+
+
+def test_jensen_shannon_of_disjoint_sides_is_one_bit() -> None:
+    random = np.random.default_rng(2)
+    found = ndb(real=modes(random, 800, 4), fake=modes(random, 400, 4) + np.array([9, 0]), bins=4)
+    assert 0 < found.details["jensen_shannon_bits"] <= 1
+    assert found.value == 1
+    assert found.high == 1
+    assert found.low < 1
+
+
+@pytest.mark.parametrize("features", [2, 64])
+def test_classic_share_is_alpha_and_the_corrected_one_none_when_nothing_differs(features: int) -> None:
+    random = np.random.default_rng(3)
+    classic, corrected = [], []
+    for _ in range(15):
+        sides = {"real": modes(random, 800, features=features), "fake": modes(random, 400, features=features)}
+        classic.append(ndb(**sides, correction=False))
+        corrected.append(ndb(**sides))
+    # 15 repeats of 40 bins: .05 +- 3 standard errors of .009.
+    assert np.mean([float(one) for one in classic]) == pytest.approx(0.05, abs=0.03)
+    assert np.mean([float(one) for one in corrected]) < 0.01
+    assert sum(one.holds(0.05) for one in classic) >= 13
+
+
+def test_benjamini_hochberg_agrees_with_scipy() -> None:
+    random = np.random.default_rng(4)
+    for _ in range(20):
+        p = random.random(30) ** 3
+        assert (_different(p, 0.05, True) == (stats.false_discovery_control(p) <= 0.05)).all()
+
+
+def test_constant_and_repeated_rows_make_fewer_bins() -> None:
+    found = ndb(real=np.ones((200, 3)), fake=np.ones((100, 3)))
+    assert (found.value, found.details["bins"]) == (0, 1)
+    two = ndb(real=np.repeat([[0.0], [1.0]], 100, 0), fake=np.zeros((100, 1)))
+    assert (two.value, two.details["bins"]) == (1, 2)
+
+
+def test_row_order_container_and_global_streams_do_not_matter() -> None:
+    random = np.random.default_rng(5)
+    real, fake = modes(random, 300), modes(random, 200, 6)
+    state = torch.get_rng_state()
+    found = ndb(real=real, fake=fake)
+    assert found == ndb(real=torch.from_numpy(real).flip(0), fake=torch.from_numpy(fake).flip(0))
+    assert torch.equal(state, torch.get_rng_state())
+    other = ndb(real=real, fake=fake, generator=torch.Generator().manual_seed(7))
+    assert other.details["worst"] != found.details["worst"]
+    assert ndb(real=real, fake=fake, level=None).low is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"bins": 1}, "bins must be at least 2, not 1"),
+        ({"alpha": 0.0}, "alpha must be between 0 and 1, for example 0.05, not 0.0"),
+        ({"real": np.ones((30, 2))}, "real has 30 rows, but two bins with 10 rows each need at least 40"),
+        ({"fake": np.ones((10, 2))}, "fake has 10 rows"),
+        ({"fake": np.full((50, 2), np.nan)}, "not finite"),
+        ({"fake": np.ones((50, 3))}, "need the same extractor"),
+        ({"level": 2.0}, "level must be between 0 and 1"),
+    ],
+)
+def test_what_is_refused(options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ndb(**({"real": np.ones((50, 2)), "fake": np.ones((50, 2))} | options))  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from uncollapse.errors import UserError
+from uncollapse.metrics.classes import chi_square, class_entropy, class_kl, mode_coverage
+from uncollapse.metrics.estimate import Estimate
+from uncollapse.metrics.modes import kl_floor
+
+UNIFORM, LOST = [0.1] * 10, [0.0, 0.0] + [0.125] * 8
+SKEWED = [0.3, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05, 0.04, 0.03, 0.03]
+
+
+def test_values_by_hand() -> None:
+    assert class_entropy(fake=[1, 1, 2, 3], level=None).value == pytest.approx(1.5)
+    kl = class_kl(real_counts=[0.5, 0.25, 0.25], fake_counts=[0, 50, 50], level=None)
+    assert kl.value == pytest.approx(math.log(2))
+    smooth = class_kl(real_counts=[3, 1, 0], fake_counts=[2, 0, 2], level=None)
+    assert smooth.value == pytest.approx(0.5 * math.log(0.5 / (3.5 / 5.5)) + 0.5 * math.log(0.5 / (0.5 / 5.5)))
+    assert chi_square(real_counts=[0.5, 0.5], fake_counts=[60, 40], level=None).value == pytest.approx(4)
+
+
+def test_chi_square_agrees_with_scipy() -> None:
+    real, fake = [50, 30, 20, 5], [90, 80, 20, 10]
+    expected = stats.chi2_contingency([real, fake], correction=False)
+    found = chi_square(real_counts=real, fake_counts=fake)
+    assert found.value == pytest.approx(expected.statistic, rel=1e-12)
+    assert found.details["p_value"] == pytest.approx(expected.pvalue, rel=1e-10)
+    assert found.details["freedom"] == 3
+    assert found.details["cramers_v"] == pytest.approx(stats.contingency.association([real, fake]), rel=1e-12)
+    assert found.details["least_expected"] == pytest.approx(expected.expected_freq.min())
+    one = chi_square(real_counts=[0.2, 0.3, 0.5], fake_counts=[30, 20, 50])
+    assert one.details["p_value"] == pytest.approx(stats.chisquare([30, 20, 50], [20, 30, 50]).pvalue)
+    assert one.details["cohens_w"] == pytest.approx(math.sqrt(one.value / 100))
+
+
+def test_chi_square_p_value_is_uniform_when_nothing_differs() -> None:
+    random = np.random.default_rng(4)
+    p = [
+        chi_square(
+            real_counts=random.multinomial(500, SKEWED), fake_counts=random.multinomial(300, SKEWED), level=None
+        ).details["p_value"]
+        for _ in range(200)
+    ]
+    assert stats.kstest(p, "uniform").pvalue > 0.01
+
+
+def test_floor_is_the_exact_mean_of_a_perfect_generator() -> None:
+    found = class_kl(real_counts=SKEWED, fake_counts=[20] * 10, level=None)
+    assert found.details["floor"] == pytest.approx(kl_floor(200, tuple(SKEWED)), rel=0.05)
+
+
+def test_entropy_of_one_class_is_zero_with_room_above() -> None:
+    found = class_entropy(fake=["cat"] * 200)
+    assert found.value == 0
+    assert found.low == 0
+    assert 0.02 < found.high < 0.4
+    assert class_entropy(fake_counts=[10, 10], real_counts=[1, 3]).details["real"] == pytest.approx(0.8112781)
+
+
+def test_mode_coverage_names_what_is_missing_and_bounds_it() -> None:
+    found = mode_coverage(real_counts={"a": 0.5, "b": 0.3, "c": 0.2}, fake_counts={"a": 990, "b": 10, "z": 0})
+    assert (found.value, found.low, found.high) == (1, 1, 1)
+    assert found.details["missing"] == ["c"]
+    assert found.details["thin"] == ["b"]
+    # The upper Clopper-Pearson end of 0 of 1,000 at a tail of .05 / (2 * 3).
+    assert found.details["missing_at_most"]["c"] == pytest.approx(1 - (0.05 / 6) ** (1 / 1000))
+    unsure = mode_coverage(real=[0] * 50 + [1] * 50 + [2] * 4, fake=[0] * 300 + [3] * 100)
+    assert unsure.value == 1
+    assert unsure.low == 1
+    assert unsure.high == 2
+    assert unsure.details["outside"] == pytest.approx(0.25)
+    assert unsure.details["classes"] == 3
+
+
+def test_infinite_comparisons_have_no_value_and_say_why() -> None:
+    given = {"real_counts": {"a": 1.0, "b": 0.0}, "fake_counts": {"a": 7, "b": 3}}
+    for metric in (class_kl, chi_square):
+        found = metric(**given)
+        assert found.value is None
+        assert found.low is None
+        assert "class 'b' has 3 of the fakes, but an exact real share of 0" in str(found.reason)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("real", [UNIFORM, SKEWED])
+@pytest.mark.parametrize("fake", [UNIFORM, SKEWED, LOST])
+@pytest.mark.parametrize("exact", [True, False])
+@pytest.mark.parametrize("metric", [class_entropy, class_kl, chi_square])
+def test_interval_holds_the_mean_over_fresh_samples(
+    metric: Callable[..., Estimate], exact: bool, fake: list[float], real: list[float]
+) -> None:
+    random = np.random.default_rng(5)
+    if metric is class_entropy and (exact or real is SKEWED):
+        pytest.skip("the entropy looks at the fakes alone")
+
+    def draw(**options: float | None) -> Estimate:
+        reference = np.array(real) if exact else random.multinomial(300, real)
+        return metric(real_counts=reference, fake_counts=random.multinomial(200, fake), **options)
+
+    truth = np.mean([float(draw(level=None)) for _ in range(200)])
+    found = [draw() for _ in range(30)]
+    assert sum(one.holds(truth) for one in found) >= 25
+    assert all(one.low < one.high for one in found)
+
+
+@pytest.mark.parametrize("metric", [class_entropy, class_kl, chi_square])
+def test_interval_holds_the_mean_when_one_class_is_rare(metric: Callable[..., Estimate]) -> None:
+    random = np.random.default_rng(7)
+    draws = random.multinomial(300, [0.33, 0.33, 0.33, 0.01], 1000)
+    truth = np.mean([float(metric(real_counts=[0.25] * 4, fake_counts=draw, level=None)) for draw in draws[:200]])
+    found = [metric(real_counts=[0.25] * 4, fake_counts=draw) for draw in draws[200:216]]
+    assert sum(one.holds(truth) for one in found) >= 13
+
+
+@pytest.mark.parametrize("fake", [UNIFORM, SKEWED, LOST, [0.02, 0.02] + [0.12] * 8])
+def test_coverage_interval_holds_the_number_of_classes(fake: list[float]) -> None:
+    random = np.random.default_rng(6)
+    truth = sum(share >= 0.2 * 0.1 for share in fake)
+    for _ in range(100):
+        found = mode_coverage(real_counts=random.multinomial(2000, UNIFORM), fake_counts=random.multinomial(500, fake))
+        assert found.holds(truth)
+
+
+def test_order_and_container_do_not_matter() -> None:
+    first = class_kl(real=["a", "b", "b", "c"], fake=["b", "c", "c"])
+    assert first == class_kl(real=np.array(["b", "c", "a", "b"]), fake=("c", "b", "c"))
+
+
+@pytest.mark.parametrize("metric", [class_kl, chi_square])
+def test_one_class_is_refused(metric: Callable[..., Estimate]) -> None:
+    with pytest.raises(UserError, match="All samples of both sides are of the one class 4"):
+        metric(real=[4, 4], fake=[4])
+
+
+@pytest.mark.parametrize("metric", [class_entropy, class_kl, chi_square, mode_coverage])
+def test_level_is_checked(metric: Callable[..., Estimate]) -> None:
+    with pytest.raises(UserError, match="level must be between 0 and 1"):
+        metric(real=[1, 2], fake=[1, 2], level=95)

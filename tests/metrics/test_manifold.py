@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import uncollapse.metrics as metrics
+from uncollapse.errors import UserError
+from uncollapse.metrics.inputs import both
+from uncollapse.metrics.manifold import NAMES, ManifoldJob, share_ends
+from uncollapse.metrics.pairs import Pair
+from uncollapse.metrics.resampling import MOST
+
+Array = NDArray[np.float64]
+
+
+def normal(seed: int, *shape: int) -> Array:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def by_definition(real: Array, fake: Array, k: int) -> dict[str, float]:
+    """The four numbers from the papers' formulas and full matrices of distances."""
+
+    def apart(one: Array, other: Array) -> Array:
+        return np.sqrt(np.stack([((row - other) ** 2).sum(1) for row in one]))
+
+    def radius(x: Array) -> Array:
+        return np.sort(apart(x, x), axis=1)[:, k]
+
+    across = apart(real, fake)
+    inside = across <= radius(real)[:, None]
+    return {
+        "precision": inside.any(0).mean(),
+        "recall": (across <= radius(fake)).any(1).mean(),
+        "density": inside.sum() / (k * len(fake)),
+        "coverage": inside.any(1).mean(),
+    }
+
+
+def four(real: object, fake: object, **options: object) -> dict[str, metrics.Estimate]:
+    return {name: getattr(metrics, name)(real=real, fake=fake, **options) for name in NAMES}
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(300, 200, 2), (150, 400, 32)])
+def test_the_four_numbers_equal_their_definitions(n: int, m: int, d: int) -> None:
+    real, fake = normal(0, n, d), 0.2 + 0.8 * normal(1, m, d)
+    for k in (1, 4):
+        found = four(real, fake, k=k, level=None)
+        expected = by_definition(real, fake, k)
+        for name in NAMES:
+            assert found[name].value == pytest.approx(expected[name], abs=1e-12), name
+            assert (found[name].n_real, found[name].n_fake, found[name].details["k"]) == (n, m, k)
+    # The default k differ: 3 and 5.
+    assert metrics.recall(real=real, fake=fake, level=None).value == pytest.approx(
+        by_definition(real, fake, 3)["recall"]
+    )
+    assert metrics.density(real=real, fake=fake, level=None).value == pytest.approx(
+        by_definition(real, fake, 5)["density"]
+    )
+
+
+def test_one_walk_gives_what_four_give() -> None:
+    real, fake = normal(2, 300, 8), normal(3, 250, 8)
+    pair = Pair(*both(real, fake))
+    job = ManifoldJob(pair)
+    pair.walk(job.visitors, tile=64)
+    together = job.finish()
+    assert {name: e.value for name, e in together.items()} == {name: e.value for name, e in four(real, fake).items()}
+
+
+def test_on_equal_distributions_density_and_coverage_meet_their_exact_means() -> None:
+    n, m, k, repeats = 60, 90, 5, 150
+    generator = torch.Generator().manual_seed(0)
+    density, coverage = [], []
+    for _ in range(repeats):
+        real, fake = torch.randn(n, 3, generator=generator), torch.randn(m, 3, generator=generator)
+        pair = Pair(*both(real, fake))
+        job = ManifoldJob(pair, ("density", "coverage"), level=None)
+        pair.walk(job.visitors)
+        found = job.finish()
+        density.append(float(found["density"]))
+        coverage.append(float(found["coverage"]))
+    # Of the n - 1 + m others of a real row, all orders are equally likely.
+    exact = 1 - math.prod((n - 1 - i) / (m + n - 1 - i) for i in range(k))
+    assert np.mean(density) == pytest.approx(1, abs=4 * np.std(density) / math.sqrt(repeats))
+    assert np.mean(coverage) == pytest.approx(exact, abs=4 * np.std(coverage) / math.sqrt(repeats))
+    assert np.std(coverage) / math.sqrt(repeats) < 0.004
+
+
+def test_identical_disjoint_and_exchanged_sides() -> None:
+    real, fake = normal(4, 200, 5), 0.5 * normal(5, 300, 5)
+    same, apart = four(real, real), four(real, real + 100)
+    assert [same[name].value for name in ("precision", "recall", "coverage")] == [1, 1, 1]
+    # Each row lies in its own ball and, on average, in k others.
+    assert same["density"].value == pytest.approx(6 / 5)
+    assert [apart[name].value for name in NAMES] == [0, 0, 0, 0]
+    for name in NAMES:
+        assert same[name].low < same[name].value
+        assert 0 < apart[name].high < 0.1
+    one, other = four(real, fake, k=3), four(fake, real, k=3)
+    assert one["precision"].value == other["recall"].value > 0.9
+    assert one["recall"].value == other["precision"].value < 0.5
+
+
+def test_repeated_rows_have_balls_of_radius_zero_that_hold_their_copies() -> None:
+    real = np.repeat(normal(6, 20, 4), 10, axis=0)
+    assert [four(real, real)[name].value for name in NAMES] == [1, 1, 10 / 5, 1]
+    collapsed = np.repeat(real[:1], 50, axis=0)
+    found = four(real, collapsed)
+    assert found["precision"].value == 1
+    assert found["recall"].value == found["coverage"].value == 10 / 200
+    assert all(found[name].low < found[name].high for name in NAMES)
+
+
+def test_the_order_of_rows_their_type_and_the_seed_decide_nothing_else() -> None:
+    real, fake = normal(7, 260, 6).astype(np.float32), normal(8, 240, 6).astype(np.float32)
+    first = four(real, fake)
+    shuffled = four(torch.from_numpy(real).flip(0), torch.from_numpy(fake[np.random.default_rng(0).permutation(240)]))
+    for name in NAMES:
+        one, other = ([estimate.value, estimate.low, estimate.high] for estimate in (first[name], shuffled[name]))
+        assert one == pytest.approx(other, rel=1e-9), name
+    seeded = metrics.recall(real=real, fake=fake, generator=torch.Generator().manual_seed(5))
+    assert seeded.value == first["recall"].value
+    assert seeded.low != first["recall"].low
+
+
+def test_no_interval_without_a_level_or_with_too_few_rows() -> None:
+    real, fake = normal(9, 9, 2), normal(10, 9, 2)
+    bare = metrics.precision(real=real, fake=fake, level=None)
+    assert (bare.low, bare.high, bare.level, bare.conservative) == (None, None, None, False)
+    few = metrics.coverage(real=real, fake=fake)
+    assert (few.low, few.high) == (None, None)
+    assert "each half needs more than k" in str(few.reason)
+
+
+def test_what_cannot_be_computed_is_refused_in_one_sentence() -> None:
+    with pytest.raises(UserError, match=r"real has 5 rows, too few for k = 5 neighbours; give at least 6"):
+        metrics.density(real=normal(0, 5, 2), fake=normal(1, 9, 2))
+    # Recall needs balls of the fakes only.
+    assert metrics.recall(real=normal(0, 3, 2), fake=normal(1, 9, 2), level=None).value is not None
+    with pytest.raises(UserError, match=r"fake has 3 rows, too few for k = 3"):
+        metrics.recall(real=normal(0, 9, 2), fake=normal(1, 3, 2))
+    with pytest.raises(UserError, match=r"k must be at least 1, not 0"):
+        metrics.precision(real=normal(0, 9, 2), fake=normal(1, 9, 2), k=0)
+    with pytest.raises(UserError, match=r"level must be between 0 and 1"):
+        metrics.precision(real=normal(0, 9, 2), fake=normal(1, 9, 2), level=95)
+
+
+def test_wilsons_interval_of_a_share_and_what_extra_variance_does() -> None:
+    # Wilson 1927 for 8 of 10, z = 1.96: 0.490 to 0.943.
+    low, high = share_ends(0.8, 0.8, 0.8 * 0.2 / 10, 10, 1.959964)
+    assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
+    wide = share_ends(0.8, 0.8, 4 * 0.8 * 0.2 / 100, 100, 1.959964)
+    twice = share_ends(0.8, 0.8, 4 * 0.8 * 0.2 / 100, 100, 1.959964, shrink=2)
+    assert wide == pytest.approx(share_ends(0.8, 0.8, 0, 25, 1.959964))
+    assert twice[0] < wide[0] < 0.8 < wide[1] < twice[1]
+    # Never surer than as many independent rows; at the ends never of width 0.
+    assert share_ends(0.8, 0.8, 0, 100, 1.96) == share_ends(0.8, 0.8, 0.8 * 0.2 / 100, 100, 1.96)
+    low, high = share_ends(1.0, 1.0, 0, 50, 1.96)
+    assert 0.9 < low < high == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_intervals_hold_the_mean_of_fresh_draws(shift: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    found: dict[str, list[metrics.Estimate]] = {name: [] for name in NAMES}
+    for _ in range(120):
+        pair = Pair(*both(torch.randn(300, 8, generator=generator), shift + torch.randn(300, 8, generator=generator)))
+        job = ManifoldJob(pair, generator=generator)
+        pair.walk(job.visitors)
+        for name, estimate in job.finish().items():
+            found[name].append(estimate)
+    for name, estimates in found.items():
+        mean = np.mean([float(estimate) for estimate in estimates])
+        assert np.mean([estimate.holds(float(mean)) for estimate in estimates]) >= 0.92, name
+
+
+@pytest.mark.slow
+def test_beyond_the_largest_subsample_the_interval_shrinks_with_the_size() -> None:
+    real, fake = normal(11, 5 * MOST, 2), normal(12, 5 * MOST, 2)
+    large, small = metrics.coverage(real=real, fake=fake), metrics.coverage(real=real[:500], fake=fake[:500])
+    ratio = (small.high - small.low) / (large.high - large.low)
+    assert 1.5 < ratio < 6

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from uncollapse.errors import UserError
+from uncollapse.metrics.sliced import orthogonal, quantile_gaps, sliced_wasserstein
+
+
+def rows(n: int, d: int, seed: int, scale: float = 1.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d)) * scale
+
+
+def test_steps_of_unequal_sides_give_the_exact_transport_of_point_masses() -> None:
+    x, y = np.sort(rows(7, 1, 0)[:, 0]), np.sort(rows(12, 1, 1)[:, 0])
+    i, j, widths = (item.numpy() for item in quantile_gaps(7, 12))
+    assert widths.sum() == pytest.approx(1, rel=1e-14)
+    # With the distance itself as cost, SciPy knows the answer.
+    assert (widths * np.abs(x[i] - y[j])).sum() == pytest.approx(stats.wasserstein_distance(x, y), rel=1e-12)
+
+
+@pytest.mark.parametrize(("width", "count"), [(1, 1), (3, 10), (20, 8)])
+def test_directions_are_orthonormal_within_blocks(width: int, count: int) -> None:
+    blocks = orthogonal(width, count, torch.Generator().manual_seed(0))
+    assert sum(len(block) for block in blocks) >= count
+    for block in blocks:
+        torch.testing.assert_close(block @ block.T, torch.eye(len(block), dtype=torch.float64))
+
+
+@pytest.mark.parametrize("d", [1, 3, 30])
+def test_a_shift_is_three_times_its_square(d: int) -> None:
+    x, shift = rows(400, d, 2), np.linspace(1, 2, d)
+    found = sliced_wasserstein(real=x, fake=x + shift, projections=60)
+    # Every block of d directions sees |D|^2 exactly; what halves add is about that of sampling noise.
+    assert found.value == pytest.approx(3 * (shift**2).sum(), rel=0.1)
+
+
+def test_gaussians_of_other_scale_meet_the_closed_form_and_the_interval_holds_it() -> None:
+    hits = 0
+    for seed in range(20):
+        found = sliced_wasserstein(real=rows(400, 8, 10 + seed), fake=rows(600, 8, 50 + seed, 0.5), projections=64)
+        hits += found.holds(3 * 8 * 0.25)
+        assert found.low is not None
+        assert found.high is not None
+        assert found.low < found.value < found.high
+    assert hits >= 16
+
+
+def test_equal_sides_have_mean_zero() -> None:
+    values = [
+        sliced_wasserstein(real=rows(300, 4, seed), fake=rows(200, 4, 70 + seed), projections=40, level=None).value
+        for seed in range(20)
+    ]
+    assert np.mean(values) == pytest.approx(0, abs=4 * np.std(values) / 20**0.5)
+    assert np.std(values) > 0
+
+
+def test_order_type_and_scale() -> None:
+    x, y = rows(101, 4, 3), rows(150, 4, 4, 1.3)
+    first = sliced_wasserstein(real=x, fake=y, projections=40)
+    other = sliced_wasserstein(real=torch.from_numpy(x[::-1].copy()), fake=y, projections=40)
+    assert (first.value, first.low, first.high) == pytest.approx((other.value, other.low, other.high), rel=1e-9)
+    bigger = sliced_wasserstein(real=10 * x, fake=10 * y, projections=40)
+    # Other numbers have other keys, hence other halves: the same only within their noise.
+    assert bigger.value == pytest.approx(100 * first.value, rel=0.3)
+    state = torch.get_rng_state()
+    sliced_wasserstein(real=x, fake=y, projections=4, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_constant_and_collapsed_sides_have_a_number() -> None:
+    x = np.ones((20, 3))
+    assert sliced_wasserstein(real=x, fake=x, projections=9).value == 0
+    assert sliced_wasserstein(real=x, fake=x + 1, projections=9).value == pytest.approx(9, rel=1e-12)
+    collapsed = sliced_wasserstein(real=rows(50, 3, 5), fake=np.zeros((50, 3)), projections=9)
+    assert collapsed.low is not None
+    assert collapsed.low > 0
+
+
+def test_what_cannot_be_used_is_refused() -> None:
+    x = rows(20, 3, 6)
+    with pytest.raises(UserError, match="projections must be at least 1, not 0"):
+        sliced_wasserstein(real=x, fake=x, projections=0)
+    with pytest.raises(UserError, match="at least 4"):
+        sliced_wasserstein(real=x[:3], fake=x)

@@ -6,8 +6,9 @@ from pathlib import Path
 from types import ModuleType
 
 from uncollapse.cards import authors
-from uncollapse.metric_cards import GOOD, call, least, outcome, span, web_address
+from uncollapse.metric_cards import GOOD, call, least, outcome, span
 from uncollapse.metrics.metric import DEFECTS, GROUPS, NAMES, Metric, find_metric
+from uncollapse.text import web_address
 
 DOCS = Path(__file__).parent
 PAGES = DOCS / "metrics"
@@ -143,7 +144,7 @@ def when() -> list[str]:
 def page(metric: Metric, defects: ModuleType) -> str:
     """The whole of docs/metrics/NAME.md."""
     low, high = (end if abs(end) < float("inf") else None for end in (metric.low, metric.high))
-    caution = " It is conservative: it holds more often than its level says." if metric.conservative else ""
+    caution = "; conservative: it holds more often than its level says" if metric.conservative else ""
     lines = [f"# {metric.title}", "", metric.measures, ""]
     lines += [f"Paper: [{metric.paper}]({web_address(metric.arxiv)})", "", "```text", metric.equation.strip(), "```"]
     lines += ["", f"![What {metric.name} sees]({metric.name}.png)", "", *caption(metric, defects)]

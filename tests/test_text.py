@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from uncollapse.text import clean, duration, seed_text, size
+from uncollapse.text import clean, duration, seed_text, size, web_address
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,9 @@ def test_lengths_of_time_and_sizes() -> None:
     times = [duration(seconds) for seconds in (0.4, 59.4, 61, 3600, 7_265)]
     assert times == ["0 s", "59 s", "1 min 01 s", "1 h 00 min", "2 h 01 min"]
     assert [size(n) for n in (0, 999, 1_000, 2_500_000, 3e12)] == ["0 B", "999 B", "1.0 kB", "2.5 MB", "3.0 TB"]
+
+
+def test_an_address_stays_one_and_a_number_becomes_one() -> None:
+    assert web_address("https://example.org/a") == "https://example.org/a"
+    assert web_address("1706.08500") == "https://arxiv.org/abs/1706.08500"
+    assert web_address("") == ""

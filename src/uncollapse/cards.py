@@ -13,6 +13,7 @@ from typing import Any
 
 from uncollapse.method import Method
 from uncollapse.methods import COSTS
+from uncollapse.text import web_address
 
 _TOLD = tomllib.loads(resources.files("uncollapse").joinpath("facts.toml").read_text(encoding="utf-8"))
 # The order of `methods.py` under its headings; a user's own methods come last.
@@ -45,8 +46,7 @@ def address(method: Method) -> str:
     >>> address(METHODS["wgan-gp"])
     'https://arxiv.org/abs/1704.00028'
     """
-    number = method.facts.arxiv
-    return number if "://" in number or not number else f"https://arxiv.org/abs/{number}"
+    return web_address(method.facts.arxiv)
 
 
 def authors(paper: str) -> str:

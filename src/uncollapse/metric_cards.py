@@ -17,7 +17,7 @@ from rich.text import Text
 
 from uncollapse.console import NAME_WIDTH, PAGE_WIDTH, card_table
 from uncollapse.metrics.metric import GROUPS, NAMES, Metric, find_metric
-from uncollapse.text import clean
+from uncollapse.text import clean, web_address
 
 GOOD = {"lower": "lower is better", "higher": "higher is better", "near": "near its ideal is best"}
 GOOD_WIDTH = max(map(len, GOOD))
@@ -72,15 +72,6 @@ def least(metric: Metric) -> str:
     return f"{metric.minimum:,} {TAKES[metric.takes][1]}"
 
 
-def web_address(place: str) -> str:
-    """Where a paper is: an arXiv number becomes an address, an address stays one.
-
-    >>> web_address("1706.08500")
-    'https://arxiv.org/abs/1706.08500'
-    """
-    return place if "://" in place or not place else f"https://arxiv.org/abs/{place}"
-
-
 def span(low: float | None, high: float | None) -> str:
     """The values that a metric can take, in words.
 
@@ -128,7 +119,7 @@ def metrics_table(cards: Sequence[Mapping[str, Any]]) -> Group:
 def metric_card(card: Mapping[str, Any]) -> Table:
     """Everything about one metric: equation, range, estimand, interval, blind spot, defects seen and missed, paper."""
     sees, misses = outcome(card["sees"], card["misses"])
-    caution = " It is conservative: it holds more often than its level says." if card["conservative"] else ""
+    caution = "; conservative: it holds more often than its level says" if card["conservative"] else ""
     return card_table(
         {
             "name": f"{card['name']}: {card['title']}",

@@ -56,3 +56,12 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
+
+
+def web_address(place: str) -> str:
+    """Where a paper is: an arXiv number becomes an address, an address stays one, nothing stays nothing.
+
+    >>> web_address("1706.08500")
+    'https://arxiv.org/abs/1706.08500'
+    """
+    return place if "://" in place or not place else f"https://arxiv.org/abs/{place}"

@@ -133,3 +133,12 @@ def test_what_cannot_be_used_is_refused() -> None:
     found = frechet_distance(real=x[:3], fake=x)
     assert found.low is None
     assert "at least 4 rows" in str(found.reason)
+
+
+def test_at_infinity_singular_covariances_get_a_value_and_a_reason_for_no_interval() -> None:
+    draws = np.random.default_rng(5)
+    real, fake = (np.repeat(draws.normal(size=(200, 2)), 2, axis=1) for _ in range(2))
+    found = frechet_infinity(real=real, fake=fake)
+    assert found.value == pytest.approx(0, abs=0.2)
+    assert (found.low, found.high) == (None, None)
+    assert "neither side's covariance is positive definite" in found.reason

@@ -138,12 +138,24 @@ def frechet_infinity(
     value, error = _solve(*sides, *whole, wanted=level is not None)
     value = RICHARDSON[0] * value + sum(parts) / count
     ends: tuple[float | None, float | None] = (None, None)
-    if level is not None and error is not None:
+    reason = None
+    if level is not None and error is None:
+        reason = (
+            "neither side's covariance is positive definite, so the spread of the distance cannot be told; leave out "
+            "features that are combinations of others"
+        )
+    elif level is not None and error is not None:
         low, high = error.around(value, level, extra=PARTITION / count + QUARTERS * width / least)
         # The population value is never below 0: the interval need not reach there.
         ends = max(low, 0.0), max(high, 0.0)
     return find_metric("frechet_infinity").estimate(
-        value, ends, level=level, n_real=len(sides[0]), n_fake=len(sides[1]), details={"partitions": count}
+        value,
+        ends,
+        level=level,
+        n_real=len(sides[0]),
+        n_fake=len(sides[1]),
+        reason=reason,
+        details={"partitions": count},
     )
 
 

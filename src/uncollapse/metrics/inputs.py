@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from uncollapse.errors import UserError
 
 Rows = ArrayLike | Tensor
 FLOATS = (torch.float32, torch.float64)
-CHUNK_NUMBERS = 2**24
+CHUNK_NUMBERS = 2**21
 
 
 class Features:
@@ -169,7 +170,7 @@ def row_keys(x: Tensor) -> Tensor:
 
 def _matrix(rows: Rows, name: str) -> Tensor:
     try:
-        x = rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(np.asarray(rows))
+        x = rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(_forward(np.asarray(rows)))
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(f"{name} cannot be read as a matrix of numbers (n, d): {error}") from error
     if x.ndim != 2 or x.shape[1] < 1:
@@ -179,6 +180,11 @@ def _matrix(rows: Rows, name: str) -> Tensor:
     if x.dtype in FLOATS:
         return x
     return x.float() if x.is_floating_point() else x.double()
+
+
+def _forward(x: NDArray[Any]) -> NDArray[Any]:
+    """The array itself, or a copy where it steps backwards or cannot be written, which torch refuses or warns of."""
+    return x if x.flags.writeable and min(x.strides, default=0) >= 0 else x.copy()
 
 
 def _check_finite(x: Tensor, name: str) -> None:
@@ -198,6 +204,6 @@ def _count(n: int) -> str:
 
 
 def chunks(n: int, width: int) -> list[slice]:
-    """Stretches of n rows that hold about 16 million numbers each, so that float64 copies stay small."""
+    """Stretches of n rows that hold about 2 million numbers each, so that float64 copies stay small."""
     size = max(1, CHUNK_NUMBERS // max(1, width))
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Features, Rows, check_alike, check_level, seeded
+from uncollapse.metrics.manifold import BALLS_SHRINK, DENSITY_WIDER
 from uncollapse.metrics.metric import GROUPS, Metric, find_metric
 from uncollapse.metrics.resampling import Spread, fraction, spread, subsamples
 
@@ -23,6 +24,8 @@ REPEATS = ("duplicates", "birthday")
 WITHOUT_FEATURES = (*GROUPS["With a classifier or labels"], *GROUPS["The generator itself"])
 # Between equal distributions these fall as 1 / n, faster than subsamples of the rows assume.
 SECOND_ORDER = ("frechet_distance", "frechet_infinity", "kernel_distance", "mmd_rbf", "sliced_wasserstein")
+# Factors of the standard error of neighbour metrics, whose subsamples vary less than 1 / sqrt(n) says.
+WIDER = {name: math.sqrt(shrink) for name, shrink in BALLS_SHRINK.items()} | {"density": DENSITY_WIDER}
 LEAST = 4
 
 
@@ -225,7 +228,8 @@ def contest_spread(contest: Contest) -> Spread:
         for which, (part, kept) in enumerate(zip(pair, gaps, strict=True)):
             fake, other = contest.values(part, seed=2 * number + which)
             kept.append(fake - other)
-    return spread(torch.tensor(gaps[0]), torch.tensor(gaps[1]), fraction(contest.sizes))
+    found = spread(torch.tensor(gaps[0]), torch.tensor(gaps[1]), fraction(contest.sizes))
+    return replace(found, error=WIDER.get(contest.metric.name, 1.0) * found.error)
 
 
 def _two_intervals(
@@ -273,7 +277,8 @@ def _result(
         metric=metric.name, value=value, low=ends[0], high=ends[1], level=level,
         n_real=None if contest.real is None else len(contest.real), n_fake=len(contest.fake),
         estimand=_estimand(metric), interval="none was asked for" if level is None else how, reason=reason,
-        conservative=level is not None and metric.name in SECOND_ORDER, direction=metric.direction, details=details,
+        conservative=level is not None and metric.name in (*SECOND_ORDER, *WIDER),
+        direction=metric.direction, details=details,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from scipy.linalg import sqrtm
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.frechet import frechet_distance, frechet_infinity, from_moments
+from uncollapse.metrics.inputs import Features
 from uncollapse.metrics.moments import Moments
 
 
@@ -142,3 +143,20 @@ def test_at_infinity_singular_covariances_get_a_value_and_a_reason_for_no_interv
     assert found.value == pytest.approx(0, abs=0.2)
     assert (found.low, found.high) == (None, None)
     assert "neither side's covariance is positive definite" in found.reason
+
+
+def test_the_two_distances_share_one_decomposition_when_they_see_the_same_sides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from uncollapse.metrics import frechet
+
+    calls = []
+    solve = frechet._solve
+    monkeypatch.setattr(frechet, "_solve", lambda *given, **named: calls.append(1) or solve(*given, **named))
+    draws = np.random.default_rng(6)
+    rows = draws.normal(size=(60, 3)), draws.normal(size=(60, 3))
+    sides = Features(rows[0], name="real"), Features(rows[1], name="fake")
+    shared = [metric(real=sides[0], fake=sides[1]) for metric in (frechet_distance, frechet_infinity)]
+    assert len(calls) == 1
+    assert shared == [metric(real=rows[0], fake=rows[1]) for metric in (frechet_distance, frechet_infinity)]
+    assert len(calls) == 3

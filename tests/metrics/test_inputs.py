@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from uncollapse.errors import UserError
-from uncollapse.metrics.inputs import Features, both, check_level, check_neighbours, chunks, row_keys, seeded
+from uncollapse.metrics.inputs import (
+    Features,
+    as_features,
+    both,
+    check_level,
+    check_neighbours,
+    chunks,
+    row_keys,
+    seeded,
+)
 
 ROWS = np.random.default_rng(0).normal(size=(50, 3))
 
@@ -116,3 +125,10 @@ def test_without_a_generator_draws_are_the_same_every_time() -> None:
     assert torch.equal(torch.rand(3, generator=seeded(None)), torch.rand(3, generator=seeded(None)))
     own = torch.Generator().manual_seed(5)
     assert seeded(own) is own
+
+
+def test_a_checked_side_is_not_checked_again() -> None:
+    side = Features(ROWS, name="real")
+    assert both(side, ROWS)[0] is side
+    with pytest.raises(UserError, match="real has 50 rows, but this needs at least 51"):
+        as_features(side, name="real", least=51)

@@ -6,6 +6,7 @@ import torch
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.moments import Moments
+from uncollapse.metrics.pairs import EXACT_WORK
 
 ROWS = np.random.default_rng(0).normal(size=(500, 7)) * 3 + 1000
 
@@ -43,3 +44,19 @@ def test_what_cannot_be_used_is_refused() -> None:
         Moments.of(np.array([[1e200], [-1e200]]))
     with pytest.raises(UserError, match="not finite"):
         Moments.of(np.array([[1.0], [np.nan]]))
+
+
+def test_the_given_rows_stay_as_they_are() -> None:
+    rows = torch.randn(50, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    before = rows.clone()
+    Moments.of(rows)
+    assert torch.equal(rows, before)
+
+
+def test_heavy_float32_products_are_right_to_six_digits_and_sums_of_squares_to_more() -> None:
+    rows = 100 + torch.randn(600, 2_600, generator=torch.Generator().manual_seed(0))
+    truth = np.cov(rows.double().numpy(), rowvar=False)
+    found = Moments.of(rows).covariance.numpy()
+    assert EXACT_WORK < 600 * 2_600**2
+    assert 0 < np.abs(found - truth).max() < 1e-6
+    np.testing.assert_allclose(found.diagonal(), truth.diagonal(), rtol=1e-12)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, check_level, chunks, seeded
+from uncollapse.metrics.inputs import Rows, as_features, check_level, chunks, seeded
 from uncollapse.metrics.metric import find_metric
 
 SUM_TOLERANCE = 1e-4
@@ -62,7 +62,7 @@ def inception_score(
         UserError: Not a matrix of probabilities, more than half as many splits as rows, or a level outside (0, 1).
     """
     check_level(level)
-    rows = Features(probabilities, name="probabilities", least=2)
+    rows = as_features(probabilities, name="probabilities", least=2)
     _check_probabilities(rows.x)
     if not 1 <= splits <= len(rows) // 2:
         raise UserError(f"splits must be from 1 to half of the {len(rows):,} rows, not {splits}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,6 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 
-Rows = ArrayLike | Tensor
 FLOATS = (torch.float32, torch.float64)
 CHUNK_NUMBERS = 2**21
 
@@ -26,9 +26,10 @@ class Features:
     Attributes:
         name: "real", "fake" or "train": what messages call the side.
         x: (n, d) float32 or float64, on the device where it was given.
+        shared: What one metric computed of these rows and another can use.
     """
 
-    def __init__(self, rows: Rows, *, name: str, least: int = 2) -> None:
+    def __init__(self, rows: ArrayLike | Tensor, *, name: str, least: int = 2) -> None:
         """Checks the rows.
 
         Args:
@@ -41,8 +42,8 @@ class Features:
         """
         self.name = name
         self.x = _matrix(rows, name)
-        if len(self.x) < least:
-            raise UserError(f"{name} has {_count(len(self.x))}, but this needs at least {least}; give more samples.")
+        self.shared: dict[Hashable, Any] = {}
+        _check_count(self, least)
         _check_finite(self.x, name)
 
     def __len__(self) -> int:
@@ -86,15 +87,30 @@ class Features:
         return result
 
 
+Rows = ArrayLike | Tensor | Features
+
+
 def both(real: Rows, fake: Rows, *, least: int = 2) -> tuple[Features, Features]:
-    """Two sides of equal width on one device.
+    """Two sides of equal width on one device; a side that was checked before stays as it is.
 
     Raises:
         UserError: As `Features`, or the sides differ in width or device.
     """
-    sides = Features(real, name="real", least=least), Features(fake, name="fake", least=least)
+    sides = as_features(real, name="real", least=least), as_features(fake, name="fake", least=least)
     check_alike(*sides)
     return sides
+
+
+def as_features(rows: Rows, *, name: str, least: int = 2) -> Features:
+    """Rows as a checked side.
+
+    Raises:
+        UserError: As `Features`.
+    """
+    if not isinstance(rows, Features):
+        return Features(rows, name=name, least=least)
+    _check_count(rows, least)
+    return rows
 
 
 def check_alike(one: Features, other: Features) -> None:
@@ -168,7 +184,12 @@ def row_keys(x: Tensor) -> Tensor:
     return (mixed ^ (mixed >> 29)) * weight[0]
 
 
-def _matrix(rows: Rows, name: str) -> Tensor:
+def _check_count(side: Features, least: int) -> None:
+    if len(side) < least:
+        raise UserError(f"{side.name} has {_count(len(side))}, but this needs at least {least}; give more samples.")
+
+
+def _matrix(rows: ArrayLike | Tensor, name: str) -> Tensor:
     try:
         x = rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(_forward(np.asarray(rows)))
     except (TypeError, ValueError, RuntimeError) as error:
@@ -203,7 +224,7 @@ def _count(n: int) -> str:
     return "1 row" if n == 1 else f"{n:,} rows"
 
 
-def chunks(n: int, width: int) -> list[slice]:
-    """Stretches of n rows that hold about 2 million numbers each, so that float64 copies stay small."""
-    size = max(1, CHUNK_NUMBERS // max(1, width))
+def chunks(n: int, width: int, *, least: int = 1) -> list[slice]:
+    """Stretches of n rows that hold about 2 million numbers each (at least so many rows): float64 copies stay small."""
+    size = max(least, CHUNK_NUMBERS // max(1, width))
     return [slice(start, min(start + size, n)) for start in range(0, n, size)]

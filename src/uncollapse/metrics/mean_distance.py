@@ -12,7 +12,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, both, check_level, seeded
+from uncollapse.metrics.inputs import Features, Rows, as_features, both, check_level, seeded
 from uncollapse.metrics.matchings import PairDistance, Sampled, sampled_distance
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.pair_sums import LEAST_FOR_SPREAD, PairSums, TileFunction, identical, student
@@ -63,7 +63,7 @@ def diversity(
     if pairs is not None:
         raise UserError("pairs goes with a distance between images; between features all pairs are taken.")
     if real is None:
-        rows = Features(fake, name="fake")
+        rows = as_features(fake, name="fake")
         pair = Pair(rows, rows)
     else:
         pair = Pair(*both(real, fake))

@@ -10,7 +10,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, check_alike, check_level, seeded
+from uncollapse.metrics.inputs import Rows, as_features, check_alike, check_level, seeded
 from uncollapse.metrics.manifold import on_subsamples, share_ends
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.neighbours import TIE, Nearest, rounding
@@ -38,7 +38,7 @@ def authenticity(
     Raises:
         UserError: As `Features`.
     """
-    sides = Features(train, name="train"), Features(fake, name="fake", least=1)
+    sides = as_features(train, name="train"), as_features(fake, name="fake", least=1)
     check_alike(*sides)
     pair = Pair(*sides)
     job = AuthenticityJob(pair, level=level, generator=generator)

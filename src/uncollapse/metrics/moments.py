@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from uncollapse.errors import UserError
-from uncollapse.metrics.inputs import Features, Rows, chunks
+from uncollapse.metrics.inputs import Features, Rows, as_features, chunks
+from uncollapse.metrics.pairs import EXACT_WORK
 
 
 @dataclass(eq=False)
@@ -51,8 +52,8 @@ class Moments:
         Raises:
             UserError: Not a matrix of finite numbers, of another width than before, or too large to be squared.
         """
-        features = rows if isinstance(rows, Features) else Features(rows, name="rows", least=1)
-        for part in chunks(len(features), features.width):
+        features = as_features(rows, name="rows", least=1)
+        for part in chunks(len(features), features.width, least=2 * features.width):
             total = self.merge(_of_chunk(features.x[part]))
             self.n, self.mean, self.scatter = total.n, total.mean, total.scatter
         return self
@@ -94,11 +95,18 @@ class Moments:
 
 
 def _of_chunk(rows: Tensor) -> Moments:
-    """Moments of rows that fit in memory as float64."""
+    """Moments of rows that fit in memory as float64.
+
+    Where the product is heavy, float32 rows are multiplied in float32 once their mean is gone. Its sums of squares
+    would all be off the same way, so these are summed in float64.
+    """
     x = rows.double()
     mean = x.mean(0)
     x = x - mean
-    scatter = _square(x)
+    heavy = rows.dtype == torch.float32 and float(len(x)) * x.shape[1] ** 2 > EXACT_WORK
+    scatter = _square(x.float()).double() if heavy else _square(x)
+    if heavy:
+        scatter.diagonal().copy_(torch.einsum("nd,nd->d", x, x))
     if not bool(torch.isfinite(scatter.diagonal()).all() & torch.isfinite(mean).all()):
         raise UserError("The rows hold numbers too large to be squared; divide all features by one constant first.")
     return Moments(len(x), mean, scatter)

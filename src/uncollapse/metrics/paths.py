@@ -14,7 +14,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import FLOATS, Features, Rows, check_level, seeded
+from uncollapse.metrics.inputs import FLOATS, Rows, as_features, check_level, seeded
 from uncollapse.metrics.metric import find_metric
 
 Sampler = Callable[[int, torch.Generator], Tensor]
@@ -239,7 +239,7 @@ def _sampler(latent: int | Sampler | Rows, stream: torch.Generator) -> tuple[Sam
         return lambda n, draws: torch.randn(n, latent, generator=draws), None
     if callable(latent):
         return latent, None
-    given = Features(latent, name="latent", least=4)
+    given = as_features(latent, name="latent", least=4)
     shuffled = given.ordered[torch.randperm(len(given), generator=stream).to(given.x.device)]
     left = iter(shuffled[start : start + 2 * BLOCK] for start in range(0, len(shuffled), 2 * BLOCK))
     return lambda n, _: next(left)[:n], len(shuffled) // 2

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, check_alike, check_level
+from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level
 from uncollapse.metrics.manifold import share_ends
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.neighbours import exact_squared, rounding
@@ -39,12 +39,12 @@ def duplicates(*, fake: Rows, real: Rows | None = None, tolerance: float = 0.0, 
         UserError: As `Features`, or a tolerance that is negative or not finite.
     """
     check_level(level)
-    side = Features(fake, name="fake")
+    side = as_features(fake, name="fake")
     found = repeats(side, tolerance)
     details = {"tolerance": tolerance, **_groups(found)}
     other = None
     if real is not None:
-        other = Features(real, name="real")
+        other = as_features(real, name="real")
         check_alike(other, side)
         details["real_share"] = float((repeats(other, tolerance)[0] > 0).double().mean())
     n, degree = len(side), found[0]
@@ -70,7 +70,7 @@ def birthday(*, fake: Rows, tolerance: float = 0.0, level: float | None = 0.95) 
         UserError: As `Features`, or a tolerance that is negative or not finite.
     """
     check_level(level)
-    side = Features(fake, name="fake")
+    side = as_features(fake, name="fake")
     degree, _ = repeats(side, tolerance)
     n, collisions = len(side), int(degree.sum()) // 2
     pairs = n * (n - 1) / 2

@@ -11,7 +11,7 @@ import torch
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, both, check_alike, check_level, seeded
+from uncollapse.metrics.inputs import Rows, as_features, both, check_alike, check_level, seeded
 from uncollapse.metrics.kernels import GaussianKernelJob, KernelJob
 from uncollapse.metrics.manifold import NAMES as MANIFOLD
 from uncollapse.metrics.manifold import ManifoldJob
@@ -78,7 +78,7 @@ def feature_metrics(
     for job in jobs:
         found |= _finished(job)
     del jobs, pair
-    rows = {"real": sides[0].x, "fake": sides[1].x, "train": train}
+    rows = {"real": sides[0], "fake": sides[1], "train": train}
     for name in chosen:
         if name not in found:
             found[name] = _alone(name, rows, level, stream, sizes=(len(sides[0]), len(sides[1])))
@@ -155,7 +155,7 @@ def _alone(
         train = rows["train"]
         if train is None:
             return _without(name, level, sizes, UserError(f"{NO_TRAIN}."))
-        check_alike(Features(train, name="train"), Features(rows["fake"], name="fake"))  # type: ignore[arg-type]
+        check_alike(as_features(train, name="train"), as_features(rows["fake"], name="fake"))  # type: ignore[arg-type]
     function = find_metric(name).function
     parameters = inspect.signature(function).parameters
     given = {side: value for side, value in rows.items() if side in parameters}

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, check_alike, check_level
+from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.pair_sums import LEAST_FOR_SPREAD
 from uncollapse.metrics.spectrum import Spectrum, one_direction, unit_rows
@@ -43,13 +43,13 @@ def vendi_score(*, fake: Rows, real: Rows | None = None, order: float = 1.0, lev
     check_level(level)
     if not order >= 0:
         raise UserError(f"order must be from 0 to infinity, for example 1, not {order!r}.")
-    side, spread = Features(fake, name="fake"), level is not None
+    side, spread = as_features(fake, name="fake"), level is not None
     rows = unit_rows(side)
     found = Spectrum(rows, order, spread=spread)
     details: dict[str, Any] = {"order": order}
     n_real = None
     if real is not None:
-        other = Features(real, name="real")
+        other = as_features(real, name="real")
         check_alike(other, side)
         n_real, others = len(other), unit_rows(other)
         opposite = Spectrum(others, order, spread=spread)

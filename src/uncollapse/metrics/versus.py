@@ -14,7 +14,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, check_alike, check_level, seeded
+from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level, seeded
 from uncollapse.metrics.manifold import BALLS_SHRINK, DENSITY_WIDER
 from uncollapse.metrics.metric import GROUPS, Metric, find_metric
 from uncollapse.metrics.resampling import Spread, fraction, spread, subsamples
@@ -142,12 +142,12 @@ class Contest:
     ) -> None:
         """Checks the sides; arguments as `difference`."""
         self.metric, self.draws, self.paired = metric, draws, paired
-        self.fake, self.other = Features(fake, name="fake"), Features(other, name="other")
+        self.fake, self.other = as_features(fake, name="fake"), as_features(other, name="other")
         self.real = None
         if takes_reference(metric):
             if real is None:
                 raise UserError(f"{metric.name} compares with real rows; give real=.")
-            self.real = Features(real, name="real")
+            self.real = as_features(real, name="real")
             check_alike(self.real, self.fake)
         check_alike(self.fake, self.other)
         if paired and len(self.fake) != len(self.other):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from uncollapse.metrics.counts import CountsLike, Labels, Table, tabulate
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inception import inception_score
 from uncollapse.metrics.inputs import check_level
-from uncollapse.metrics.inversion import Agreement
+from uncollapse.metrics.inversion import Agreement, Statistic
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.modes import SOLID_SHARE, entropy_bits
 
@@ -165,16 +166,16 @@ def class_kl(
     """
     check_level(level)
     table = tabulate(real=real, fake=fake, real_counts=real_counts, fake_counts=fake_counts)
-    metric = find_metric("class_kl")
-    sizes: dict[str, Any] = {"level": level, "n_real": table.n_real, "n_fake": table.n_fake}
-    _two_classes(table)
-    if reason := _impossible(table):
-        return metric.estimate(None, **sizes, reason=f"the divergence is infinite: {reason}")
-    assert table.real is not None
-    agreement = Agreement(_kl_to_shares if table.exact else _kl_to_counts, table.fake, table.real, table.exact)
-    ends = (None, None) if level is None else agreement.ends(level)
-    details = {"floor": agreement.floor, "unit": "nats"}
-    return metric.estimate(agreement.seen, ends, **sizes, conservative=agreement.generous(ends), details=details)
+    agreement = _agreement(table, _kl_to_shares, _kl_to_counts)
+    if isinstance(agreement, str):
+        return find_metric("class_kl").estimate(
+            None,
+            level=level,
+            n_real=table.n_real,
+            n_fake=table.n_fake,
+            reason=f"it is infinite: {agreement}",
+        )
+    return _agreeing("class_kl", table, agreement, level, {"floor": agreement.floor, "unit": "nats"})
 
 
 def chi_square(
@@ -207,23 +208,47 @@ def chi_square(
     """
     check_level(level)
     table = tabulate(real=real, fake=fake, real_counts=real_counts, fake_counts=fake_counts)
-    metric = find_metric("chi_square")
-    sizes: dict[str, Any] = {"level": level, "n_real": table.n_real, "n_fake": table.n_fake}
-    _two_classes(table)
-    if reason := _impossible(table):
-        return metric.estimate(None, **sizes, reason=f"the statistic is infinite: {reason}")
-    assert table.real is not None
-    agreement = Agreement(_pearson if table.exact else _homogeneity, table.fake, table.real, table.exact)
-    ends = (None, None) if level is None else agreement.ends(level)
+    agreement = _agreement(table, _pearson, _homogeneity)
+    if isinstance(agreement, str):
+        return find_metric("chi_square").estimate(
+            None,
+            level=level,
+            n_real=table.n_real,
+            n_fake=table.n_fake,
+            reason=f"it is infinite: {agreement}",
+        )
     total = table.n_fake + (table.n_real or 0)
-    pooled = table.real if table.exact else (table.real + table.fake) / total
+    pooled = agreement.real if table.exact else (agreement.real + table.fake) / total
     details = {
         "p_value": float(chdtrc(len(table.names) - 1, agreement.seen)),
         "freedom": len(table.names) - 1,
         "cohens_w" if table.exact else "cramers_v": math.sqrt(agreement.seen / total),
         "least_expected": float(pooled.min() * min(table.n_fake, table.n_real or table.n_fake)),
     }
-    return metric.estimate(agreement.seen, ends, **sizes, conservative=agreement.generous(ends), details=details)
+    return _agreeing("chi_square", table, agreement, level, details)
+
+
+def _agreement(table: Table, to_shares: Statistic, to_counts: Statistic) -> Agreement | str:
+    """How well both sides agree, or why no finite number says so.
+
+    Raises:
+        UserError: There is a single class.
+    """
+    _two_classes(table)
+    if reason := _impossible(table):
+        return reason
+    assert table.real is not None
+    return Agreement(to_shares if table.exact else to_counts, table.fake, table.real, table.exact)
+
+
+def _agreeing(
+    name: str, table: Table, agreement: Agreement, level: float | None, details: Mapping[str, Any]
+) -> Estimate:
+    ends = (None, None) if level is None else agreement.ends(level)
+    return find_metric(name).estimate(
+        agreement.seen, ends, level=level, n_real=table.n_real, n_fake=table.n_fake,
+        conservative=agreement.generous(ends), details=details,
+    )  # fmt: skip
 
 
 def _reference(table: Table) -> Array:

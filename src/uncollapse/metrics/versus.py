@@ -273,6 +273,7 @@ def _result(
     details: dict[str, Any],
 ) -> Estimate:
     how = "Student's t with the spread of the difference over disjoint subsamples of all sides"
+    how += f", times {WIDER[metric.name]:.2f}" if metric.name in WIDER else ""
     return Estimate(
         metric=metric.name, value=value, low=ends[0], high=ends[1], level=level,
         n_real=None if contest.real is None else len(contest.real), n_fake=len(contest.fake),

@@ -10,24 +10,20 @@ means something on bad samples. The held-out digits only measure it; nothing is 
 from __future__ import annotations
 
 import argparse
-import hashlib
-import importlib.metadata
 import json
-from pathlib import Path
+from dataclasses import asdict
 
 import torch
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn.functional import cross_entropy, grid_sample, one_hot
+from train_classifiers import publish, write_pages
 
 from uncollapse.draws import Draw, stream
-from uncollapse.features.classifier import NAME, DigitsClassifier
-from uncollapse.metrics.intervals import wilson
+from uncollapse.features.classifier import CLASSIFIERS, DigitsClassifier
 from uncollapse.tasks.digits import split
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "src" / "uncollapse" / "features" / "weights"
 COMMAND = "PYTHONPATH=src python3 scripts/train_digits_classifier.py"
-BATCH, LEARNING_RATE, QUANTILE = 64, 2e-3, 0.05
+BATCH, LEARNING_RATE = 64, 2e-3
 
 
 def jittered(x: Tensor, draw: Draw) -> Tensor:
@@ -83,30 +79,22 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    classifier = train(options.epochs, options.seed)
-    data = split()
-    confidence, digit = classifier.probabilities(data.held_out).max(1)
-    right, n = int((digit == data.held_out_labels).sum()), len(digit)
-    low, high = wilson(right, n)
-    content = save({key: value.contiguous() for key, value in classifier.state_dict().items()})
-    card = {
-        "accuracy": round(right / n, 6),
-        "accuracy_low": round(low, 6),
-        "accuracy_high": round(high, 6),
-        "n_train": len(data.train),
-        "n_held_out": n,
-        "confidence_threshold": round(float(torch.quantile(confidence, QUANTILE)), 6),
-        "command": f"{COMMAND} --epochs {options.epochs} --seed {options.seed}",
-        "seed": options.seed,
-        "epochs": options.epochs,
-        "parameters": sum(value.numel() for value in classifier.parameters()),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "scikit-learn", "safetensors")},
-    }
-    WEIGHTS.mkdir(exist_ok=True)
-    (WEIGHTS / f"{NAME}.safetensors").write_bytes(content)
-    (WEIGHTS / f"{NAME}.json").write_text(json.dumps(card, indent=2) + "\n")
-    print(json.dumps(card, indent=2))
+    network, data = train(options.epochs, options.seed), split()
+    card = publish(
+        CLASSIFIERS["digits"],
+        network.state_dict(),
+        (data.held_out, data.held_out_labels),
+        threshold_from=data.held_out,
+        facts={
+            "command": f"{COMMAND} --epochs {options.epochs} --seed {options.seed}",
+            "seed": options.seed,
+            "epochs": options.epochs,
+            "n_train": len(data.train),
+        },
+        packages=("scikit-learn",),
+    )
+    write_pages()
+    print(json.dumps(asdict(card), indent=2))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -68,6 +68,13 @@ class Notes:
         self.bad_count += 1
         if len(self.bad) < self.MOST_LISTED:
             self.bad.append((name, reason))
+
+    def accept(self, images: Iterable[Pixels]) -> None:
+        """Counts readable images, their sizes and channels."""
+        for shape, count in Counter(image.shape for image in images).items():
+            self.rows += count
+            self.sizes[shape[0], shape[1]] += count
+            self.channels["grey" if len(shape) == 2 else "colour"] += count
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""

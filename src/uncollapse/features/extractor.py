@@ -23,6 +23,8 @@ class Extractor(ABC):
         classes: Names of the classes it can tell apart; empty when it is no classifier.
         standard: Whether it is the network of the published FID and KID, so that these names may be used.
         fits: Whether `fit` has to be called with images of both sides first.
+        reusable: Whether its rows may be kept in the cache of features; not where they are cheap, depend on `fit`, or
+            come from a user's code, whose changes the digest cannot see.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Extractor(ABC):
     classes: tuple[str, ...] = ()
     standard: bool = False
     fits: bool = False
+    reusable: bool = True
 
     @property
     @abstractmethod

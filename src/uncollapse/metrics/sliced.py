@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.frechet_spread import Scatter
-from uncollapse.metrics.inputs import CHUNK_NUMBERS, Features, Rows, both, check_level, chunks, seeded
+from uncollapse.metrics.inputs import Features, Rows, both, check_level, chunks, seeded
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.pairs import EXACT_WORK, full_precision
 
@@ -19,6 +23,12 @@ from uncollapse.metrics.pairs import EXACT_WORK, full_precision
 HALVINGS = 8
 # Blocks of directions whose means tell the spread over directions; with fewer, single directions do.
 ENOUGH_BLOCKS = 10
+# Positions held at a time, and looked at together.
+HELD_NUMBERS, STRIP_NUMBERS = 2**24, 2**16
+
+# Float64, or float32 where there is much work.
+Array = NDArray[np.floating[Any]]
+Indices = NDArray[np.intp]
 
 
 def sliced_wasserstein(
@@ -93,91 +103,99 @@ def quantile_gaps(n: int, m: int) -> tuple[Tensor, Tensor, Tensor]:
     return starts // m, starts // n, (ends - starts).double() / (n * m)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """What some directions showed.
+
+    Attributes:
+        values: Squared distance less what finite samples add to it, (k,).
+        variances: Of the real rows' positions, (k,).
+        apart: Sum over directions of a quarter of the squared distance of two halves, (halvings, 2 sides).
+        moved: For each side, the sum over directions of what each row does to the distance (n,); empty if not wanted.
+    """
+
+    values: Array
+    variances: Array
+    apart: Array
+    moved: tuple[Array, ...]
+
+
 @dataclass(eq=False)
 class _Slices:
-    """Sums over directions."""
+    """Looks along directions: the products are made where the rows are, the sorting is done on the CPU."""
 
     sides: tuple[Features, Features]
     draws: torch.Generator
     wanted: bool
-    values: list[Tensor] = field(default_factory=list)
+    seen: list[_Seen] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         work = float(max(len(side) for side in self.sides)) * self.sides[0].width
         exact = work * 1000 <= EXACT_WORK or any(side.x.dtype == torch.float64 for side in self.sides)
         self.dtype = torch.float64 if exact else torch.float32
-        self.device = self.sides[0].x.device
-        sizes = [len(side) for side in self.sides]
-        self.stretches = [item.to(self.device) for item in quantile_gaps(*sizes)]
+        one, other, widths = (item.numpy() for item in quantile_gaps(*(len(side) for side in self.sides)))
+        self.stretches, self.widths = (one, other), widths
         self.codes = [_halvings(side, self.draws) for side in self.sides]
-        self.spread = torch.zeros(HALVINGS, 2, dtype=torch.float64, device=self.device)
-        self.variances: list[Tensor] = []
-        self.influence = [torch.zeros(size, dtype=torch.float64, device=self.device) for size in sizes]
 
     def add(self, directions: Tensor) -> None:
         """Looks along some directions (k, d)."""
-        size = max(1, CHUNK_NUMBERS // (4 * sum(len(side) for side in self.sides)))
-        self.values += [self._along(part) for part in torch.split(directions.to(self.device), size)]
+        total = sum(len(side) for side in self.sides)
+        # Strips small enough for a processor's cache; NumPy lets other threads run meanwhile.
+        few = max(1, STRIP_NUMBERS // total)
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            for some in torch.split(directions.to(self.sides[0].x.device), max(1, HELD_NUMBERS // total)):
+                real, fake = (self._project(side, some) for side in self.sides)
+                parts = [slice(start, start + few) for start in range(0, len(some), few)]
+                self.seen += pool.map(self._along, [(real[part], fake[part]) for part in parts])
 
-    def _along(self, directions: Tensor) -> Tensor:
-        projected = [self._project(side, directions) for side in self.sides]
-        (x, x_order), (y, y_order) = (rows.sort(1) for rows in projected)
-        self.variances.append(x.double().var(1))
-        i, j, widths = self.stretches
-        whole = (x[:, i] - y[:, j]).double().square() @ widths
-        noise = [self._halves(k, rows, order) for k, (rows, order) in enumerate(((x, x_order), (y, y_order)))]
-        if self.wanted:
-            for k, (mine, order, own, other, its) in enumerate(((x, x_order, i, j, y), (y, y_order, j, i, x))):
-                self._move(k, mine, order, own, its[:, other])
-        return whole - noise[0] - noise[1]
-
-    def _project(self, side: Features, directions: Tensor) -> Tensor:
+    def _project(self, side: Features, directions: Tensor) -> Array:
         """Positions along directions, (k, n), from the middle of the real rows."""
         directions = directions.to(self.dtype)
+        result = directions.new_empty(len(directions), len(side))
         with full_precision():
-            parts = [
-                (side.x[part].double() - self.sides[0].mean).to(self.dtype) @ directions.T
-                for part in chunks(len(side), side.width)
-            ]
-        return torch.cat(parts).T.contiguous()
+            for part in chunks(len(side), side.width):
+                x = (side.x[part].double() - self.sides[0].mean).to(self.dtype)
+                result[:, part] = directions @ x.T
+        return result.cpu().numpy()
 
-    def _halves(self, which: int, rows: Tensor, order: Tensor) -> Tensor:
-        """What finite samples of a side add to the squared distance, per direction, from sorted rows.
+    def _along(self, positions: tuple[Array, Array]) -> _Seen:
+        orders = [rows.argsort(1) for rows in positions]
+        x, y = (np.take_along_axis(rows, order, 1) for rows, order in zip(positions, orders, strict=True))
+        gaps = x[:, self.stretches[0]] - y[:, self.stretches[1]]
+        values = np.einsum("kn,kn,n->k", gaps, gaps, self.widths, dtype=np.float64)
+        apart = np.zeros((HALVINGS, 2))
+        for which, (rows, order) in enumerate(zip((x, y), orders, strict=True)):
+            noise, apart[:, which] = _noise(rows, order, self.codes[which])
+            values -= noise
+        moved: tuple[Array, ...] = ()
+        if self.wanted:
+            moved = self._moved(0, x, y, orders[0]), self._moved(1, y, x, orders[1])
+        return _Seen(values, x.var(1, ddof=1, dtype=np.float64), apart, moved)
 
-        For halves a quarter of their squared distance. That times n still grows like log log n, so the step from
-        quarters to halves is taken once more.
-        """
-        code, total = self.codes[which][order], torch.zeros(len(rows), dtype=torch.float64, device=rows.device)
-        for k in range(HALVINGS):
-            group = (code >> (3 * k)) & 7
-            chosen = ((group > 0) & (group < 3), group > 2, group == 1, group == 2, group == 3, group == 4)
-            parts = [rows[mask].view(len(rows), -1) for mask in chosen]
-            apart = _gap(parts[0], parts[1]) / 4
-            self.spread[k, which] += apart.sum()
-            total += 2 * apart - (_gap(parts[2], parts[3]) + _gap(parts[4], parts[5])) / 16
-        # Rows left over make the parts a little smaller than a half and a quarter.
-        return total / HALVINGS * (4 * (rows.shape[1] // 4) / rows.shape[1])
-
-    def _move(self, which: int, mine: Tensor, order: Tensor, own: Tensor, target: Tensor) -> None:
-        """Adds what each row of a side does to the distance: the potential of the optimal transport on the line."""
-        widths = self.stretches[2].to(mine.dtype)
-        sent = torch.zeros_like(mine).index_add_(1, own, target * widths) * mine.shape[1]
-        step = (mine - sent).double()
-        pieces = (step[:, 1:] + step[:, :-1]) * (mine[:, 1:] - mine[:, :-1]).double()
-        potential = torch.cat([pieces.new_zeros(len(mine), 1), pieces.cumsum(1)], 1)
-        potential -= potential.mean(1, keepdim=True)
-        self.influence[which].index_add_(0, order.flatten(), potential.flatten())
+    def _moved(self, which: int, mine: Array, other: Array, order: Indices) -> Array:
+        """What each row of a side does to the distance: the potential of the optimal transport on the line."""
+        own, others = self.stretches[which], self.stretches[1 - which]
+        n = mine.shape[1]
+        starts = np.searchsorted(own, np.arange(n))
+        sent = np.add.reduceat(other[:, others] * self.widths, starts, axis=1) * n
+        step = mine - sent
+        pieces = (step[:, 1:] + step[:, :-1]) * (mine[:, 1:] - mine[:, :-1])
+        potential = np.zeros_like(step)
+        pieces.cumsum(1, out=potential[:, 1:])
+        potential -= potential.mean(1, keepdims=True)
+        return np.bincount(order.ravel(), potential.ravel(), minlength=n)
 
     def finish(self, level: float | None, *, block: int) -> tuple[float, tuple[float, float]]:
         """The number and its interval; directions came in orthogonal blocks of so many."""
-        values = torch.cat(self.values)
+        values = np.concatenate([seen.values for seen in self.seen])
         scale, count = 3 * self.sides[0].width, len(values)
         value = scale * float(values.mean())
         if level is None:
             return value, (value, value)
         sizes = [len(side) for side in self.sides]
-        linear = sum(float((moved * (scale / count)).var()) / n for moved, n in zip(self.influence, sizes, strict=True))
-        own = float((self.spread * (scale / count)).var(0).sum())
+        moved = [sum(parts) * (scale / count) for parts in zip(*(seen.moved for seen in self.seen), strict=True)]
+        linear = sum(float(one.var(ddof=1)) / n for one, n in zip(moved, sizes, strict=True))
+        own = float((sum(seen.apart for seen in self.seen) * (scale / count)).var(0, ddof=1).sum())
         # The halvings show the second order of each side alone; (1/n + 1/m)^2 adds that of pairs across.
         curved = own * sum(1 / n for n in sizes) ** 2 / sum(1 / n**2 for n in sizes)
         # Going on from quarters to halves doubles the noise of the halvings.
@@ -192,33 +210,62 @@ class _Slices:
 
         The effective number of features, (tr S)^2 / tr S^2, shows in how the variance differs between directions.
         """
-        variances, d = torch.cat(self.variances), self.sides[0].width
+        variances, d = np.concatenate([seen.variances for seen in self.seen]), self.sides[0].width
         middle = float(variances.mean())
-        uneven = float(variances.var()) / middle**2 if len(variances) > 1 and middle > 0 else 0.0
+        uneven = float(variances.var(ddof=1)) / middle**2 if len(variances) > 1 and middle > 0 else 0.0
         return 1 + 1.5 * d / (1 + uneven * (d + 2) / 2)
 
 
-def _mean_noise(values: Tensor, block: int) -> float:
+def _mean_noise(values: Array, block: int) -> float:
     """Variance of the mean over directions: between blocks where there are many, else as if all were independent."""
-    groups = values.view(-1, block).mean(1) if len(values) >= ENOUGH_BLOCKS * block else values
-    return float(groups.var()) / len(groups) if len(groups) > 1 else 0.0
+    groups = values.reshape(-1, block).mean(1) if len(values) >= ENOUGH_BLOCKS * block else values
+    return float(groups.var(ddof=1)) / len(groups) if len(groups) > 1 else 0.0
 
 
-def _gap(first: Tensor, second: Tensor) -> Tensor:
+def _noise(rows: Array, order: Indices, codes: NDArray[np.uint8]) -> tuple[Array, Array]:
+    """What finite samples of a side add to the squared distance, from sorted rows (k, n) and where they came from.
+
+    For halves a quarter of their squared distance. That times n still grows like log log n, so the step from
+    quarters to halves is taken once more. The parts need no sorting: they keep the order of the whole.
+
+    Returns:
+        That for each direction (k,), and for each halving the sum over directions of the halves' part.
+    """
+    total, apart = np.zeros(len(rows)), np.zeros(len(codes))
+    for k, code in enumerate(codes):
+        group = code[order]
+        halves = _gap(_picked(rows, (group > 0) & (group < 3)), _picked(rows, group > 2)) / 4
+        one, two, three, four = (_picked(rows, group == quarter) for quarter in (1, 2, 3, 4))
+        total += 2 * halves - (_gap(one, two) + _gap(three, four)) / 16
+        apart[k] = halves.sum()
+    # Rows left over make the parts a little smaller than a half and a quarter.
+    return total / len(codes) * (4 * (rows.shape[1] // 4) / rows.shape[1]), apart
+
+
+def _picked(rows: Array, flags: NDArray[np.bool_]) -> Array:
+    """The flagged numbers of each row, equally many in all rows (k, flagged)."""
+    # Indices of flags cost a fraction of what NumPy needs to take by flags.
+    found: Array = rows.ravel()[np.flatnonzero(flags)].reshape(len(rows), -1)
+    return found
+
+
+def _gap(first: Array, second: Array) -> Array:
     """Squared distance of equally many sorted numbers, per direction."""
-    return (first - second).double().square().mean(1)
+    apart = first - second
+    found: Array = np.einsum("kn,kn->k", apart, apart, dtype=np.float64) / apart.shape[1]
+    return found
 
 
-def _halvings(side: Features, draws: torch.Generator) -> Tensor:
-    """Random quarters of the rows, 1 to 4, 0 for left out, in three bits for each halving; int32 (n,).
+def _halvings(side: Features, draws: torch.Generator) -> NDArray[np.uint8]:
+    """Random quarters of the rows for each halving, 1 to 4, 0 for left out (halvings, n).
 
     Quarters 1 and 2 are one half and 3 and 4 the other.
     """
-    codes = torch.zeros(len(side), dtype=torch.int32)
-    for k in range(HALVINGS):
+    codes = torch.zeros(HALVINGS, len(side), dtype=torch.uint8)
+    for code in codes:
         quarters = torch.randperm(len(side), generator=draws)[: 4 * (len(side) // 4)].view(4, -1)
         for group, chosen in enumerate(quarters, start=1):
-            codes[chosen] += group << (3 * k)
-    placed = torch.empty_like(codes, device=side.x.device)
-    placed[side.order] = codes.to(side.x.device)
-    return placed
+            code[chosen] = group
+    placed = torch.empty_like(codes)
+    placed[:, side.order.cpu()] = codes
+    return placed.numpy()

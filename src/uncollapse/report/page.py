@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -28,6 +28,9 @@ from uncollapse.report.records import Record
 from uncollapse.report.tuned import tuned
 from uncollapse.report.words import answers
 from uncollapse.text import duration
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 LIMIT = 4_800_000  # bytes: below 5 MB with a margin
 COLUMNS = 11
@@ -83,17 +86,21 @@ def render(record: Record, detail: float = 1.0) -> str:
         record: What to show.
         detail: 1 draws everything; less draws fewer snapshots, seeds and points.
     """
+    style = Markup(resources.files("uncollapse.report").joinpath("page.css").read_text(encoding="utf-8"))
+    return templates().get_template("page.html.jinja").render(style=style, **_content(record, detail))
+
+
+def templates() -> Environment:
+    """The templates of all pages; they escape everything that is not marked as markup."""
     import jinja2
 
-    environment = jinja2.Environment(
+    return jinja2.Environment(
         loader=jinja2.PackageLoader("uncollapse", "report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = Markup(resources.files("uncollapse.report").joinpath("page.css").read_text(encoding="utf-8"))
-    return environment.get_template("page.html.jinja").render(style=style, **_content(record, detail))
 
 
 def _content(record: Record, detail: float) -> dict[str, Any]:

@@ -1,0 +1,208 @@
+"""Samples of a generator as a source: a function `f(n)`, a run directory of ours, or `module:factory`.
+
+A function draws under a seed of its own, whatever it uses; the program's random streams are left as they were.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uncollapse.data.arrays import ArrayRows
+from uncollapse.data.items import Row, as_array
+from uncollapse.data.labels import label_texts
+from uncollapse.data.limits import reason, short
+from uncollapse.data.objects import ObjectRows, failed
+from uncollapse.errors import UserError
+from uncollapse.plugins import REFERENCE, resolve
+
+if TYPE_CHECKING:
+    from uncollapse.run import Run
+    from uncollapse.tasks import Task
+
+DRAW = 500  # samples that a function is asked for at a time; the result does not depend on how they are read
+DEFAULT_SAMPLES = 10_000
+RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # black and white of images, by their values
+
+
+def drawn_rows(
+    draw: Callable[[int], Any],
+    *,
+    name: str,
+    form: str,
+    place: str,
+    n: int | None,
+    seed: int,
+    labels: Sequence[str] | None,
+) -> ObjectRows:
+    """A source of what a function draws.
+
+    Args:
+        draw: ``f(n)`` gives n samples as an array or a tensor, or a pair of these and their n labels.
+        name: A description.
+        form: What it is, in words.
+        place: How messages call it.
+        n: Samples; None for 10,000.
+        seed: Another one gives other samples, if the function uses random, NumPy or torch.
+        labels: One a sample, instead of its own.
+
+    Raises:
+        UserError: It fails, or gives anything else.
+    """
+    count = DEFAULT_SAMPLES if n is None else n
+    return ObjectRows(
+        _draws(draw, count, seed, place), name=name, form=form, place=place, count=count, max_bad=0, labels=labels
+    )
+
+
+def _draws(draw: Callable[[int], Any], count: int, seed: int, place: str) -> Iterator[Row]:
+    for number, start in enumerate(range(0, count, DRAW)):
+        asked = min(DRAW, count - start)
+        try:
+            with seeded(seed, number):
+                found = draw(asked)
+        except Exception as error:
+            raise failed(place, f"drawing {asked} samples", error) from error
+        samples, labels = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+        array, tensor = as_array(samples, place)
+        if array.ndim < 2 or len(array) != asked:
+            raise UserError(
+                f"{place} gives an array of shape {array.shape} when asked for {asked} samples; it must give one row a "
+                "sample, (n, d) or (n, h, w[, c])."
+            )
+        texts = [None] * asked if labels is None else label_texts(labels, asked, place)
+        yield from (Row(value=row, label=text, tensor=tensor) for row, text in zip(array, texts, strict=True))
+
+
+@contextlib.contextmanager
+def seeded(seed: int, number: int) -> Iterator[None]:
+    """Runs a block under a seed made of two numbers, without gradients, and puts all random streams back afterwards."""
+    import torch
+
+    state = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    before = random.getstate(), np.random.get_state()  # noqa: NPY002 - the legacy stream is what a function may use
+    with torch.random.fork_rng(), torch.no_grad():
+        random.seed(state)
+        np.random.seed(state)  # noqa: NPY002
+        torch.manual_seed(state)
+        try:
+            yield
+        finally:
+            random.setstate(before[0])
+            np.random.set_state(before[1])  # noqa: NPY002
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a run of ours."""
+    return (folder / "spec.json").is_file()
+
+
+def run_rows(folder: Path, *, name: str, place: str, n: int | None, seed: int, plugins: Sequence[object]) -> ArrayRows:
+    """Samples of a run: of the averaged generator of the first seed that did not diverge, in the user's units.
+
+    Args:
+        folder: The run's directory.
+        name: What the user wrote.
+        place: How messages call it.
+        n: Samples; None for 10,000.
+        seed: Which independent draw, from 0, as `uncollapse sample --draw`.
+        plugins: What the run's specification needs.
+
+    Raises:
+        UserError: No intact run, or one whose samples are neither feature rows nor images.
+    """
+    from uncollapse.run import load
+
+    count = DEFAULT_SAMPLES if n is None else n
+    try:
+        run = load(folder, plugins=plugins)
+        alive = _first_alive(run)
+        task = run.spec.task
+        labels = task.balanced_labels(count) if run.spec.method.labelled else None
+        samples = run.samples(count, seed=alive, labels=labels, draw=seed).reshape(count, *task.shape)
+        texts = None if labels is None else label_texts(task.label_values[labels.numpy()], count, place)
+        rows = _in_users_units(task, samples)
+    except UserError as error:
+        raise UserError(short(error)) from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{place} is no intact run ({reason(error)}); run `uncollapse doctor` on it.") from error
+    return ArrayRows(rows, name=name, form="run of uncollapse", place=place, labels=texts)
+
+
+def _first_alive(run: Run) -> int:
+    lanes = run.metrics if run.status == "finished" else []
+    alive = [lane["seed"] for lane in lanes if lane["diverged_at"] is None]
+    if lanes and not alive:
+        raise UserError(f"All seeds of {run.directory} diverged; there is no generator to draw from.")
+    return int((alive or list(run.spec.seeds))[0])
+
+
+def _in_users_units(task: Task, samples: Any) -> NDArray[Any]:
+    """Samples as the task's data are: images as bytes, everything else as numbers."""
+    from uncollapse.sampling import pixels
+    from uncollapse.tasks import Arrays
+
+    images = len(task.shape) in (2, 3)
+    if not isinstance(task, Arrays):
+        drawn = np.asarray(samples)
+        return pixels(drawn) if images else drawn
+    drawn = np.asarray(task.to_original(samples))
+    if not images:
+        return drawn
+    values = np.asarray(task.x)
+    low, high = float(values.min()), float(values.max())
+    # The same reading as of a file: a generator without bounds is cut at black and white.
+    limits = next((pair for pair in RANGES if pair[0] <= low and high <= pair[1]), None)
+    return drawn if limits is None else pixels(drawn, limits)
+
+
+def from_reference(reference: str, place: str) -> object:
+    """What `module:factory` gives: the object of that name, called if it can be called without arguments.
+
+    A function with one argument is taken as `f(n)` itself.
+
+    Args:
+        reference: What the user wrote as the data; never a text from a file.
+        place: How messages call it.
+
+    Raises:
+        UserError: There is no such module or name, or it fails.
+    """
+    try:
+        found = resolve(reference)
+    except UserError as error:
+        raise UserError(f"{place}: {str(error).removeprefix(f'--plugin {reference}: ')}") from error
+    except Exception as error:  # whatever the user's own module raises while it is imported
+        raise failed(place, "importing it", error) from error
+    if not callable(found) or _wants_a_number(found):
+        return found
+    try:
+        made: object = found()
+    except Exception as error:
+        raise failed(place, "calling it without arguments", error) from error
+    if isinstance(made, str):
+        raise UserError(f"{place} gives a text; return samples, a function f(n), a data set or a Path.")
+    return made
+
+
+def is_reference(text: str) -> bool:
+    """Whether a text has the form module:factory."""
+    return REFERENCE.fullmatch(text) is not None
+
+
+def _wants_a_number(found: Callable[..., object]) -> bool:
+    """Whether a function must be given exactly one argument."""
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    empty = inspect.Parameter.empty
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [item.kind in by_place for item in parameters if item.default is empty and item.kind not in (2, 4)] == [True]

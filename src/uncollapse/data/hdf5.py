@@ -1,0 +1,121 @@
+"""`images` or `features`, and perhaps `labels`, of an HDF5 file.
+
+Needs the extra `[hdf5]`. Links to other files, external storage and virtual data sets are refused before anything is
+read, because they would show the content of other files of this machine.
+"""
+
+from __future__ import annotations
+
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from uncollapse.data.labels import label_texts
+from uncollapse.data.limits import GIGA, MOST_RATIO, RATIO_FREE, reason, short
+from uncollapse.errors import UserError
+from uncollapse.text import size as size_text
+
+ROWS = ("images", "features")
+LABELS = "labels"
+KERAS = ("keras_version", "layer_names", "model_config")
+MOST_CHUNK_BYTES = 1 * GIGA
+MOST_LABELS = 50_000_000
+MODEL = "{} holds the weights of a model, not samples; give samples that it draws, as .npz or as a folder of images."
+
+
+class Hdf5Rows:
+    """One data set of numbers, read by slices."""
+
+    def __init__(self, file: Any, data: Any) -> None:
+        """Keeps the file open.
+
+        Args:
+            file: The opened file.
+            data: The data set.
+        """
+        self._data = data
+        self.shape: tuple[int, ...] = tuple(data.shape)
+        self.dtype: np.dtype[Any] = data.dtype
+        weakref.finalize(self, file.close)
+
+    def __getitem__(self, part: slice) -> Any:
+        """Consecutive rows."""
+        return self._data[part]
+
+
+def open_hdf5(file: Path, place: str) -> tuple[Hdf5Rows, list[str] | None]:
+    """The rows and labels of an HDF5 file.
+
+    Raises:
+        UserError: h5py is missing; no HDF5 file; neither `images` nor `features` in it; or anything that leads out of
+            the file.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise UserError("Reading HDF5 needs h5py; install it with pip install 'uncollapse[hdf5]'.") from error
+    try:
+        opened = h5py.File(file, "r")
+    except Exception as error:  # h5py passes on what its C library says, as errors of many types
+        raise UserError(f"{place} is no readable HDF5 file ({reason(error)}).") from error
+    try:
+        names = list(opened)  # of links, none of which is followed
+        key = next((key for key in ROWS if key in names), None)
+        if key is None:
+            raise UserError(_neither(opened, names, place))
+        data = _data_set(h5py, opened, key, file, place)
+        if data.dtype.hasobject:
+            raise UserError(f"{place} has {key!r} of type {data.dtype}; give an array of numbers.")
+        labels = _labels(h5py, opened, int(data.shape[0]), file, place) if LABELS in names else None
+        return Hdf5Rows(opened, data), labels
+    except UserError:
+        opened.close()
+        raise
+    except Exception as error:  # as above
+        opened.close()
+        raise UserError(f"{place} is a damaged HDF5 file ({reason(error)}).") from error
+
+
+def _data_set(h5py: Any, opened: Any, key: str, file: Path, place: str) -> Any:
+    """A data set that lies wholly in this file."""
+    link = opened.get(key, getlink=True)
+    if not isinstance(link, h5py.HardLink):
+        raise UserError(
+            f"{place} has a link in place of {key!r}, which is not followed; copy the numbers into the file."
+        )
+    data = opened[key]
+    if not isinstance(data, h5py.Dataset):
+        raise UserError(f"{place} has a group in place of {key!r}; it needs a data set of that name.")
+    if data.external or data.is_virtual:
+        raise UserError(f"{place} keeps {key!r} in other files, which are not opened; copy the numbers into the file.")
+    text = h5py.check_string_dtype(data.dtype) is not None
+    if not data.shape or (data.dtype.hasobject and not text):
+        raise UserError(f"{place} has {key!r} of type {data.dtype} and shape {data.shape}; give an array.")
+    stored, announced = int(data.id.get_storage_size()), int(data.size or 0) * data.dtype.itemsize
+    if announced > max(RATIO_FREE, MOST_RATIO * stored) or stored > file.stat().st_size:
+        raise UserError(
+            f"{place} announces {size_text(announced)} in {key!r} and stores {size_text(stored)}; "
+            "it is unfinished or forged."
+        )
+    if data.chunks and float(np.prod(data.chunks, dtype=np.float64)) * data.dtype.itemsize > MOST_CHUNK_BYTES:
+        raise UserError(
+            f"{place} keeps {key!r} in pieces of more than {size_text(MOST_CHUNK_BYTES)}; save it in smaller ones."
+        )
+    return data
+
+
+def _labels(h5py: Any, opened: Any, count: int, file: Path, place: str) -> list[str]:
+    data = _data_set(h5py, opened, LABELS, file, place)
+    if int(data.size) > MOST_LABELS:
+        raise UserError(f"{place} has {int(data.size):,} labels, more than {MOST_LABELS:,}.")
+    text = h5py.check_string_dtype(data.dtype) is not None
+    return label_texts(list(data[:].ravel()) if text else data[:], count, place)
+
+
+def _neither(opened: Any, names: list[str], place: str) -> str:
+    if "model_weights" in names or any(name in opened.attrs for name in KERAS):
+        return MODEL.format(place)
+    held = short(", ".join(names[:8])) or "nothing"
+    return f"{place} holds {held}; name the data set {' or '.join(ROWS)}, and {LABELS} beside it."

@@ -1,0 +1,154 @@
+"""Labels of rows: from the folders that images lie in, from StyleGAN's `dataset.json`, or from an array.
+
+A label is a text; 3, 3.0 and "3" are the same label, so that two sides that write it differently still agree.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uncollapse.data.limits import short
+from uncollapse.errors import UserError
+
+UNLABELLED = "(no label)"
+
+
+def label_text(value: object) -> str:
+    """A label as text, without control characters; whole numbers without a point.
+
+    >>> [label_text(3.0), label_text(True), label_text(b"cat"), label_text(" 3 ")]
+    ['3', '1', 'cat', '3']
+    """
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None:
+        return UNLABELLED
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    return short(value).strip()
+
+
+def label_texts(values: Any, count: int | None, place: str) -> list[str]:
+    """Labels given as an array, a tensor or a list.
+
+    Args:
+        values: (n,) or (n, 1) numbers or texts.
+        count: How many there must be; None when that is not known yet.
+        place: How messages call the source.
+
+    Raises:
+        UserError: Another shape or number, or values that are no labels.
+    """
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().numpy()
+    try:
+        array: NDArray[Any] = np.asarray(values)
+    except ValueError as error:
+        raise UserError(f"{place} has labels of unequal lengths; give one number or text a row.") from error
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or array.dtype.kind not in "biufUSO":
+        raise UserError(
+            f"{place} has labels of shape {array.shape} and type {array.dtype}; give one number or text a row "
+            "(of one-hot rows, take argmax)."
+        )
+    if count is not None and len(array) != count:
+        raise UserError(f"{place} has {count:,} rows and {len(array):,} labels; give one label a row.")
+    known: dict[object, str] = {}  # a million rows share a few texts
+    texts = []
+    try:
+        listed = array.tolist()
+    except ValueError as error:  # texts with numbers that are no letters
+        raise UserError(f"{place} has labels that are no text; save them again.") from error
+    for value in listed:
+        if not isinstance(value, bool | int | float | str | bytes | None):
+            raise UserError(f"{place} has a {type(value).__name__} among its labels; give one number or text a row.")
+        texts.append(known.setdefault(value, label_text(value)))
+    return texts
+
+
+def folder_labels(names: Sequence[str]) -> list[str] | None:
+    """One label a name from the folders in it, or None where some image lies in no folder.
+
+    Leading folders that all names share say nothing and are passed over, as long as a folder is left: the label is the
+    first folder after them.
+
+    Args:
+        names: Paths with "/" between folders; they are only read, never opened.
+    """
+    folders = [[part for part in name.split("/")[:-1] if part not in ("", ".", "..")] for name in names]
+    least = min((len(parts) for parts in folders), default=0)
+    if not least:
+        return None
+    at = 0
+    while at < least - 1 and len({parts[at] for parts in folders}) == 1:
+        at += 1
+    known: dict[str, str] = {}
+    return [known.setdefault(parts[at], label_text(parts[at])) for parts in folders]
+
+
+def dataset_labels(content: bytes, names: Iterable[str], place: str, policies: Counter[str]) -> list[str] | None:
+    """Labels by StyleGAN's `dataset.json`, or None where it holds none.
+
+    Args:
+        content: The file: ``{"labels": [["0001.png", 3], ...], "classes": ["name", ...]}``; `classes` is optional and
+            names the labels.
+        names: The images, as paths from the folder where the file lies.
+        place: How messages call the source.
+        policies: Where images without a label are counted.
+
+    Raises:
+        UserError: It is no JSON of this form.
+    """
+    broken = UserError(
+        f"{place} has a dataset.json that is not of the form {{'labels': [['image.png', 3], ...]}}; "
+        "repair or remove it."
+    )
+    try:
+        document = json.loads(content)
+        listed = document["labels"] if isinstance(document, dict) else document
+        if listed is None:
+            return None
+        pairs = listed.items() if isinstance(listed, Mapping) else ((name, label) for name, label in listed)
+        labels = {str(name).replace("\\", "/"): label for name, label in pairs}
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise broken from error
+    classes = document.get("classes") if isinstance(document, dict) else None
+    texts = {name: _class_name(label, classes) for name, label in labels.items()}
+    if any(text is None for text in texts.values()):
+        policies["dataset.json holds vectors or objects as labels: not used"] += 1
+        return None
+    found = [texts.get(name) or UNLABELLED for name in names]
+    missing = sum(text == UNLABELLED for text in found)
+    if missing == len(found):
+        policies["dataset.json names none of the images: not used"] += 1
+        return None
+    if missing:
+        policies["image without a label in dataset.json"] += missing
+    return found
+
+
+def _class_name(label: object, classes: object) -> str | None:
+    """The text of one label; None for what is neither a number, a text, nor a one-hot vector."""
+    if isinstance(label, list) and len(label) == 1:
+        label = label[0]
+    if isinstance(label, list):
+        hot = [place for place, value in enumerate(label) if value == 1]
+        if len(hot) != 1 or any(value not in (0, 1) for value in label):
+            return None
+        label = hot[0]
+    if not isinstance(label, int | float | str | None):
+        return None
+    if isinstance(classes, list) and isinstance(label, int) and 0 <= label < len(classes):
+        return label_text(classes[label])
+    return label_text(label)

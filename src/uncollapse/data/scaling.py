@@ -1,0 +1,128 @@
+"""Image values of any number type as bytes: floats in [0, 1] or [-1, 1], integers in 0 .. 255, 16 bits, true and false.
+
+What floats mean is decided once, on a source's first images, and enforced afterwards, so that no image is ever scaled
+by its own range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uncollapse.data.images import ALPHA, SIXTEEN
+from uncollapse.data.source import Pixels
+from uncollapse.errors import UserError
+
+FROM_UNIT = "values in [0, 1] scaled to 0 .. 255 and rounded"
+FROM_SIGNED = "values in [-1, 1] scaled to 0 .. 255 and rounded"
+FROM_BOOL = "true and false turned into 255 and 0"
+# Rounding of float32 may put the last digit outside of a range; bfloat16 and float16 have fewer digits.
+SLACK = 1e-5
+DECIDING = 256  # first images that decide what floats mean
+WAYS = "give uint8, or floats in [0, 1] or in [-1, 1]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """How the floats of one source become bytes.
+
+    Attributes:
+        low: 0 or -1, the value that is black; 1 is white.
+        place: How messages call the source.
+    """
+
+    low: float
+    place: str
+
+    @classmethod
+    def decided(cls, lowest: float, place: str) -> Scaling:
+        """[-1, 1] if anything among the first images is negative, else [0, 1].
+
+        Args:
+            lowest: The smallest value of the first images.
+            place: How messages call the source.
+        """
+        return cls(low=-1.0 if lowest < -SLACK else 0.0, place=place)
+
+    def to_bytes(
+        self, values: NDArray[Any], numbers: Sequence[int] | NDArray[np.int64]
+    ) -> tuple[Pixels, tuple[str, ...]]:
+        """Images as bytes, and the policies that were applied to each.
+
+        Args:
+            values: (n, h, w) or (n, h, w, c), c 3 or 4, of any number type.
+            numbers: Number of each row, for messages.
+
+        Raises:
+            UserError: A value outside of what its type may hold, or a type that is no number.
+        """
+        scaled, policies = self._scaled(values, numbers)
+        if scaled.ndim == 4 and scaled.shape[-1] == 4:
+            scaled, policies = on_white(scaled), (*policies, ALPHA)
+        return scaled, policies
+
+    def _scaled(
+        self, values: NDArray[Any], numbers: Sequence[int] | NDArray[np.int64]
+    ) -> tuple[Pixels, tuple[str, ...]]:
+        kind = values.dtype.kind
+        if values.dtype == np.uint8:
+            return values, ()
+        if kind == "b":
+            return values.astype(np.uint8) * np.uint8(255), (FROM_BOOL,)
+        if values.dtype == np.uint16:
+            return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8), (SIXTEEN,)
+        if kind in "iu":
+            self._enforce(values, 0, 255, numbers, 0)
+            return values.astype(np.uint8), ()
+        if kind == "f":
+            self._enforce(values, self.low, 1.0, numbers, SLACK)
+            unit = (values - self.low) * (255 / (1 - self.low))
+            return np.rint(unit.clip(0, 255)).astype(np.uint8), (FROM_SIGNED if self.low else FROM_UNIT,)
+        raise UserError(f"{self.place} has images of type {values.dtype}; {WAYS}.")
+
+    def _enforce(
+        self,
+        values: NDArray[Any],
+        low: float,
+        high: float,
+        numbers: Sequence[int] | NDArray[np.int64],
+        slack: float,
+    ) -> None:
+        """Refuses values outside of [low, high], naming the first one."""
+        if values.size == 0 or (low - slack <= values.min() and values.max() <= high + slack):  # false for NaN
+            return
+        wrong = ~((values >= low - slack) & (values <= high + slack))
+        at = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        decided = f", which its first {DECIDING} images lie in" if slack else ""
+        raise UserError(
+            f"{self.place} has the value {values[at]:.6g} in row {int(numbers[int(at[0])]):,}, outside of "
+            f"[{low:g}, {high:g}]{decided}; {WAYS}."
+        )
+
+
+def check_wide(values: NDArray[Any], place: str) -> None:
+    """Refuses 16-bit images that hold nothing above 255, which scaling would make black.
+
+    Args:
+        values: The first images.
+        place: How messages call the source.
+
+    Raises:
+        UserError: They do.
+    """
+    if values.dtype == np.uint16 and values.size and 0 < values.max() <= 255:
+        raise UserError(
+            f"{place} has images of 16 bits with no value above 255 among the first; save them as uint8, or multiply "
+            "them by 257."
+        )
+
+
+def on_white(images: Pixels) -> Pixels:
+    """Colour with alpha (..., 4), composited on white and rounded: (..., 3)."""
+    alpha = images[..., 3:].astype(np.uint16)
+    mixed: NDArray[np.uint16] = images[..., :3] * alpha + 255 * (255 - alpha) + 127
+    return (mixed // 255).astype(np.uint8)

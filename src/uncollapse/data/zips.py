@@ -1,0 +1,95 @@
+"""Images in a zip, in their order by name; labels by StyleGAN's `dataset.json`, else by folders."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from uncollapse.data.archives import Archive, Member
+from uncollapse.data.encoded import Container
+from uncollapse.data.folders import DATASET_JSON, ENDINGS, HIDDEN, OTHER
+from uncollapse.data.images import Unreadable
+from uncollapse.data.labels import dataset_labels, folder_labels
+from uncollapse.data.limits import MOST_IMAGE_BYTES, MOST_JSON_BYTES
+from uncollapse.errors import UserError
+
+
+class Zip(Container):
+    """The images of a zip, ordered by the bytes of their names as a folder is."""
+
+    form = "zip archive"
+
+    def __init__(self, file: Path, place: str) -> None:
+        """Reads the directory and the labels.
+
+        Args:
+            file: The zip.
+            place: How messages call it.
+
+        Raises:
+            UserError: As `Archive`, or it holds no image, or its dataset.json is broken.
+        """
+        self.policies = Counter()
+        self._archive = Archive(file, place)
+        everything = sorted(self._archive.members, key=lambda member: member.name.encode(errors="surrogatepass"))
+        self._members = [member for member in everything if self._wanted(member.name)]
+        if not self._members:
+            raise UserError(f"{place} holds no image ({', '.join(ENDINGS)}); give an archive that does.")
+        self._labels = self._read_labels(everything, place)
+        self.labelled = self._labels is not None
+        self._archive.members = ()  # from now on only the images count
+
+    def __len__(self) -> int:
+        """Images, readable or not."""
+        return len(self._members)
+
+    def name(self, row: int) -> str:
+        """The member's name."""
+        return self._members[row].name
+
+    def label(self, row: int) -> str:
+        """The label of one image."""
+        assert self._labels is not None
+        return self._labels[row]
+
+    def read(self, row: int) -> bytes:
+        """The bytes of one image.
+
+        Raises:
+            Unreadable: As `Archive.read`.
+        """
+        return self._archive.read(self._members[row], MOST_IMAGE_BYTES)
+
+    def _wanted(self, name: str) -> bool:
+        wanted = is_image_name(name)
+        if not wanted and not name.endswith(DATASET_JSON):
+            self.policies[HIDDEN if hidden(name) else OTHER] += 1
+        return wanted
+
+    def _read_labels(self, everything: Sequence[Member], place: str) -> list[str] | None:
+        """Labels by the dataset.json that lies highest, else by folders."""
+        names = [member.name.replace("\\", "/") for member in self._members]
+        described = [member for member in everything if member.name.rsplit("/", 1)[-1] == DATASET_JSON]
+        if described:
+            top = min(described, key=lambda member: member.name.count("/"))
+            try:
+                content = self._archive.read(top, MOST_JSON_BYTES)
+            except Unreadable as finding:
+                raise UserError(f"{place} has a dataset.json that {finding}; repair or remove it.") from finding
+            folder = top.name.removesuffix(DATASET_JSON)
+            labels = dataset_labels(content, (name.removeprefix(folder) for name in names), place, self.policies)
+            if labels is not None:
+                return labels
+        return folder_labels(names)
+
+
+def hidden(name: str) -> bool:
+    """Whether a member lies in a hidden place, as the resource forks that macOS adds."""
+    parts = name.replace("\\", "/").split("/")
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in parts)
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a member is an image by its name."""
+    return name.lower().endswith(ENDINGS) and not hidden(name)

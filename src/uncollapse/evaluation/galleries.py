@@ -1,0 +1,78 @@
+"""Pictures of chosen rows: galleries of tiles with thumbnails, each with a title and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from uncollapse.data.source import Pixels
+from uncollapse.evaluation.classes import Known
+from uncollapse.evaluation.sides import Side
+
+SIDE = 64
+
+
+class Album:
+    """Collects tiles and fetches each row's picture once.
+
+    Attributes:
+        galleries: What was added, as JSON values.
+    """
+
+    def __init__(self, sides: Mapping[str, Side], known: Known | None) -> None:
+        """For these sides; `known` gives the classes that tiles are labelled with."""
+        self.sides, self.known = sides, known
+        self.galleries: list[dict[str, Any]] = []
+        self._places: dict[tuple[str, int], int] = {}
+
+    def tile(self, role: str, row: int, note: str = "") -> dict[str, Any]:
+        """One row of a side as a tile; its thumbnail is fetched with all others at the end."""
+        side = self.sides[role]
+        thumb = None
+        if side.source.kind == "images":
+            thumb = self._places.setdefault((role, row), len(self._places))
+        return {
+            "side": role, "row": row, "name": side.rows.names[row], "thumb": thumb, "label": self._label(role, row),
+            "note": note,
+        }  # fmt: skip
+
+    def _label(self, role: str, row: int) -> str | None:
+        if self.known is not None and role in self.known.of:
+            return self.known.names[int(self.known.of[role][row])]
+        labels = self.sides[role].rows.labels
+        return None if labels is None else labels[row]
+
+    def add(self, key: str, kind: str, title: str, sentence: str, tiles: Sequence[Sequence[dict[str, Any]]]) -> None:
+        """Adds a gallery, unless it would be empty."""
+        rows = [list(row) for row in tiles if row]
+        if rows:
+            self.galleries.append({"key": key, "kind": kind, "title": title, "sentence": sentence, "tiles": rows})
+
+    def thumbs(self) -> NDArray[np.uint8]:
+        """All thumbnails (t, `SIDE`, `SIDE`, 3) in the order in which the tiles name them."""
+        pictures = np.zeros((len(self._places), SIDE, SIDE, 3), np.uint8)
+        for role in {role for role, _ in self._places}:
+            rows = [(row, place) for (owner, row), place in self._places.items() if owner == role]
+            found = self.sides[role].source.fetch([row for row, _ in rows])
+            for (_, place), image in zip(rows, found, strict=True):
+                pictures[place] = thumbnail(image)
+        return pictures
+
+
+def thumbnail(image: Pixels) -> NDArray[np.uint8]:
+    """An image as a square of `SIDE` pixels in colour: enlarged by a whole factor, or reduced, on mid-grey."""
+    picture = Image.fromarray(image).convert("RGB")
+    longest = max(picture.size)
+    if longest <= SIDE:
+        factor = SIDE // longest
+        picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
+    else:
+        size = tuple(max(1, round(length * SIDE / longest)) for length in picture.size)
+        picture = picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
+    square = Image.new("RGB", (SIDE, SIDE), (128, 128, 128))
+    square.paste(picture, ((SIDE - picture.width) // 2, (SIDE - picture.height) // 2))
+    return np.asarray(square)

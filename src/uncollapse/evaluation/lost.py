@@ -1,0 +1,169 @@
+"""Which rows to show: real ones that the generator never comes near, fakes that repeat, clusters made too rarely."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from uncollapse.evaluation.sides import Side
+from uncollapse.metrics.inputs import as_features
+from uncollapse.metrics.intervals import wilson
+from uncollapse.verdict.judge import holm
+from uncollapse.verdict.pool import cross_distances
+from uncollapse.verdict.question import percent
+
+# Rows a side that are looked at, neighbours that make a real row's ball, and groups that are shown.
+LOOKED_AT, NEIGHBOURS, MOST_GROUPS, ROWS_PER_GROUP = 4_000, 5, 6, 8
+BLOCK = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncovered:
+    """Real rows that no fake comes near.
+
+    Attributes:
+        groups: Numbers of the real rows, the largest group first, the row farthest from all fakes first.
+        share: Share of the real rows looked at.
+        expected: The share that a perfect generator would leave.
+        looked_at: Real rows looked at.
+    """
+
+    groups: tuple[tuple[int, ...], ...]
+    share: float
+    expected: float
+    looked_at: int
+
+    @property
+    def sentence(self) -> str:
+        """The answer for people."""
+        return (
+            f"{percent(self.share)} of the real rows have no fake as near as their {NEIGHBOURS}th real neighbour; "
+            f"a perfect generator leaves {percent(self.expected)}."
+        )
+
+
+def uncovered(real: Side, fake: Side, *, seed: int) -> Uncovered:
+    """The real rows whose ball to their fifth nearest real row holds no fake, in groups of like rows."""
+    draws = torch.Generator().manual_seed(seed)
+    rows, numbers = _some(real, draws)
+    others, _ = _some(fake, draws)
+    centre = rows.mean(0)
+    rows, others = rows - centre, others - centre
+    gap, radius = [], []
+    for part in torch.split(torch.arange(len(rows)), BLOCK):
+        own = cross_distances(rows[part], rows)
+        own[torch.arange(len(part)), part] = torch.inf
+        radius.append(own.kthvalue(min(NEIGHBOURS, len(rows) - 1), dim=1).values)
+        gap.append(cross_distances(rows[part], others).min(1).values)
+    distance = torch.cat(gap)
+    lonely = (distance > torch.cat(radius)).nonzero()[:, 0]
+    n, m = len(rows), len(others)
+    expected = float(np.prod([(n - 1 - i) / (n + m - 1 - i) for i in range(NEIGHBOURS)]))
+    groups = [_ordered(group, distance, numbers) for group in _groups(rows[lonely], lonely)]
+    return Uncovered(groups=tuple(groups), share=len(lonely) / n, expected=expected, looked_at=n)
+
+
+def _some(side: Side, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """At most `LOOKED_AT` rows of a side in float32, and their numbers."""
+    features = as_features(side.rows.features, name=side.role)
+    order = features.order
+    if len(order) > LOOKED_AT:
+        order = order[torch.randperm(len(order), generator=draws)[:LOOKED_AT]]
+    return features.x[order].float().cpu(), order.cpu()
+
+
+def _groups(rows: Tensor, index: Tensor) -> list[Tensor]:
+    """Rows cut into at most `MOST_GROUPS` groups by Ward's tree, the largest first."""
+    from scipy.cluster.hierarchy import fcluster, linkage
+
+    if len(rows) < 2 * ROWS_PER_GROUP:
+        return [index] if len(rows) else []
+    wanted = min(MOST_GROUPS, len(rows) // ROWS_PER_GROUP)
+    label = torch.from_numpy(fcluster(linkage(rows.double().numpy(), "ward"), wanted, "maxclust").astype(np.int64))
+    groups = [index[label == g] for g in range(1, int(label.max()) + 1)]
+    return sorted(groups, key=len, reverse=True)
+
+
+def _ordered(group: Tensor, distance: Tensor, numbers: Tensor) -> tuple[int, ...]:
+    far = distance[group].argsort(descending=True, stable=True)
+    return tuple(int(number) for number in numbers[group[far]])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A part of the pooled rows.
+
+    Attributes:
+        name: Its name.
+        real: Numbers of its real rows.
+        fake: Numbers of its fakes.
+        share_real: Share of the real rows looked at.
+        share_fake: Share of the fakes looked at.
+        low: Lower end of the interval of share_fake / share_real.
+        high: Upper end; None where no real row is in it.
+        p_adjusted: Of equal shares, corrected over the clusters.
+        state: "starved", "over-fed" or "even".
+    """
+
+    name: str
+    real: tuple[int, ...]
+    fake: tuple[int, ...]
+    share_real: float
+    share_fake: float
+    low: float | None
+    high: float | None
+    p_adjusted: float
+    state: str
+
+
+def clusters(parts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], *, alpha: float) -> list[Cluster]:
+    """The parts with their shares: those made too rarely first, the most lost first, then the over-fed, then others.
+
+    The p-value is that of two shares (normal approximation with continuity correction), corrected by Holm; the interval
+    of the ratio joins Wilson's intervals of both shares. Reference: Zou and Donner 2008, Statistics in Medicine 27.
+
+    Args:
+        parts: Numbers of the real rows and of the fakes of each part.
+        alpha: From which corrected p-value on a part is called starved or over-fed.
+    """
+    n, m = (sum(len(part[side]) for part in parts) for side in (0, 1))
+    p = holm([_two_shares(len(real), n, len(fake), m) for real, fake in parts])
+    found = []
+    for number, ((real, fake), chance) in enumerate(zip(parts, p, strict=True), start=1):
+        shares = len(real) / n, len(fake) / m
+        low, high = ratio_interval(len(real), n, len(fake), m)
+        state = "even" if chance > alpha else "starved" if shares[1] < shares[0] else "over-fed"
+        found.append(
+            Cluster(
+                name=f"cluster {number}", real=real, fake=fake, share_real=shares[0], share_fake=shares[1], low=low,
+                high=high, p_adjusted=chance, state=state,
+            )
+        )  # fmt: skip
+    rank = {"starved": 0, "over-fed": 1, "even": 2}
+    return sorted(found, key=lambda c: (rank[c.state], -abs(c.share_real - c.share_fake)))
+
+
+def _two_shares(real: int, n: int, fake: int, m: int) -> float:
+    both = (real + fake) / (n + m)
+    error = np.sqrt(both * (1 - both) * (1 / n + 1 / m))
+    if error == 0:
+        return 1.0
+    gap = max(0.0, abs(real / n - fake / m) - (1 / n + 1 / m) / 2)
+    return float(2 * norm.sf(gap / error))
+
+
+def ratio_interval(real: int, n: int, fake: int, m: int) -> tuple[float | None, float | None]:
+    """Interval (95 %) of (fake / m) / (real / n); an end that has no limit is None."""
+    if not real:
+        return None, None
+    p, q = real / n, fake / m
+    (p_low, p_high), (q_low, q_high) = wilson(real, n), wilson(fake, m)
+    # The square-and-add rule on the ratio's scale: relative errors of both shares join as their squares.
+    below = q / p * np.hypot((q - q_low) / q if q else 0.0, (p_high - p) / p)
+    above = (q_high / p) if not q else q / p * np.hypot((q_high - q) / q, (p - p_low) / p)
+    return max(0.0, q / p - float(below)), q / p + float(above) if q else float(above)

@@ -1,0 +1,119 @@
+"""The metrics of an evaluation: of features, of classes, and how each is to be called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+
+from uncollapse.errors import UserError, unknown
+from uncollapse.evaluation.classes import Known
+from uncollapse.evaluation.sides import Side
+from uncollapse.features.extractor import Extractor
+from uncollapse.metrics.classes import chi_square, class_entropy, class_kl, inception_score, mode_coverage
+from uncollapse.metrics.estimate import Estimate
+from uncollapse.metrics.metric import NAMES, find_metric
+from uncollapse.metrics.together import FEATURE_METRICS, feature_metrics
+from uncollapse.metrics.versus import difference
+
+CLASS_METRICS = ("inception_score", "mode_coverage", "class_entropy", "class_kl", "chi_square")
+# What two generators are compared by, unless metrics were named.
+COMPARED = ("frechet_distance", "kernel_distance", "precision", "recall", "coverage", "diversity")
+WITHOUT_CLASSES = "it needs classes: an extractor that is a classifier, or labels on both sides"
+
+
+def check_names(metrics: Sequence[str] | None, *, with_train: bool) -> None:
+    """Refuses names that do not exist or cannot be computed here.
+
+    Raises:
+        UserError: An unknown name, `path_length` (which needs the generator), or authenticity without training rows.
+    """
+    for name in metrics or ():
+        if name not in NAMES:
+            raise unknown("metric", name, NAMES, see="`uncollapse metrics` lists them")
+        if name not in (*FEATURE_METRICS, *CLASS_METRICS):
+            raise UserError(
+                f"{name} takes {find_metric(name).takes}, not samples; call uncollapse.metrics.{name} for it."
+            )
+        if name == "authenticity" and not with_train:
+            raise UserError("authenticity compares fakes with the training data; give them with --train.")
+
+
+def measure(
+    real: Side,
+    fake: Side,
+    known: Known | None,
+    *,
+    metrics: Iterable[str] | None,
+    train: Side | None = None,
+    level: float | None = 0.95,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """All metrics asked for, or all there are, in the order of their list; one that cannot be had says why."""
+    wanted = tuple(NAMES if metrics is None else metrics)
+    chosen = [name for name in FEATURE_METRICS if name in wanted and (name != "authenticity" or train is not None)]
+    found: dict[str, Estimate] = {}
+    if chosen:
+        found |= feature_metrics(
+            real=real.rows.features, fake=fake.rows.features, train=None if train is None else train.rows.features,
+            metrics=chosen, level=level, generator=torch.Generator().manual_seed(seed),
+        )  # fmt: skip
+    for name in CLASS_METRICS:
+        if name in wanted and (known is not None or metrics is not None):
+            found[name] = _of_classes(name, real, fake, known, level)
+    return {name: found[name] for name in NAMES if name in found}
+
+
+def _of_classes(name: str, real: Side, fake: Side, known: Known | None, level: float | None) -> Estimate:
+    if name == "inception_score":
+        if fake.rows.probabilities is None:
+            reason = "it needs class probabilities: an extractor that is a classifier"
+            return _without(name, real, fake, reason, level)
+        return inception_score(probabilities=fake.rows.probabilities, level=level)
+    if known is None:
+        return _without(name, real, fake, WITHOUT_CLASSES, level)
+    labels = [[known.names[c] for c in known.of[side.role]] for side in (real, fake)]
+    function = {
+        "mode_coverage": mode_coverage, "class_entropy": class_entropy, "class_kl": class_kl, "chi_square": chi_square,
+    }[name]  # fmt: skip
+    try:
+        return function(real=labels[0], fake=labels[1], level=level)
+    except UserError as error:
+        return _without(name, real, fake, str(error), level)
+
+
+def _without(name: str, real: Side, fake: Side, reason: str, level: float | None) -> Estimate:
+    return find_metric(name).estimate(None, level=level, n_real=len(real), n_fake=len(fake), reason=reason)
+
+
+def differences(
+    real: Side, fake: Side, other: Side, *, metrics: Iterable[str] | None, level: float, seed: int
+) -> dict[str, Estimate]:
+    """Fake minus other in the metrics that compare, each with an interval for the difference."""
+    chosen = [name for name in FEATURE_METRICS if name in (COMPARED if metrics is None else metrics)]
+    rows = {side.role: side.rows.features for side in (real, fake, other)}
+    found = {}
+    for name in chosen:
+        if name == "authenticity":
+            continue
+        try:
+            found[name] = difference(
+                name, real=rows["real"], fake=rows["fake"], other=rows["other"], level=level,
+                generator=torch.Generator().manual_seed(seed),
+            )  # fmt: skip
+        except UserError as error:
+            found[name] = _without(name, real, fake, str(error), level)
+    return found
+
+
+def titles(found: Mapping[str, Estimate], extractor: Extractor, known: Known | None) -> dict[str, str]:
+    """How each number is to be written: FID and KID only of the standard network, else with the extractor's name."""
+    names = {}
+    for name in found:
+        title, about = find_metric(name).title, extractor.name
+        if name in CLASS_METRICS and known is not None and known.source == "labels":
+            about = "labels"
+        if extractor.standard and name in ("frechet_distance", "kernel_distance"):
+            title = {"frechet_distance": "FID", "kernel_distance": "KID"}[name]
+        names[name] = f"{title} [{about}]"
+    return names

@@ -1,0 +1,126 @@
+"""What the report shows beside numbers: groups of rows as pictures, clusters, dimensions, maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uncollapse.evaluation.classes import Known
+from uncollapse.evaluation.dimensions import dimensions
+from uncollapse.evaluation.galleries import Album
+from uncollapse.evaluation.lost import Cluster, Uncovered, clusters, uncovered
+from uncollapse.evaluation.maps import maps
+from uncollapse.evaluation.memorised import Copies
+from uncollapse.evaluation.sides import Side
+from uncollapse.metrics.inputs import as_features
+from uncollapse.verdict.question import percent
+from uncollapse.verdict.verdict import Verdict
+
+# Tiles in a row, of groups, of clusters and of repeats; fakes with their neighbours, and neighbours of each.
+GROUP, CLUSTER, REPEATED, PAIRS, NEIGHBOURS = 28, 14, 12, 8, 5
+MOST_REPEATED, MOST_CLUSTERS = 6, 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exhibits:
+    """Parts of the document, and the arrays that go with them."""
+
+    document: dict[str, Any]
+    pictures: dict[str, NDArray[Any]]
+
+
+def exhibits(
+    sides: Mapping[str, Side], known: Known | None, verdict: Verdict, copied: Copies | None, *, alpha: float, seed: int
+) -> Exhibits:
+    """Everything to be shown about these sides."""
+    real, fake = sides["real"], sides["fake"]
+    images = real.source.kind == "images"
+    album = Album(sides, known)
+    missed = uncovered(real, fake, seed=seed)
+    parts = clusters(verdict.details.get("clusters", ()), alpha=alpha)
+    repeated = verdict.details.get("repeated", ())
+    _add_sample(album, real, fake, seed)
+    _add_uncovered(album, missed)
+    _add_repeated(album, repeated)
+    rows = [_cluster(album, part) for part in parts[:MOST_CLUSTERS]]
+    _add_neighbours(album, sides, copied, seed)
+    marked = {
+        "real": {row for group in missed.groups for row in group},
+        "fake": {row for group in repeated for row in group},
+    }
+    shown = [side for role, side in sides.items() if role != "train"]
+    pictures = maps(shown, known, marked, seed=seed)
+    if images:
+        pictures["thumbs"] = album.thumbs()
+    document = {
+        "clusters": rows,
+        "galleries": album.galleries,
+        "dimensions": None if images else dimensions(real, fake),
+        "uncovered": {"share": missed.share, "expected": missed.expected, "sentence": missed.sentence},
+    }
+    return Exhibits(document=document, pictures=pictures)
+
+
+def _add_sample(album: Album, real: Side, fake: Side, seed: int) -> None:
+    draws = np.random.default_rng(seed)
+    for side, what in ((real, "Real rows"), (fake, "Fakes")):
+        rows = draws.permutation(len(side))[:GROUP]
+        title = f"{what}, chosen at random"
+        album.add(f"sample-{side.role}", "sample", title, "", [[album.tile(side.role, int(row)) for row in rows]])
+
+
+def _add_uncovered(album: Album, missed: Uncovered) -> None:
+    count = sum(len(group) for group in missed.groups)
+    for number, group in enumerate(missed.groups):
+        title = f"Never made, group {number + 1}: {len(group):,} of the {count:,} real rows without a near fake"
+        tiles = [album.tile("real", row) for row in group[:GROUP]]
+        album.add(f"uncovered-{number}", "uncovered", title, missed.sentence if not number else "", [tiles])
+
+
+def _add_repeated(album: Album, groups: Sequence[Sequence[int]]) -> None:
+    for number, group in enumerate(groups[:MOST_REPEATED]):
+        sentence = f"{len(group)} fakes that are nearly the same."
+        tiles = [album.tile("fake", row) for row in group[:REPEATED]]
+        album.add(f"repeated-{number}", "repeated", f"Made {len(group)} times", sentence, [tiles])
+
+
+def _cluster(album: Album, part: Cluster) -> dict[str, Any]:
+    key = part.name.replace(" ", "-")
+    word = {"starved": "made too rarely", "over-fed": "made too often", "even": "as often as it should be"}[part.state]
+    sentence = f"{percent(part.share_real)} of the real rows, {percent(part.share_fake)} of the fakes."
+    tiles = [
+        [album.tile("real", row) for row in part.real[:CLUSTER]],
+        [album.tile("fake", row) for row in part.fake[:CLUSTER]],
+    ]
+    if part.state != "even":
+        album.add(key, "cluster", f"{part.name.capitalize()}, {word}", sentence, tiles)
+    return {
+        "name": part.name, "n_real": len(part.real), "n_fake": len(part.fake), "share_real": part.share_real,
+        "share_fake": part.share_fake, "low": part.low, "high": part.high, "state": part.state,
+        "p_adjusted": part.p_adjusted, "gallery": key if part.state != "even" else None,
+    }  # fmt: skip
+
+
+def _add_neighbours(album: Album, sides: Mapping[str, Side], copied: Copies | None, seed: int) -> None:
+    """Fakes with their nearest rows: of the training data where they are given, else of the real ones."""
+    role = "real" if copied is None else "train"
+    among = as_features(sides[role].rows.features, name=role).x.float().cpu()
+    fake = as_features(sides["fake"].rows.features, name="fake").x.float().cpu()
+    first = list(copied.copies[:PAIRS]) if copied is not None else []
+    others = [int(row) for row in np.random.default_rng(seed).permutation(len(fake)) if int(row) not in set(first)]
+    chosen = [*first, *others][:PAIRS]
+    tiles = []
+    for row in chosen:
+        gap = (among - fake[row]).square().sum(1)
+        near = gap.topk(min(NEIGHBOURS, len(among)), largest=False)
+        found = zip(near.indices.tolist(), near.values.sqrt().tolist(), strict=True)
+        tiles.append([album.tile("fake", row), *(album.tile(role, index, f"{far:.3g}") for index, far in found)])
+    what = "training rows" if role == "train" else "real rows"
+    sentence = "Numbers are distances between features; 0 is a copy." + (
+        "" if copied is None else f" {copied.sentence}"
+    )
+    album.add("neighbours", "neighbours", f"Fakes and their nearest {what}", sentence, tiles)

@@ -1,0 +1,121 @@
+"""The rows of both sides as one pool, and the random exchanges of sides that say what chance alone does.
+
+Whatever is learned from the rows before a statistic is computed (components, clusters, neighbours) is learned from the
+pool without its sides. If both sides come from one distribution, every assignment of sides is then equally likely, and
+the share of assignments with a larger statistic is an exact p-value. Reference: Good 2005, Permutation, Parametric and
+Bootstrap Tests of Hypotheses.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from uncollapse.metrics.inputs import Features
+
+# Rows a side that are looked at closely: pairs of rows grow with the square.
+MOST = 2_500
+COMPONENTS = 64
+ASSIGNMENTS = 999
+NEAREST = 20
+
+
+class Pool:
+    """Rows of both sides, projected on their leading components, and assignments of sides to them.
+
+    Attributes:
+        rows: (N, q) float32, centred and projected; ordered by content, so that the order of files
+            changes nothing.
+        fake: bool (N,), whether a row is fake.
+        number: int64 (N,), the row's number within its side, as given.
+        sides: float32 (1 + assignments, N), 1 for fake; the first row is the observed one.
+    """
+
+    def __init__(
+        self, real: Features, fake: Features, *, generator: torch.Generator, assignments: int = ASSIGNMENTS
+    ) -> None:
+        """Chooses at most `MOST` rows a side, projects them and draws the assignments."""
+        chosen = [_choose(side, generator) for side in (real, fake)]
+        rows = torch.cat([side.x[index].double().cpu() for side, index in zip((real, fake), chosen, strict=True)])
+        is_fake = torch.arange(len(rows)) >= len(chosen[0])
+        keys = torch.cat([side.keys[index].cpu() for side, index in zip((real, fake), chosen, strict=True)])
+        order = torch.argsort(keys, stable=True)
+        self.fake, self.number = is_fake[order], torch.cat([index.cpu() for index in chosen])[order]
+        self.rows = _project(rows[order])
+        self.sides = self._assignments(assignments, generator)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def n_fake(self) -> int:
+        """Fakes in the pool."""
+        return int(self.fake.sum())
+
+    @property
+    def n_real(self) -> int:
+        """Real rows in the pool."""
+        return len(self) - self.n_fake
+
+    def _assignments(self, count: int, generator: torch.Generator) -> Tensor:
+        observed = self.fake.float()[None]
+        ranks = torch.rand(count, len(self), generator=generator).argsort(1)
+        return torch.cat([observed, (ranks < self.n_fake).float()])
+
+    @cached_property
+    def squared(self) -> Tensor:
+        """Squared distances of all pairs, float32 (N, N); the diagonal is infinite."""
+        return squared_distances(self.rows).fill_diagonal_(torch.inf)
+
+    @cached_property
+    def nearest(self) -> tuple[Tensor, Tensor]:
+        """Squared distances to each row's nearest other rows, at most `NEAREST`, nearest first, and their index."""
+        found = self.squared.topk(min(NEAREST, len(self) - 1), dim=1, largest=False)
+        return found.values, found.indices
+
+    def numbers(self, index: Tensor, *, fake: bool) -> tuple[int, ...]:
+        """The numbers, within one side, of some of the pool's rows."""
+        kept = index[self.fake[index] == fake]
+        return tuple(int(number) for number in self.number[kept])
+
+
+def squared_distances(rows: Tensor) -> Tensor:
+    """Squared distances of all pairs of rows, (N, N), at least 0."""
+    return cross_distances(rows, rows)
+
+
+def cross_distances(left: Tensor, right: Tensor) -> Tensor:
+    """Squared distances of each left row to each right row, at least 0."""
+    norms = left.square().sum(1)[:, None] + right.square().sum(1)
+    squared: Tensor = torch.addmm(norms, left, right.T, alpha=-2).clamp_min_(0)
+    return squared
+
+
+def _choose(side: Features, generator: torch.Generator) -> Tensor:
+    """At most `MOST` rows, drawn after ordering by content."""
+    if len(side) <= MOST:
+        return side.order
+    return side.order[torch.randperm(len(side), generator=generator)[:MOST].to(side.order.device)]
+
+
+def _project(rows: Tensor) -> Tensor:
+    """Rows (N, d) centred and on their leading `COMPONENTS` principal components, float32, ordered by variance."""
+    centred = rows - rows.mean(0)
+    width, count = rows.shape[1], len(rows)
+    if width <= count:
+        _, axes = torch.linalg.eigh(centred.T @ centred)
+        axes = axes.flip(1)[:, :COMPONENTS]
+    else:
+        _, _, axes_t = torch.linalg.svd(centred, full_matrices=False)
+        axes = axes_t.T[:, :COMPONENTS]
+    projected: Tensor = (centred @ axes).float()
+    return projected
+
+
+def p_value(statistics: Tensor) -> float:
+    """Share of assignments (the observed one counts) whose statistic is at least the observed, first one."""
+    # Sums in another order differ in their last digits, and a tie is not smaller.
+    limit = statistics[0] - 1e-6 * statistics[0].abs()
+    return float((statistics >= limit).float().mean())

@@ -1,0 +1,129 @@
+"""Regions of the pool: the branches of a tree of its rows, from small groups to half of all."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from uncollapse.verdict.pool import Pool, cross_distances, squared_distances
+
+SMALLEST_SHARE, SMALLEST_ROWS, LARGEST_SHARE = 0.02, 10, 0.5
+ROWS_PER_CLUSTER, FEWEST_CLUSTERS, MOST_CLUSTERS = 50, 4, 20
+# Neighbours that decide which region a row would belong to if only real rows had regions.
+VOTERS = 10
+# Of the real spread, and as a factor.
+MOST_MOVED, MOST_SCALED = 0.25, 1.25
+
+
+class Regions:
+    """Branches of Ward's tree over the pool's rows, and of a tree of their directions.
+
+    Ward's tree knows compact groups; directions (average linkage of cosine distances, for more than two features)
+    know classes of images better, whose rows differ in length.
+
+    Attributes:
+        members: float32 (G, N), 1 where a row belongs to a region; regions overlap, as branches do.
+
+    Reference: Ward 1963, Journal of the American Statistical Association 58.
+    """
+
+    def __init__(self, pool: Pool) -> None:
+        """Builds the trees; the pool's sides are not looked at."""
+        self.pool = pool
+        trees = [self._ward]
+        if pool.rows.shape[1] > 2:
+            trees.append(_tree(squared_distances(_directions(pool.rows)), "average"))
+        self.members = torch.cat([_branches(tree, len(pool)) for tree in trees])
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+    @cached_property
+    def _ward(self) -> NDArray[np.float64]:
+        return _tree(self.pool.squared.sqrt(), "ward")
+
+    @cached_property
+    def clusters(self) -> Tensor:
+        """A partition into 4 to 20 groups, cut from Ward's tree, int64 (N,)."""
+        from scipy.cluster.hierarchy import fcluster
+
+        wanted = min(MOST_CLUSTERS, max(FEWEST_CLUSTERS, len(self.pool) // ROWS_PER_CLUSTER))
+        return torch.from_numpy(fcluster(self._ward, wanted, "maxclust").astype(np.int64)) - 1
+
+    def parts(self) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """For each cluster the numbers of its real rows and of its fakes."""
+        index = [(self.clusters == cluster).nonzero()[:, 0] for cluster in range(int(self.clusters.max()) + 1)]
+        return [(self.pool.numbers(rows, fake=False), self.pool.numbers(rows, fake=True)) for rows in index]
+
+    def shares_by_vote(self, region: Tensor) -> tuple[float, float]:
+        """Shares of real rows and of fakes in a region (N,) if only the real rows' membership counted.
+
+        Each row belongs where most of its `VOTERS` nearest real rows (never itself) do. Fakes that are as varied but
+        shifted, blurred or noisy form branches of their own; their nearest real rows still lie in every region. For
+        that, a small difference of mean and scale between the sides is taken out of the fakes first (`_aligned`).
+        """
+        pool, (real, nearest) = self.pool, self._voters
+        inside = region[real][nearest].mean(1) > 0.5
+        return float(inside[~pool.fake].float().mean()), float(inside[pool.fake].float().mean())
+
+    @cached_property
+    def _voters(self) -> tuple[Tensor, Tensor]:
+        """The real rows' places in the pool, and for each row which of them are its nearest, (N, `VOTERS`)."""
+        pool = self.pool
+        real = (~pool.fake).nonzero()[:, 0]
+        rows = torch.where(pool.fake[:, None], _aligned(pool), pool.rows)
+        squared = cross_distances(rows, pool.rows[real])
+        squared[real, torch.arange(len(real))] = torch.inf
+        return real, squared.topk(min(VOTERS, len(real) - 1), dim=1, largest=False).indices
+
+
+def _aligned(pool: Pool) -> Tensor:
+    """All rows moved and scaled as it takes to bring the fakes' mean and spread near those of the real rows, (N, q).
+
+    Only so far as another contrast, blur or noise would: by at most `MOST_MOVED` of the real spread and `MOST_SCALED`.
+    """
+    means = [pool.rows[pool.fake == side].mean(0) for side in (False, True)]
+    spreads = [(pool.rows[pool.fake == side] - mean).square().sum(1).mean().sqrt() for side, mean in enumerate(means)]
+    gap = means[0] - means[1]
+    reach = MOST_MOVED * spreads[0] / gap.norm().clamp_min(1e-30)
+    scale = (spreads[0] / spreads[1].clamp_min(1e-30)).clamp(1 / MOST_SCALED, MOST_SCALED)
+    aligned: Tensor = means[1] + gap * reach.clamp_max(1.0) + scale * (pool.rows - means[1])
+    return aligned
+
+
+def _tree(distances: Tensor, method: str) -> NDArray[np.float64]:
+    """SciPy's linkage of distances (N, N), (N - 1, 4)."""
+    from scipy.cluster.hierarchy import linkage
+
+    above = torch.triu_indices(len(distances), len(distances), offset=1)
+    tree: NDArray[np.float64] = linkage(distances[above[0], above[1]].double().numpy(), method=method)
+    return tree
+
+
+def _directions(rows: Tensor) -> Tensor:
+    """Rows of unit length; a row of zeros, which has no direction, gets one of its own kind."""
+    length = rows.norm(dim=1, keepdim=True)
+    along_first = torch.zeros_like(rows)
+    along_first[:, 0] = 1.0
+    return torch.where(length > 0, rows / length.clamp_min(1e-30), along_first)
+
+
+def _branches(tree: NDArray[np.float64], count: int) -> Tensor:
+    """Membership (branches, N) of all branches that are neither too small nor more than half."""
+    least = max(SMALLEST_ROWS, int(np.ceil(SMALLEST_SHARE * count)))
+    most = int(LARGEST_SHARE * count)
+    rows: dict[int, NDArray[np.int64]] = {leaf: np.array([leaf]) for leaf in range(count)}
+    found = []
+    for number, (left, right) in enumerate(tree[:, :2].astype(np.int64)):
+        joined = np.concatenate([rows.pop(int(left)), rows.pop(int(right))])
+        rows[count + number] = joined
+        if least <= len(joined) <= most:
+            found.append(joined)
+    members = torch.zeros(len(found), count)
+    for branch, joined in enumerate(found):
+        members[branch, torch.from_numpy(joined)] = 1.0
+    return members

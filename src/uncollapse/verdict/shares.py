@@ -1,0 +1,166 @@
+"""Questions about shares: is a class, or a region of the data, made too rarely?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from uncollapse.verdict.pool import ASSIGNMENTS, Pool
+from uncollapse.verdict.question import Finding, lost_share, percent, signal_of_half, standard_scores, step_max
+from uncollapse.verdict.regions import Regions
+from uncollapse.verdict.verdict import Lost
+
+# A class that keeps less than half of its share counts as lost.
+MINIMUM_LOSS = 0.5
+# A region counts as lost from this part of its share on, if that is this part of all data: regions are found by
+# looking, and small ones fall short when images are merely shifted.
+MINIMUM_REGION_LOSS, LEAST_LOST = 0.6, 0.03
+# The power that is stated is that of a region of a tenth of the data.
+STATED_SHARE = 0.1
+MOST_REGIONS = 8
+NAMED = 3
+CLASSES, REGIONS = "class shares", "region shares"
+
+
+def class_shares(
+    real: NDArray[np.int64],
+    fake: NDArray[np.int64],
+    names: Sequence[str],
+    *,
+    alpha: float,
+    generator: torch.Generator,
+    assignments: int = ASSIGNMENTS,
+) -> Finding:
+    """Is a class made too rarely? The largest shortfall over all classes, in standard errors.
+
+    All rows count; under exchange of sides the fakes' counts are hypergeometric.
+
+    Args:
+        real: Class of each real row, 0..K-1.
+        fake: Class of each fake.
+        names: The K names.
+        alpha: Level at which a single class is called lost, corrected over the classes.
+        generator: Source of the assignments.
+        assignments: How many.
+    """
+    k, n, m = len(names), len(real), len(fake)
+    counts = np.bincount(real, minlength=k), np.bincount(fake, minlength=k)
+    total = counts[0] + counts[1]
+    draws = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+    null = draws.multivariate_hypergeometric(total, m, size=assignments, method="marginals")
+    drawn = torch.from_numpy(np.concatenate([counts[1][None], null])).double()
+    scores = standard_scores(drawn, torch.from_numpy(total).double(), n, m)
+    adjusted = step_max(scores)
+    p, q = counts[0] / n, counts[1] / m
+    loss = np.where(p > 0, 1 - q / np.maximum(p, 1e-12), 0.0)
+    worst = int(scores[0].argmax())
+    found = [c for c in range(k) if adjusted[c] <= alpha and loss[c] > 0]
+    effect = max((float(loss[c]) for c in found), default=float(loss[worst]))
+    lost = tuple(
+        lost_share(names[c], "class", (float(p[c]), float(q[c])), int(counts[1][c]), m, float(adjusted[c]))
+        for c in sorted(found, key=lambda c: (-loss[c], -p[c]))
+        if loss[c] >= MINIMUM_LOSS
+    )
+    occupied = p[p > 0]
+    typical = float(np.median(occupied)) if len(occupied) else STATED_SHARE
+    return Finding(
+        metric=CLASSES, statistics=scores.max(1).values, effect=max(0.0, effect), minimum_effect=MINIMUM_LOSS,
+        signal=signal_of_half(min(typical, 0.9), n, m), value_real=float(p[worst]),
+        value_fake=float(q[worst]), sentence=_class_sentence(names[worst], p[worst], q[worst], lost), lost=lost,
+    )  # fmt: skip
+
+
+def _class_sentence(name: str, p: float, q: float, lost: Sequence[Lost]) -> str:
+    if lost:
+        listed = ", ".join(
+            f"{row.mode} ({percent(row.share_real)} to {percent(row.share_fake)})" for row in lost[:NAMED]
+        )
+        more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+        what = "1 class is" if len(lost) == 1 else f"{len(lost)} classes are"
+        return f"{what} made at less than half of the real share: {listed}{more}."
+    return f"The class that falls shortest is {name}: {percent(p)} of the real rows, {percent(q)} of the fakes."
+
+
+def region_shares(pool: Pool, regions: Regions, *, alpha: float, label: Sequence[str] | None = None) -> Finding:
+    """Is a region of the data made too rarely? The largest shortfall over all branches of the tree.
+
+    The effect is taken from the real rows' regions alone (`Regions.shares_by_vote`), so that fakes that are shifted,
+    blurred or noisy but as varied are not called collapsed.
+
+    Args:
+        pool: The rows.
+        regions: Their tree.
+        alpha: Level at which a single region is called lost, corrected over all branches.
+        label: A word for each of the pool's rows, from which regions are named; None = numbers.
+    """
+    members, n, m = regions.members, pool.n_real, pool.n_fake
+    details = {"clusters": regions.parts()}
+    if not len(regions):
+        return Finding(
+            metric=REGIONS,
+            statistics=torch.zeros(len(pool.sides)),
+            effect=0.0,
+            minimum_effect=MINIMUM_REGION_LOSS,
+            signal=None,
+            value_real=None,
+            value_fake=None,
+            sentence="The rows fall into no regions that could be lost.",
+            details=details,
+        )
+    scores = standard_scores(pool.sides @ members.T, members.sum(1), n, m)
+    adjusted = step_max(scores)
+    chosen = _disjoint(scores[0], members)
+    shares = {g: regions.shares_by_vote(members[g]) for g in chosen}
+    loss = {g: 1 - q / p if p - q >= LEAST_LOST else 0.0 for g, (p, q) in shares.items()}
+    found = [g for g in chosen if adjusted[g] <= alpha]
+    effect = max((loss[g] for g in found), default=loss[chosen[0]])
+    lost = tuple(
+        _lost_region(pool, members[g], shares[g], float(adjusted[g]), number, label)
+        for number, g in enumerate((g for g in found if loss[g] >= MINIMUM_REGION_LOSS), start=1)
+    )
+    lost = tuple(sorted(lost, key=lambda row: row.share_fake - row.share_real))
+    return Finding(
+        metric=REGIONS, statistics=scores.max(1).values, effect=max(0.0, effect), minimum_effect=MINIMUM_REGION_LOSS,
+        signal=signal_of_half(STATED_SHARE, n, m), value_real=shares[chosen[0]][0],
+        value_fake=shares[chosen[0]][1], sentence=_region_sentence(lost, shares[chosen[0]]), lost=lost,
+        details=details,
+    )  # fmt: skip
+
+
+def _disjoint(scores: Tensor, members: Tensor) -> list[int]:
+    """The regions with the largest scores that share no row, at most `MOST_REGIONS`."""
+    taken = torch.zeros(members.shape[1])
+    chosen: list[int] = []
+    for g in scores.argsort(descending=True).tolist():
+        if not bool((members[g] * taken).any()):
+            chosen.append(g)
+            taken += members[g]
+        if len(chosen) == MOST_REGIONS:
+            break
+    return chosen
+
+
+def _lost_region(
+    pool: Pool, region: Tensor, shares: tuple[float, float], p: float, number: int, label: Sequence[str] | None
+) -> Lost:
+    inside = (region > 0).nonzero()[:, 0]
+    rows = pool.numbers(inside, fake=False), pool.numbers(inside, fake=True)
+    name = f"region {number}"
+    if label is not None:
+        words, counts = np.unique([label[int(i)] for i in inside[~pool.fake[inside]]], return_counts=True)
+        if len(words):
+            name += f" (mostly {words[counts.argmax()]}, {percent(counts.max() / counts.sum())})"
+    return lost_share(name, "cluster", shares, round(shares[1] * pool.n_fake), pool.n_fake, p, rows)
+
+
+def _region_sentence(lost: Sequence[Lost], first: tuple[float, float]) -> str:
+    if lost:
+        what = "1 region of the real data is" if len(lost) == 1 else f"{len(lost)} regions of the real data are"
+        real, fake = (percent(sum(getattr(row, side) for row in lost)) for side in ("share_real", "share_fake"))
+        return f"{what} made at less than 40 % of the real share: {real} of the real rows, {fake} of the fakes."
+    real, fake = map(percent, first)
+    return f"The region that falls shortest holds {real} of the real rows and {fake} of the fakes."

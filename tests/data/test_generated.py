@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.conftest import no_global_draws
+from tests.data.making import everything, features, opened, pictures, png_files, write_folder
+
+from uncollapse.data import generated
+from uncollapse.errors import UserError
+from uncollapse.run import execute, make_spec
+
+
+def test_a_function_draws_the_wanted_number_in_pieces() -> None:
+    asked: list[int] = []
+
+    def draw(n: int) -> torch.Tensor:
+        asked.append(n)
+        return torch.rand(n, 3, 4, 4)
+
+    source = opened(draw, n=1100)
+    images, labels, _ = everything(source, 300)
+    assert (asked, len(images), source.count, labels) == ([500, 500, 100], 1100, 1100, None)
+    assert opened(draw).count == 10_000
+
+
+def test_the_same_seed_draws_the_same_and_the_size_of_chunks_does_not_matter() -> None:
+    def draw(n: int) -> np.ndarray:
+        return torch.rand(n, 2).numpy() + np.random.rand(n, 2) + random.random()  # noqa: NPY002 - as users do
+
+    first = features(opened(draw, n=700, seed=1), 64)
+    np.testing.assert_array_equal(features(opened(draw, n=700, seed=1), 700), first)
+    assert not (features(opened(draw, n=700, seed=2)) == first).any()
+    assert len(np.unique(first[:, 0])) == 700  # no piece repeats another
+
+
+def test_drawing_leaves_the_programs_random_streams_and_gradients_alone() -> None:
+    layer = torch.nn.Linear(3, 2)
+    source = opened(lambda n: layer(torch.randn(n, 3)), n=600)
+    with no_global_draws():
+        rows = features(source)
+    assert rows.shape == (600, 2)
+    assert layer.weight.grad is None
+
+
+def test_a_function_may_give_labels() -> None:
+    source = opened(lambda n: (np.zeros((n, 2)), np.arange(n) % 3), n=7)
+    assert [label for chunk in source.chunks(9) for label in chunk.labels or ()] == list("0120120")
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda n: np.zeros((n + 1, 2)), r"an array of shape \(8, 2\) when asked for 7 samples"),
+        (lambda n: np.zeros(n), r"an array of shape \(7,\) when asked for 7"),
+        (lambda n: 1 / 0, r"failed at drawing 7 samples \(ZeroDivisionError: division by zero\)"),
+        (lambda n: None, "gives a NoneType"),
+        (lambda n: np.full((n, 2, 2), 7.0), r"has the value 7 in row 0"),
+    ],
+)
+def test_functions_that_fail_or_give_something_else(draw: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        everything(opened(draw, n=7))
+
+
+MODULE = """
+import numpy as np
+from pathlib import Path
+X = np.arange(12.0).reshape(6, 2)
+def factory():
+    return lambda n: np.ones((n, 2))
+def direct(n):
+    return np.zeros((n, 2))
+def optional(n=3):
+    return np.full((n, 2), 5.0)
+def array():
+    return X
+def folder():
+    return Path("pictures")
+def text():
+    return "other:thing"
+def broken():
+    raise RuntimeError("no weights")
+class Maker:
+    def __call__(self, n):
+        return np.full((n, 2), 4.0)
+instance = Maker()
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "my_generator", raising=False)
+    (tmp_path / "my_generator.py").write_text(MODULE)
+    write_folder(tmp_path / "pictures", png_files(pictures()))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "count"),
+    [("factory", 1, 9), ("direct", 0, 9), ("instance", 4, 9), ("optional", 5, 3), ("array", None, 6), ("X", None, 6)],
+)
+@pytest.mark.usefixtures("here")
+def test_module_and_factory(name: str, value: float | None, count: int) -> None:
+    source = opened(f"my_generator:{name}", n=9 if count == 9 else None)
+    rows = features(source)
+    assert source.name == f"my_generator:{name}"
+    assert rows.shape == (count, 2)
+    assert value is None or (rows == value).all()
+
+
+@pytest.mark.usefixtures("here")
+def test_a_factory_may_give_a_path() -> None:
+    assert len(everything(opened("my_generator:folder"))[0]) == 6
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("my_generator:gone", "no attribute of module 'my_generator', 'gone'"),
+        ("no_such_module:f", r"real \(no_such_module:f\): no module 'no_such_module'"),
+        ("my_generator:broken", "failed at calling it without arguments .RuntimeError: no weights"),
+        ("my_generator:text", "gives a text; return samples"),
+        ("my_broken:f", "failed at importing it .SyntaxError"),
+    ],
+)
+def test_references_that_lead_nowhere(here: Path, reference: str, message: str) -> None:
+    (here / "my_broken.py").write_text("def f(:")
+    with pytest.raises(UserError, match=message):
+        opened(reference)
+
+
+def test_samples_of_a_run_of_images(tmp_path: Path) -> None:
+    run = execute(make_spec("vanilla", "digits", seeds=(5, 6), updates=4, batch=8), tmp_path / "run")
+    source = opened(tmp_path / "run", n=30)
+    images, labels, _ = everything(source)
+    expected = run.samples(30, seed=5).numpy()
+    np.testing.assert_array_equal(np.stack(images), np.rint((expected.clip(-1, 1) + 1) * 127.5).astype(np.uint8))
+    assert (labels, source.form) == (None, "run of uncollapse")
+    other = np.stack(everything(opened(tmp_path / "run", n=30, seed=1))[0])
+    assert not (other == np.stack(images)).all()
+    assert opened(tmp_path / "run", n=30).content_hash() == source.content_hash()
+    assert opened(tmp_path / "run").count == 10_000
+
+
+def test_samples_of_vectors_are_in_the_users_units(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(loc=(1000, -500), scale=(3, 0.1), size=(200, 2))
+    np.savez(tmp_path / "a.npz", x=rows, labels=np.arange(200) % 2)
+    execute(make_spec("cgan", f"array:{tmp_path / 'a.npz'}", seeds=(0,), updates=4, batch=8), tmp_path / "run")
+    source = opened(tmp_path / "run", n=40)
+    drawn = features(source)
+    assert abs(drawn.mean(0) - (1000, -500)).max() < 30
+    labels = [label for chunk in source.chunks(50) for label in chunk.labels or ()]
+    assert sorted(set(labels)) == ["0", "1"]
+
+
+def test_a_run_without_a_living_seed_or_without_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    execute(make_spec("vanilla", "ring-8", seeds=(0,), updates=4, batch=8), tmp_path / "run")
+    result = (tmp_path / "run" / "result.json").read_text()
+    (tmp_path / "run" / "result.json").write_text(result.replace('"diverged_at": null', '"diverged_at": 3'))
+    with pytest.raises(UserError, match=r"All seeds of .* diverged"):
+        opened(tmp_path / "run")
+    for content in ("{}", "[]", "{", '{"method": 3}'):
+        (tmp_path / "run" / "spec.json").write_text(content)
+        with pytest.raises(UserError, match=r"no intact run|not valid JSON|spec"):
+            opened(tmp_path / "run")
+    with pytest.raises(UserError, match="takes no labels from outside"):
+        opened(tmp_path / "run", labels=[1])
+    assert generated.is_run(tmp_path / "run")

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.data.making import everything, features, opened, pictures
+
+from uncollapse.errors import UserError
+
+h5py = pytest.importorskip("h5py", reason="h5py (the extra [hdf5]) is not installed here")
+
+X = pictures(20)
+
+
+@pytest.mark.parametrize("ending", [".h5", ".hdf5"])
+@pytest.mark.parametrize(
+    "labels", [np.arange(20) % 3, np.array([b"0", b"1", b"2"] * 7)[:20], ["0", "1", "2"] * 6 + ["0", "1"]]
+)
+def test_images_and_labels(tmp_path: Path, ending: str, labels: object) -> None:
+    with h5py.File(tmp_path / f"a{ending}", "w") as file:
+        file.create_dataset("images", data=X, chunks=(3, 5, 7), compression="gzip")
+        file["labels"] = labels
+    source = opened(tmp_path / f"a{ending}")
+    images, texts, _ = everything(source)
+    np.testing.assert_array_equal(np.stack(images), X)
+    assert texts == [str(k % 3) for k in range(20)]
+    np.testing.assert_array_equal(source.fetch([17])[0], X[17])
+    assert source.content_hash() == opened(X, labels=[k % 3 for k in range(20)]).content_hash()
+
+
+def test_features_and_a_choice_of_rows(tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["features"] = rows
+    np.testing.assert_array_equal(features(opened(tmp_path / "a.h5")), rows)
+    chosen = opened(tmp_path / "a.h5", n=5)
+    picked = [int(name.split()[1]) for chunk in chosen.chunks(9) for name in chunk.names]
+    np.testing.assert_array_equal(features(chosen), rows[picked])
+
+
+def test_other_content_is_refused(tmp_path: Path) -> None:
+    def made(**content: object) -> Path:
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            for name, value in content.items():
+                file[name] = value
+        return tmp_path / "a.h5"
+
+    for content, message in (
+        ({"data": X}, "holds data; name the data set images or features, and labels beside it"),
+        ({}, "holds nothing"),
+        ({"images/x": X}, "a group in place of 'images'"),
+        ({"images": ["a", "b"]}, "'images' of type object"),
+        ({"images": 3.0}, r"shape \(\)"),
+        ({"images": X, "labels": np.arange(3)}, "20 rows and 3 labels"),
+        ({"features": np.zeros((3, 2), dtype=complex)}, "type complex128"),
+    ):
+        with pytest.raises(UserError, match=message):
+            opened(made(**content))
+
+
+def test_the_weights_of_a_model_are_no_samples(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group("model_weights")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.attrs["keras_version"] = "2.3"
+    for name in ("a.h5", "b.h5"):
+        with pytest.raises(UserError, match="holds the weights of a model, not samples"):
+            opened(tmp_path / name)
+
+
+def test_numbers_that_were_never_stored_are_not_read_as_zeros(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("images", shape=(10**6, 64, 64), dtype="u1", chunks=(1, 64, 64))
+    with pytest.raises(UserError, match=r"announces 4.1 GB in 'images' and stores 0 B; it is unfinished or forged"):
+        opened(tmp_path / "a.h5")
+
+
+def test_damaged_files(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"] = X
+    content = (tmp_path / "a.h5").read_bytes()
+    for broken in (b"", b"x" * 1000, content[:300]):
+        (tmp_path / "a.h5").write_bytes(broken)
+        with pytest.raises(UserError, match="HDF5 file"):
+            opened(tmp_path / "a.h5")
+
+
+def test_without_h5py_the_sentence_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.h5").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(UserError, match=r"needs h5py; install it with pip install 'uncollapse\[hdf5\]'"):
+        opened(tmp_path / "a.h5")

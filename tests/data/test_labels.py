@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from uncollapse.data.labels import UNLABELLED, dataset_labels, folder_labels, label_text, label_texts
+from uncollapse.errors import UserError
+
+
+def by_json(document: object, names: list[str], policies: Counter[str] | None = None) -> list[str] | None:
+    return dataset_labels(json.dumps(document).encode(), names, "real (x)", Counter() if policies is None else policies)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3, "3"),
+        (3.0, "3"),
+        (2.5, "2.5"),
+        (np.float32(7), "7"),
+        (np.int64(-1), "-1"),
+        (True, "1"),
+        (np.bool_(False), "0"),
+        (b" cat\n", "cat"),
+        ("\x1b[31mred", "[31mred"),
+        (None, UNLABELLED),
+    ],
+)
+def test_a_label_is_one_text(value: object, text: str) -> None:
+    assert label_text(value) == text
+
+
+def test_labels_of_arrays_lists_and_tensors_agree() -> None:
+    wanted = ["0", "1", "2"]
+    for given in (
+        [0, 1, 2],
+        np.arange(3.0),
+        np.arange(3)[:, None],
+        torch.arange(3),
+        ["0", "1", "2"],
+        np.array([b"0", b"1", b"2"]),
+    ):
+        assert label_texts(given, 3, "real") == wanted
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([1, 2], "has 3 rows and 2 labels"),
+        (np.eye(3), r"labels of shape \(3, 3\).*take argmax"),
+        ([[1], [2, 3], [4]], "unequal lengths"),
+        ([{}, {}, {}], "a dict among its labels"),
+        (np.zeros(3, dtype=complex), "type complex128"),
+    ],
+)
+def test_what_is_no_list_of_labels_is_refused(given: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        label_texts(given, 3, "real")
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [
+        (["a.png", "b.png"], None),
+        (["cat/a.png", "b.png"], None),
+        (["cat/a.png", "dog/x/b.png"], ["cat", "dog"]),
+        (["cat/a.png", "cat/b.png"], ["cat", "cat"]),
+        (["data/train/cat/a.png", "data/train/dog/b.png"], ["cat", "dog"]),
+        (["data/a.png", "data/dog/b.png"], ["data", "data"]),
+        (["../../cat/a.png", "/dog/b.png", "./dog/c.png"], ["cat", "dog", "dog"]),
+        ([], None),
+    ],
+)
+def test_labels_of_folders(names: list[str], labels: list[str] | None) -> None:
+    assert folder_labels(names) == labels
+
+
+def test_dataset_json_of_stylegan() -> None:
+    assert by_json({"labels": [["b.png", 1], ["a.png", 0]]}, ["a.png", "b.png"]) == ["0", "1"]
+    assert by_json({"labels": {"a.png": 4}}, ["a.png"]) == ["4"]
+    assert by_json([["d\\a.png", 4]], ["d/a.png"]) == ["4"]
+    assert by_json({"labels": None}, ["a.png"]) is None
+    assert by_json({"labels": [["a.png", 1]], "classes": ["cat", "dog"]}, ["a.png"]) == ["dog"]
+    assert by_json({"labels": [["a.png", [0, 1, 0]]]}, ["a.png"]) == ["1"]
+
+
+def test_images_that_dataset_json_does_not_name_are_counted() -> None:
+    policies: Counter[str] = Counter()
+    assert by_json({"labels": [["a.png", 1]]}, ["a.png", "b.png"], policies) == ["1", UNLABELLED]
+    assert policies == {"image without a label in dataset.json": 1}
+
+
+def test_labels_that_cannot_be_used_are_left_out_and_counted() -> None:
+    for document in (
+        {"labels": [["a.png", [0.2, 0.8]]]},
+        {"labels": [["a.png", {"x": 1}]]},
+        {"labels": [["z.png", 1]]},
+    ):
+        policies: Counter[str] = Counter()
+        assert by_json(document, ["a.png"], policies) is None
+        assert sum(policies.values()) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"3",
+        b'{"x": 1}',
+        b'{"labels": 3}',
+        b'{"labels": [1, 2]}',
+        b'{"labels": [["a"]]}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
+def test_broken_dataset_json_is_one_sentence(content: bytes) -> None:
+    with pytest.raises(UserError, match=r"dataset.json that is not of the form"):
+        dataset_labels(content, ["a.png"], "real (x)", Counter())

@@ -34,6 +34,8 @@ _PLACES = {
     "train": "uncollapse.run",
     "load": "uncollapse.run",
     "Run": "uncollapse.run",
+    "evaluate": "uncollapse.evaluation.evaluate",
+    "Evaluation": "uncollapse.evaluation.evaluation",
     "compare": "uncollapse.experiments.compare",
     "Comparison": "uncollapse.experiments.compare",
     "MLP": "uncollapse.networks.mlp",

@@ -115,9 +115,43 @@ def sample(
     show_json(written) if as_json else show(written["file"])
 
 
+@app.command(epilog="Example: uncollapse evaluate my-data/ samples/ --out runs/evaluation")
+def evaluate(
+    real: Annotated[str, typer.Argument(help="Real data: a folder, archive, file or module:factory.")],
+    fake: Annotated[str, typer.Argument(help="What the generator made, likewise, or the directory of a run.")],
+    versus: Annotated[str | None, typer.Option(help="Samples of another generator to compare with.")] = None,
+    train: Annotated[str | None, typer.Option(help="Training data, for the tests for copies.")] = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Judge each label by itself too.")] = False,
+    features: Annotated[str, typer.Option(help="A name of `uncollapse extractors`, or auto.")] = "auto",
+    metrics: Annotated[str | None, typer.Option(help="Names of `uncollapse metrics` with commas; default all.")] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Rows of each side; default all.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="A file of Inception weights.")] = None,
+    resize: Annotated[str, typer.Option(help="How inception resizes: clean or legacy.")] = "clean",
+    alpha: Annotated[float, typer.Option(help="Chance of a false alarm of the verdict.")] = 0.03,
+    max_bad: Annotated[float, typer.Option("--max-bad", help="Largest share of unreadable rows.")] = 0.01,
+    device: Device = "auto",
+    seed: Annotated[int, typer.Option(help="Of all choices and draws.")] = 0,
+    cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep features and use them again.")] = True,
+    plugin: Plugins = [],  # noqa: B006
+    out: OutDirectory = None,
+    fail_on_collapse: Annotated[
+        bool, typer.Option("--fail-on-collapse", help="Exit code 3 when the verdict is collapsed.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Judge any generator by its samples: verdict, evidence, what was lost, and every metric with its interval."""
+    from uncollapse.evaluation.verb import run_evaluation
+
+    more = {"weights": weights, "resize": resize, "alpha": alpha, "max_bad": max_bad, "device": device, "seed": seed}
+    run_evaluation(
+        real, fake, versus=versus, train=train, per_class=per_class, features=features, metrics=metrics, n=n,
+        cache=cache, plugins=tuple(plugin), out=out, as_json=as_json, fail_on_collapse=fail_on_collapse, **more,
+    )  # fmt: skip
+
+
 @app.command(epilog="Example: uncollapse report runs/demo")
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run's or comparison's directory.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, comparison or evaluation.")],
     plugin: Plugins = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
@@ -183,6 +217,48 @@ def metrics(
     cards = metric_cards.list_metrics(name)
     single = name is not None
     show_listing(cards, metric_cards.metrics_table, single=single, as_json=as_json, card=metric_cards.metric_card)
+
+
+@app.command(epilog="Example: uncollapse extractors inception")
+def extractors(
+    name: Annotated[str | None, typer.Argument(help="Show this one in full.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what turns images into features, or show one in full: good at, blind to, cost, how to get it."""
+    from uncollapse.console import show_listing
+    from uncollapse.features.listing import extractor_card, extractors_table, list_extractors
+
+    cards = list_extractors(name)
+    show_listing(cards, extractors_table, single=name is not None, as_json=as_json, card=extractor_card)
+
+
+data_app = typer.Typer(
+    help="What is in a data set, and data sets to download.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(data_app, name="data")
+
+
+@data_app.command(epilog="Example: uncollapse data inspect my-data/ --out grid.png")
+def inspect(
+    path: Annotated[str, typer.Argument(help="A folder, archive or file.")],
+    out: Annotated[Path | None, typer.Option(help="Write a grid of the pictures to this .png.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show how many rows there are, their sizes and labels, duplicates and what cannot be read."""
+    from uncollapse.commands import inspect_data
+
+    inspect_data(path, out, as_json=as_json)
+
+
+@data_app.command(epilog="Example: uncollapse data fetch mnist")
+def fetch(
+    name: Annotated[str, typer.Argument(help="mnist, fashion-mnist or inception (the weights of FID).")],
+    as_json: AsJson = False,
+) -> None:
+    """Download a data set or weights into the cache, each file with a known hash; prints where they are."""
+    from uncollapse.commands import fetch_data
+
+    fetch_data(name, as_json=as_json)
 
 
 @app.command(epilog="Example: uncollapse doctor runs/demo")

@@ -156,6 +156,37 @@ def estimate_plan(
         show(found.sentence)
 
 
+def inspect_data(path: str, out: Path | None, *, as_json: bool) -> None:
+    """Prints what is in a data set, and writes a grid of its pictures where one is asked for."""
+    from uncollapse.data.inspect import inspect
+
+    if out is not None and out.suffix.lower() != ".png":
+        raise UserError(f"--out {out.name!r} must end in .png.")
+    found = inspect(path)
+    if out is not None:
+        found.picture(out)
+    show_json(found.to_json()) if as_json else show(found.table())
+    if out is not None and not as_json:
+        show(str(out))
+
+
+def fetch_data(name: str, *, as_json: bool) -> None:
+    """Fetches a data set or weights and prints the paths of its files."""
+    from uncollapse.data.fetch import fetch
+    from uncollapse.evaluation.verb import Told
+
+    told = Told()
+    try:
+        files = fetch(name, progress=told)
+    finally:
+        told.end()
+    if as_json:
+        show_json({"name": name, "files": [str(file) for file in files]})
+    else:
+        for file in files:
+            show(str(file))
+
+
 def show_advice(symptom: str, method: str | None, *, as_json: bool) -> None:
     """Prints what committed results say against a symptom, a line a row, and what is not known.
 

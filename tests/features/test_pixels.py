@@ -69,12 +69,12 @@ def test_small_images_get_fewer_components_than_pixels() -> None:
     assert (pca.extract(constant) == 0).all()
 
 
-def test_colour_on_either_side_makes_it_colour_of_at_most_32_pixels() -> None:
+def test_colour_on_either_side_makes_it_colour_of_at_most_16_pixels() -> None:
     large = list(DRAWS.integers(0, 256, (6, 64, 10, 3), dtype=np.uint8))
     pca = Pca()
     pca.fit(large, large[:3])
     assert pca._pixels is not None
-    assert pca._pixels.name == "pixels[32x5x3]"
+    assert pca._pixels.name == "pixels[16x2x3]"
     one, other = Pca(), Pca()
     one.fit(COLOUR, REAL)
     other.fit(REAL, COLOUR)

@@ -13,7 +13,8 @@ from uncollapse.data.source import Pixels
 from uncollapse.evaluation.classes import Known
 from uncollapse.evaluation.sides import Side
 
-SIDE = 64
+# Largest side of a thumbnail.
+MOST = 64
 
 
 class Album:
@@ -53,26 +54,32 @@ class Album:
             self.galleries.append({"key": key, "kind": kind, "title": title, "sentence": sentence, "tiles": rows})
 
     def thumbs(self) -> NDArray[np.uint8]:
-        """All thumbnails (t, `SIDE`, `SIDE`, 3) in the order in which the tiles name them."""
-        pictures = np.zeros((len(self._places), SIDE, SIDE, 3), np.uint8)
+        """All thumbnails (t, s, s, 3), s <= `MOST`, in the order in which the tiles name them."""
+        images: dict[int, Pixels] = {}
         for role in {role for role, _ in self._places}:
             rows = [(row, place) for (owner, row), place in self._places.items() if owner == role]
             found = self.sides[role].source.fetch([row for row, _ in rows])
-            for (_, place), image in zip(rows, found, strict=True):
-                pictures[place] = thumbnail(image)
-        return pictures
+            images |= {place: image for (_, place), image in zip(rows, found, strict=True)}
+        side = common_side([max(image.shape[:2]) for image in images.values()])
+        return np.stack([thumbnail(images[place], side) for place in range(len(images))])
 
 
-def thumbnail(image: Pixels) -> NDArray[np.uint8]:
-    """An image as a square of `SIDE` pixels in colour: enlarged by a whole factor, or reduced, on mid-grey."""
+def common_side(longest: Sequence[int]) -> int:
+    """The side of all thumbnails: the largest multiple of the longest side that is at most `MOST`, or `MOST`."""
+    most = max(longest)
+    return MOST if most > MOST else MOST // most * most
+
+
+def thumbnail(image: Pixels, side: int) -> NDArray[np.uint8]:
+    """An image as a square of `side` pixels in colour: enlarged by a whole factor, or reduced, on mid-grey."""
     picture = Image.fromarray(image).convert("RGB")
     longest = max(picture.size)
-    if longest <= SIDE:
-        factor = SIDE // longest
+    if longest <= side:
+        factor = side // longest
         picture = picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
     else:
-        size = tuple(max(1, round(length * SIDE / longest)) for length in picture.size)
+        size = tuple(max(1, round(length * side / longest)) for length in picture.size)
         picture = picture.resize((size[0], size[1]), Image.Resampling.LANCZOS)
-    square = Image.new("RGB", (SIDE, SIDE), (128, 128, 128))
-    square.paste(picture, ((SIDE - picture.width) // 2, (SIDE - picture.height) // 2))
+    square = Image.new("RGB", (side, side), (128, 128, 128))
+    square.paste(picture, ((side - picture.width) // 2, (side - picture.height) // 2))
     return np.asarray(square)

@@ -27,7 +27,8 @@ class Uncovered:
     """Real rows that no fake comes near.
 
     Attributes:
-        groups: Numbers of the real rows, the largest group first, the row farthest from all fakes first.
+        groups: Numbers of the real rows, the largest group first, the row farthest from all fakes first; only so many
+            groups as hold more rows than a perfect generator would leave too, but at least one.
         share: Share of the real rows looked at.
         expected: The share that a perfect generator would leave.
         looked_at: Real rows looked at.
@@ -65,7 +66,22 @@ def uncovered(real: Side, fake: Side, *, seed: int) -> Uncovered:
     n, m = len(rows), len(others)
     expected = float(np.prod([(n - 1 - i) / (n + m - 1 - i) for i in range(NEIGHBOURS)]))
     groups = [_ordered(group, distance, numbers) for group in _groups(rows[lonely], lonely)]
-    return Uncovered(groups=tuple(groups), share=len(lonely) / n, expected=expected, looked_at=n)
+    shown = beyond_chance([len(group) for group in groups], expected * n)
+    return Uncovered(groups=tuple(groups[:shown]), share=len(lonely) / n, expected=expected, looked_at=n)
+
+
+def beyond_chance(sizes: Sequence[int], expected: float) -> int:
+    """How many of the largest groups it takes until what is left is no more than chance leaves; at least one.
+
+    >>> beyond_chance([99, 92, 18, 15, 8, 5], 62), beyond_chance([40, 20], 62), beyond_chance([], 62)
+    (2, 1, 0)
+    """
+    left = sum(sizes)
+    for number, size in enumerate(sizes, start=1):
+        left -= size
+        if left <= expected:
+            return number
+    return len(sizes)
 
 
 def _some(side: Side, draws: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -74,7 +74,7 @@ def _add_sample(album: Album, real: Side, fake: Side, seed: int) -> None:
 
 
 def _add_uncovered(album: Album, missed: Uncovered) -> None:
-    count = sum(len(group) for group in missed.groups)
+    count = round(missed.share * missed.looked_at)
     for number, group in enumerate(missed.groups):
         title = f"Never made, group {number + 1}: {len(group):,} of the {count:,} real rows without a near fake"
         tiles = [album.tile("real", row) for row in group[:GROUP]]

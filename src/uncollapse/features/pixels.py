@@ -16,7 +16,8 @@ from uncollapse.features.extractor import Extractor, Rows
 from uncollapse.features.resizing import COLOUR_POLICY, GREY_POLICY, RESIZES, common_size, looks_grey, prepare
 from uncollapse.features.sampling import pick_images
 
-LARGEST_PIXELS, LARGEST_PCA, MOST_FITTED, COMPONENTS = 64, 32, 10_000, 64
+# Components are of small pictures, so that a shift by one pixel or a slight blur hardly moves them.
+LARGEST_PIXELS, LARGEST_PCA, MOST_FITTED, COMPONENTS = 64, 16, 10_000, 64
 PART = 256
 Numbers = NDArray[np.float64]
 

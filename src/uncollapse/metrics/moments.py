@@ -12,6 +12,9 @@ from uncollapse.errors import UserError
 from uncollapse.metrics.inputs import Features, Rows, as_features, chunks
 from uncollapse.metrics.pairs import EXACT_WORK
 
+# Rows that are widened to float64 together.
+STRIP = 64
+
 
 @dataclass(eq=False)
 class Moments:
@@ -73,8 +76,8 @@ class Moments:
             )
         n = self.n + other.n
         shift = other.mean.to(self.mean.device) - self.mean
-        between = torch.outer(shift, shift) * (self.n * other.n / n)
-        scatter = self.scatter + other.scatter.to(self.mean.device) + between
+        scatter = self.scatter + other.scatter.to(self.mean.device)
+        scatter.addr_(shift, shift, alpha=self.n * other.n / n)
         return Moments(n, self.mean + shift * (other.n / n), scatter)
 
     @property
@@ -100,16 +103,32 @@ def _of_chunk(rows: Tensor) -> Moments:
     Where the product is heavy, float32 rows are multiplied in float32 once their mean is gone. Its sums of squares
     would all be off the same way, so these are summed in float64.
     """
-    x = rows.double()
-    mean = x.mean(0)
-    x = x - mean
-    heavy = rows.dtype == torch.float32 and float(len(x)) * x.shape[1] ** 2 > EXACT_WORK
-    scatter = _square(x.float()).double() if heavy else _square(x)
-    if heavy:
-        scatter.diagonal().copy_(torch.einsum("nd,nd->d", x, x))
+    heavy = rows.dtype == torch.float32 and float(len(rows)) * rows.shape[1] ** 2 > EXACT_WORK
+    mean, scatter = _heavy(rows) if heavy else _light(rows)
     if not bool(torch.isfinite(scatter.diagonal()).all() & torch.isfinite(mean).all()):
         raise UserError("The rows hold numbers too large to be squared; divide all features by one constant first.")
-    return Moments(len(x), mean, scatter)
+    return Moments(len(rows), mean, scatter)
+
+
+def _light(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and scatter in float64 throughout."""
+    x = rows.double()
+    mean = x.mean(0)
+    return mean, _square(x - mean)
+
+
+def _heavy(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and scatter of float32 rows, whose float64 copies stay in a processor's cache."""
+    strips = [slice(start, start + STRIP) for start in range(0, len(rows), STRIP)]
+    mean = torch.stack([rows[part].double().sum(0) for part in strips]).sum(0) / len(rows)
+    centred, squares = torch.empty_like(rows), torch.zeros_like(mean)
+    for part in strips:
+        x = rows[part].double().sub_(mean)
+        centred[part] = x
+        squares += x.square_().sum(0)
+    scatter = _square(centred).double()
+    scatter.diagonal().copy_(squares)
+    return mean, scatter
 
 
 def _square(x: Tensor) -> Tensor:

@@ -135,6 +135,9 @@ class _Slices:
         self.dtype = torch.float64 if exact else torch.float32
         one, other, widths = (item.numpy() for item in quantile_gaps(*(len(side) for side in self.sides)))
         self.stretches, self.widths = (one, other), widths
+        self.starts = [
+            np.searchsorted(index, np.arange(len(side))) for index, side in zip((one, other), self.sides, strict=True)
+        ]
         self.codes = [_halvings(side, self.draws) for side in self.sides]
 
     def add(self, directions: Tensor) -> None:
@@ -174,11 +177,9 @@ class _Slices:
 
     def _moved(self, which: int, mine: Array, other: Array, order: Indices) -> Array:
         """What each row of a side does to the distance: the potential of the optimal transport on the line."""
-        own, others = self.stretches[which], self.stretches[1 - which]
         n = mine.shape[1]
-        starts = np.searchsorted(own, np.arange(n))
-        sent = np.add.reduceat(other[:, others] * self.widths, starts, axis=1) * n
-        step = mine - sent
+        target = other[:, self.stretches[1 - which]] * self.widths
+        step = mine - n * np.add.reduceat(target, self.starts[which], axis=1)
         pieces = (step[:, 1:] + step[:, :-1]) * (mine[:, 1:] - mine[:, :-1])
         potential = np.zeros_like(step)
         pieces.cumsum(1, out=potential[:, 1:])
@@ -234,19 +235,23 @@ def _noise(rows: Array, order: Indices, codes: NDArray[np.uint8]) -> tuple[Array
     total, apart = np.zeros(len(rows)), np.zeros(len(codes))
     for k, code in enumerate(codes):
         group = code[order]
-        halves = _gap(_picked(rows, (group > 0) & (group < 3)), _picked(rows, group > 2)) / 4
-        one, two, three, four = (_picked(rows, group == quarter) for quarter in (1, 2, 3, 4))
-        total += 2 * halves - (_gap(one, two) + _gap(three, four)) / 16
-        apart[k] = halves.sum()
+        halves, quarters = [], []
+        for first, second in ((1, 2), (3, 4)):
+            half, own = _picked((group == first) | (group == second), rows, group)
+            halves.append(half)
+            quarters.append(_gap(_picked(own == first, half)[0], _picked(own == second, half)[0]))
+        gap = _gap(*halves) / 4
+        total += 2 * gap - (quarters[0] + quarters[1]) / 16
+        apart[k] = gap.sum()
     # Rows left over make the parts a little smaller than a half and a quarter.
     return total / len(codes) * (4 * (rows.shape[1] // 4) / rows.shape[1]), apart
 
 
-def _picked(rows: Array, flags: NDArray[np.bool_]) -> Array:
-    """The flagged numbers of each row, equally many in all rows (k, flagged)."""
-    # Indices of flags cost a fraction of what NumPy needs to take by flags.
-    found: Array = rows.ravel()[np.flatnonzero(flags)].reshape(len(rows), -1)
-    return found
+def _picked(flags: NDArray[np.bool_], *tables: NDArray[Any]) -> list[NDArray[Any]]:
+    """The flagged entries of each row of tables (k, n), equally many in all rows: (k, flagged) each."""
+    # Taking by indices, and finding these, costs a fraction of taking by flags.
+    index = np.flatnonzero(flags)
+    return [table.ravel()[index].reshape(len(table), -1) for table in tables]
 
 
 def _gap(first: Array, second: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,9 +17,11 @@ from uncollapse.verdict.verdict import Lost
 
 # A class that keeps less than half of its share counts as lost.
 MINIMUM_LOSS = 0.5
-# A region counts as lost from this part of its share on, if that is this part of all data: regions are found by
-# looking, and small ones fall short when images are merely shifted.
-MINIMUM_REGION_LOSS, LEAST_LOST = 0.6, 0.03
+# A region counts as lost when it has surely lost this part of its share, and this part of all data: regions are found
+# by looking, and small ones fall short by chance when images are merely shifted.
+MINIMUM_REGION_LOSS, LEAST_LOST = 0.4, 0.03
+# One-sided 95 %.
+SURE = 1.645
 # The power that is stated is that of a region of a tenth of the data.
 STATED_SHARE = 0.1
 MOST_REGIONS = 8
@@ -88,8 +91,8 @@ def _class_sentence(name: str, p: float, q: float, lost: Sequence[Lost]) -> str:
 def region_shares(pool: Pool, regions: Regions, *, alpha: float, label: Sequence[str] | None = None) -> Finding:
     """Is a region of the data made too rarely? The largest shortfall over all branches of the tree.
 
-    The effect is taken from the real rows' regions alone (`Regions.shares_by_vote`), so that fakes that are shifted,
-    blurred or noisy but as varied are not called collapsed.
+    The effect is the loss that is sure (`sure_loss`), taken from the real rows' regions alone
+    (`Regions.shares_by_vote`), so that fakes that are shifted, blurred or noisy but as varied are not called collapsed.
 
     Args:
         pool: The rows.
@@ -115,7 +118,7 @@ def region_shares(pool: Pool, regions: Regions, *, alpha: float, label: Sequence
     adjusted = step_max(scores)
     chosen = _disjoint(scores[0], members)
     shares = {g: regions.shares_by_vote(members[g]) for g in chosen}
-    loss = {g: 1 - q / p if p - q >= LEAST_LOST else 0.0 for g, (p, q) in shares.items()}
+    loss = {g: sure_loss(*shares[g], n, m) for g in chosen}
     found = [g for g in chosen if adjusted[g] <= alpha]
     effect = max((loss[g] for g in found), default=loss[chosen[0]])
     lost = tuple(
@@ -129,6 +132,24 @@ def region_shares(pool: Pool, regions: Regions, *, alpha: float, label: Sequence
         value_fake=shares[chosen[0]][1], sentence=_region_sentence(lost, shares[chosen[0]]), lost=lost,
         details=details,
     )  # fmt: skip
+
+
+def sure_loss(p: float, q: float, n_real: int, n_fake: int) -> float:
+    """Lower one-sided 95 % bound of 1 - q / p, at least 0; 0 where less than `LEAST_LOST` of all data is lost.
+
+    The ratio's logarithm is taken as normal with variance 1 / count_real + 1 / count_fake, half a row added to each.
+
+    Args:
+        p: Share of the real rows in a region.
+        q: Share of the fakes.
+        n_real: Real rows.
+        n_fake: Fakes.
+    """
+    if p - q < LEAST_LOST:
+        return 0.0
+    real, fake = p * n_real + 0.5, q * n_fake + 0.5
+    most = (fake / n_fake) / (real / n_real) * math.exp(SURE * math.sqrt(1 / real + 1 / fake))
+    return max(0.0, 1 - most)
 
 
 def _disjoint(scores: Tensor, members: Tensor) -> list[int]:
@@ -161,6 +182,6 @@ def _region_sentence(lost: Sequence[Lost], first: tuple[float, float]) -> str:
     if lost:
         what = "1 region of the real data is" if len(lost) == 1 else f"{len(lost)} regions of the real data are"
         real, fake = (percent(sum(getattr(row, side) for row in lost)) for side in ("share_real", "share_fake"))
-        return f"{what} made at less than 40 % of the real share: {real} of the real rows, {fake} of the fakes."
+        return f"{what} made far too rarely: {real} of the real rows, {fake} of the fakes."
     real, fake = map(percent, first)
     return f"The region that falls shortest holds {real} of the real rows and {fake} of the fakes."

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uncollapse.data.archives import Archive, Member
+from uncollapse.data.archives import Archive
+from uncollapse.data.directory import Member
 from uncollapse.data.images import Unreadable
 from uncollapse.data.labels import label_texts
 from uncollapse.data.limits import MEGA, MOST_ARRAY_BYTES, reason, short

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
-from uncollapse.data.archives import Archive, Member
+from uncollapse.data.archives import Archive
 from uncollapse.data.encoded import Container
 from uncollapse.data.folders import DATASET_JSON, ENDINGS, HIDDEN, OTHER
 from uncollapse.data.images import Unreadable
@@ -32,21 +32,22 @@ class Zip(Container):
         """
         self.policies = Counter()
         self._archive = Archive(file, place)
-        everything = sorted(self._archive.members, key=lambda member: member.name.encode(errors="surrogatepass"))
-        self._members = [member for member in everything if self._wanted(member.name)]
-        if not self._members:
+        names = self._archive.members.names
+        rows = [row for row, name in enumerate(names) if self._wanted(name)]
+        if not rows:
             raise UserError(f"{place} holds no image ({', '.join(ENDINGS)}); give an archive that does.")
-        self._labels = self._read_labels(everything, place)
+        rows.sort(key=lambda row: names[row].encode(errors="surrogatepass"))
+        self._rows = array("q", rows)
+        self._labels = self._read_labels(place)
         self.labelled = self._labels is not None
-        self._archive.members = ()  # from now on only the images count
 
     def __len__(self) -> int:
         """Images, readable or not."""
-        return len(self._members)
+        return len(self._rows)
 
     def name(self, row: int) -> str:
         """The member's name."""
-        return self._members[row].name
+        return self._archive.members.names[self._rows[row]]
 
     def label(self, row: int) -> str:
         """The label of one image."""
@@ -59,7 +60,7 @@ class Zip(Container):
         Raises:
             Unreadable: As `Archive.read`.
         """
-        return self._archive.read(self._members[row], MOST_IMAGE_BYTES)
+        return self._archive.read(self._archive.members[self._rows[row]], MOST_IMAGE_BYTES)
 
     def _wanted(self, name: str) -> bool:
         wanted = is_image_name(name)
@@ -67,12 +68,13 @@ class Zip(Container):
             self.policies[HIDDEN if hidden(name) else OTHER] += 1
         return wanted
 
-    def _read_labels(self, everything: Sequence[Member], place: str) -> list[str] | None:
+    def _read_labels(self, place: str) -> list[str] | None:
         """Labels by the dataset.json that lies highest, else by folders."""
-        names = [member.name.replace("\\", "/") for member in self._members]
-        described = [member for member in everything if member.name.rsplit("/", 1)[-1] == DATASET_JSON]
+        names = [self.name(row).replace("\\", "/") for row in range(len(self))]
+        members = self._archive.members
+        described = [row for row, name in enumerate(members.names) if name.rsplit("/", 1)[-1] == DATASET_JSON]
         if described:
-            top = min(described, key=lambda member: member.name.count("/"))
+            top = members[min(described, key=lambda row: members.names[row].count("/"))]
             try:
                 content = self._archive.read(top, MOST_JSON_BYTES)
             except Unreadable as finding:

@@ -7,7 +7,10 @@ covariance has a factor A with A'A = S, and the overlap is the nuclear norm of A
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -17,6 +20,25 @@ from uncollapse.errors import UserError
 EPS = torch.finfo(torch.float64).eps
 # Largest relative error of the overlap that the fast eigenvalue route may have before singular values are used.
 ROUNDING = 1e-10
+# Blocks of a triangular matrix whose empty half is left out of products.
+BLOCKS, LEAST_BLOCK = 8, 128
+
+Result = TypeVar("Result")
+
+
+def side_by_side(tasks: Iterable[Callable[[], Result]]) -> list[Result]:
+    """Results of tasks, as many at a time as torch has threads, each in one thread.
+
+    A decomposition that is shared out to threads makes these wait for each other thousands of times, which costs more
+    than it gains where a machine does something else too, or the matrix is small.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda task: task(), tasks))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def row_factor(rows: Tensor) -> Tensor:
@@ -103,7 +125,7 @@ class Plan:
 
 def plan(upper: Tensor, covariance: Tensor) -> Plan:
     """The map from the side with Cholesky factor `upper` to the side with `covariance`."""
-    values, vectors = torch.linalg.eigh(_between(upper, covariance))
+    values, vectors = torch.linalg.eigh(_between(upper, covariance), UPLO="U")
     return Plan(upper, values.clamp(min=0).sqrt(), vectors)
 
 
@@ -121,7 +143,7 @@ def overlap(first: Tensor, second: Tensor, *, known: Plan | None = None) -> floa
         if upper is None:
             return nuclear(root_factor(first), root_factor(second))
         first, second = second, first
-    values = torch.linalg.eigvalsh(_between(upper, second)) if known is None else known.roots.square()
+    values = torch.linalg.eigvalsh(_between(upper, second), UPLO="U") if known is None else known.roots.square()
     values = values.clamp(min=0)
     # An eigenvalue is wrong by about EPS times the largest; its root by that over twice the root.
     wrong = EPS * float(values.max()) * float((0.5 / values.clamp(min=EPS * float(values.max()) + 1e-300).sqrt()).sum())
@@ -131,5 +153,13 @@ def overlap(first: Tensor, second: Tensor, *, known: Plan | None = None) -> floa
 
 
 def _between(upper: Tensor, covariance: Tensor) -> Tensor:
-    product = upper @ covariance @ upper.T
-    return (product + product.T) / 2
+    """U S U', of which only the upper triangle is meant."""
+    width = len(upper)
+    size = max(LEAST_BLOCK, -(-width // BLOCKS))
+    blocks = [slice(start, min(start + size, width)) for start in range(0, width, size)]
+    left, product = torch.empty_like(covariance), torch.empty_like(covariance)
+    for part in blocks:
+        left[part] = upper[part, part.start :] @ covariance[part.start :]
+    for part in blocks:
+        product[: part.stop, part] = left[: part.stop, part.start :] @ upper[part, part.start :].T
+    return product

@@ -41,7 +41,9 @@ class Pool:
         rows = torch.cat([side.x[index].double().cpu() for side, index in zip((real, fake), chosen, strict=True)])
         is_fake = torch.arange(len(rows)) >= len(chosen[0])
         keys = torch.cat([side.keys[index].cpu() for side, index in zip((real, fake), chosen, strict=True)])
-        order = torch.argsort(keys, stable=True)
+        # Identical rows must not be ordered by their sides, or neighbours among them would know the sides.
+        mixed = torch.randperm(len(keys), generator=generator)
+        order = mixed[torch.argsort(keys[mixed], stable=True)]
         self.fake, self.number = is_fake[order], torch.cat([index.cpu() for index in chosen])[order]
         self.rows = _project(rows[order])
         self.sides = self._assignments(assignments, generator)
@@ -72,8 +74,11 @@ class Pool:
     @cached_property
     def nearest(self) -> tuple[Tensor, Tensor]:
         """Squared distances to each row's nearest other rows, at most `NEAREST`, nearest first, and their index."""
-        found = self.squared.topk(min(NEAREST, len(self) - 1), dim=1, largest=False)
-        return found.values, found.indices
+        index = self.squared.topk(min(NEAREST, len(self) - 1), dim=1, largest=False).indices
+        # Products round, and copies must have distance 0: few distances are worth their differences.
+        exact = torch.stack([(self.rows[column] - self.rows).square().sum(1) for column in index.T], 1)
+        ranked = torch.sort(exact, dim=1, stable=True)
+        return ranked.values, index.gather(1, ranked.indices)
 
     def numbers(self, index: Tensor, *, fake: bool) -> tuple[int, ...]:
         """The numbers, within one side, of some of the pool's rows."""

@@ -14,6 +14,8 @@ REPEATS = "repeats"
 MINIMUM_REPEATS = 0.05
 # A repeat lies nearer than a quarter of the distance within which three quarters of all rows have their neighbour.
 NEAR, MOST_ROWS = 0.25, 0.75
+# Of the mean squared length of a row: what rounding leaves of the distance between copies.
+SAME = 1e-10
 CHUNK = 25
 MOST_GROUPS = 12
 
@@ -28,7 +30,7 @@ def repeats(pool: Pool) -> Finding:
         pool: The rows; the distance is taken from the pool, whatever side a row is on.
     """
     squared, partners = pool.nearest
-    limit = NEAR**2 * float(torch.quantile(squared[:, 0], MOST_ROWS))
+    limit = NEAR**2 * float(torch.quantile(squared[:, 0], MOST_ROWS)) + SAME * float(pool.rows.square().sum(1).mean())
     close = squared <= limit
     rows = close.any(1).nonzero()[:, 0]
     statistics = torch.cat([_excess(pool, part, rows, partners, close) for part in torch.split(pool.sides, CHUNK)])

@@ -17,6 +17,7 @@ MINIMUM_OVERALL = {True: 0.2, False: 0.1}
 # Leading components: blur and compression take from the small ones, a loss of variety from all.
 LEADING = 8
 FEWEST = 3
+LEAST_RATIO = 1e-3
 CHUNK = 50
 
 
@@ -87,9 +88,11 @@ def _log_ratio(rows: Tensor, shares: Tensor, sides: Tensor, images: bool) -> Ten
         within.append(squares.clamp_min(0) / (n - 1).clamp_min(1))
         between.append(mean)
         count.append(n)
-    usable = (count[0] >= FEWEST) & (count[1] >= FEWEST) & (within[0] > 0) & (within[1] > 0)
+    usable = (count[0] >= FEWEST) & (count[1] >= FEWEST) & (within[0] + within[1] > 0)
     weight = torch.where(usable, count[0] * count[1] / (count[0] + count[1]).clamp_min(1), 0.0)
-    logs = torch.where(usable, (within[1] / within[0].clamp_min(1e-30)).clamp_min(1e-30).log() / 2, 0.0)
+    # A side without any spread is taken to have a thousandth of the other's, so that the logarithm stays finite.
+    least = LEAST_RATIO**2 * (within[0] + within[1]) + 1e-30
+    logs = torch.where(usable, ((within[1] + least) / (within[0] + least)).log() / 2, 0.0)
     all_ = weight.sum(1).clamp_min(1e-30)
     result = (weight * logs).sum(1) / all_
     if images:

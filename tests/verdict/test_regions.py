@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from uncollapse.metrics.inputs import Features
+from uncollapse.verdict.pool import Pool
+from uncollapse.verdict.regions import MOST_MOVED, MOST_SCALED, Regions, _aligned, _branches
+
+
+def pool_of(real: np.ndarray, fake: np.ndarray) -> Pool:
+    sides = [Features(rows.astype(np.float32), name=name) for rows, name in ((real, "real"), (fake, "fake"))]
+    return Pool(*sides, generator=torch.Generator().manual_seed(0), assignments=9)
+
+
+def two_groups(real: tuple[int, int], fake: tuple[int, int], *, apart: float = 20.0, d: int = 4) -> Pool:
+    draws = np.random.default_rng(0)
+    place = np.zeros(d)
+    place[0] = apart
+    sides = [np.concatenate([draws.normal(size=(a, d)), draws.normal(size=(b, d)) + place]) for a, b in (real, fake)]
+    return pool_of(*sides)
+
+
+def group_of(pool: Pool, first: int) -> torch.Tensor:
+    """Whether a row is of the first group, whose real rows and fakes come first."""
+    return torch.where(pool.fake, pool.number < 30, pool.number < first)
+
+
+def test_two_far_groups_are_branches() -> None:
+    pool = two_groups((40, 60), (30, 70))
+    first = group_of(pool, 40).float()
+    regions = Regions(pool)
+    same = (regions.members == first).all(1)
+    assert int(same.sum()) >= 1
+
+
+def test_branches_of_a_known_tree() -> None:
+    # 0-1, 2-3, (0-1)-(2-3), everything with 4 to 19 one by one.
+    tree = [[0, 1, 1, 2], [2, 3, 1, 2], [20, 21, 2, 4]]
+    last = 22
+    for leaf in range(4, 20):
+        tree.append([last, leaf, 3, leaf + 1])
+        last += 1
+    found = _branches(np.array(tree, dtype=float), 20)
+    assert found.sum(1).tolist() == [10.0]  # none below 10 rows, none above half of 20
+    assert found[0, :10].all()
+    assert not found[0, 10:].any()
+
+
+def test_clusters_part_all_rows_and_far_groups_share_none() -> None:
+    pool = two_groups((40, 60), (30, 70))
+    regions = Regions(pool)
+    first = group_of(pool, 40)
+    assert not set(regions.clusters[first].tolist()) & set(regions.clusters[~first].tolist())
+    parts = regions.parts()
+    assert sorted(row for real, _ in parts for row in real) == list(range(100))
+    assert sorted(row for _, fake in parts for row in fake) == list(range(100))
+
+
+def test_votes_count_the_groups() -> None:
+    pool = two_groups((40, 60), (30, 70))
+    share = Regions(pool).shares_by_vote(group_of(pool, 40).float())
+    assert share == pytest.approx((0.4, 0.3), abs=1e-6)
+
+
+def test_a_group_without_fakes_gets_no_votes_from_them() -> None:
+    draws = np.random.default_rng(0)
+    real = np.concatenate([draws.normal(size=(30, 3)), draws.normal(size=(70, 3)) + 20])
+    fake = draws.normal(size=(100, 3)) + 20
+    pool = pool_of(real, fake)
+    region = (~pool.fake & (pool.number < 30)).float()
+    assert Regions(pool).shares_by_vote(region) == pytest.approx((0.3, 0.0), abs=1e-6)
+
+
+def test_fakes_that_are_moved_a_little_still_vote_for_every_region() -> None:
+    draws = np.random.default_rng(0)
+    places = 6 * draws.normal(size=(8, 12))
+    kind = np.arange(800) % 8
+    real = places[kind] + draws.normal(size=(800, 12))
+    fake = places[kind] + draws.normal(size=(800, 12)) + 1.2  # a shift that parts the sides completely
+    pool = pool_of(real, fake)
+    for one in range(8):
+        region = (~pool.fake & (pool.number % 8 == one)).float()
+        of_real, of_fake = Regions(pool).shares_by_vote(region)
+        assert of_real == pytest.approx(1 / 8, abs=0.01)
+        assert of_fake == pytest.approx(1 / 8, abs=0.02)
+
+
+def test_alignment_goes_as_far_as_stated_and_no_farther() -> None:
+    draws = np.random.default_rng(0)
+    real = draws.normal(size=(500, 2))
+    near, far = pool_of(real, 1.1 * real + 0.1), pool_of(real, 3 * real + [5.0, 0.0])
+    moved = _aligned(near)
+    fakes, reals = moved[near.fake], near.rows[~near.fake]
+    torch.testing.assert_close(fakes.mean(0), reals.mean(0), atol=1e-3, rtol=0)
+    assert float(fakes.var(0).sum()) == pytest.approx(float(reals.var(0).sum()), rel=1e-3)
+    moved = _aligned(far)
+    spread = float((far.rows[~far.fake] - far.rows[~far.fake].mean(0)).square().sum(1).mean().sqrt())
+    step = moved[far.fake].mean(0) - far.rows[far.fake].mean(0)
+    assert float(step.norm()) == pytest.approx(MOST_MOVED * spread, rel=1e-3)
+    ratio = moved[far.fake].std(0) / far.rows[far.fake].std(0)
+    assert ratio.tolist() == pytest.approx([1 / MOST_SCALED] * 2, rel=1e-4)
+
+
+def test_identical_rows_have_regions_too() -> None:
+    regions = Regions(pool_of(np.zeros((50, 3)), np.zeros((50, 3))))
+    assert regions.clusters.shape == (100,)
+    assert torch.isfinite(regions.members).all()

@@ -63,15 +63,6 @@ def test_a_training_that_fails_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> 
     assert not doctor.healthy([check])
 
 
-def test_the_cache_folder_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with monkeypatch.context() as patch:
-        patch.setenv("UNCOLLAPSE_CACHE", str(tmp_path / "own"))
-        assert doctor.cache_folder() == tmp_path / "own"
-        patch.delenv("UNCOLLAPSE_CACHE")
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path))
-        assert doctor.cache_folder() == tmp_path / "uncollapse"
-
-
 def test_a_whole_comparison_is_healthy(healthy: Path) -> None:
     checks = doctor.examine(healthy)
     assert {check.status for check in checks} == {"ok"}

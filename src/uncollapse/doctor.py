@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from uncollapse.data.cache import cache_folder
 from uncollapse.errors import UserError
 from uncollapse.experiments.packing import LOCK, read_lock
 from uncollapse.files import read_lines
@@ -132,14 +133,6 @@ def machine() -> list[Check]:
             detail=f"{size(free)} in the current folder" + ("; a long comparison may need more" if low else ""),
         ),
     ]
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: ``$UNCOLLAPSE_CACHE``, else ``uncollapse`` in the user's cache folder."""
-    own = os.environ.get("UNCOLLAPSE_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uncollapse"
 
 
 def self_test() -> Check:

@@ -57,6 +57,14 @@ def test_a_long_npz_is_unpacked_piece_by_piece(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features(opened(tmp_path / "a.npz"), 500), long)
 
 
+def test_samples_of_a_generator_that_draws_one_image_only_are_honest(tmp_path: Path) -> None:
+    """They shrink several hundredfold, as a bomb does; this package is made for them."""
+    np.savez_compressed(tmp_path / "a.npz", images=np.repeat(X[:1], 600_000, axis=0))
+    assert (tmp_path / "a.npz").stat().st_size < 600_000 * 35 / 200
+    source = opened(tmp_path / "a.npz", n=100)
+    assert all((image == X[0]).all() for image in everything(source)[0])
+
+
 def test_statistics_of_other_tools(tmp_path: Path) -> None:
     covariance = np.cov(V.T)
     np.savez(tmp_path / "s.npz", mu=V.mean(0), sigma=covariance)

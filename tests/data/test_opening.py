@@ -38,6 +38,16 @@ def test_one_image_of_pillow_is_a_data_set_of_one() -> None:
     np.testing.assert_array_equal(np.stack(images), X[:1])
 
 
+def test_a_pair_of_arrays_is_rows_and_labels() -> None:
+    for given in ((X, np.arange(10) % 2), (torch.from_numpy(X.copy()), torch.arange(10) % 2), (X, list("0101010101"))):
+        images, labels, _ = everything(opened(given))
+        np.testing.assert_array_equal(np.stack(images), X)
+        assert labels == list("0101010101")
+    assert everything(opened((X, np.arange(10)), labels=list("abcdefghij")))[1] == list("abcdefghij")
+    with pytest.raises(UserError, match="one number"):
+        everything(opened((X, X[:9])))
+
+
 def test_a_list_of_lists_of_numbers_is_an_array() -> None:
     np.testing.assert_array_equal(features(opened([[1, 2], [3, 4], [5, 6]])), [[1, 2], [3, 4], [5, 6]])
 
@@ -104,6 +114,11 @@ def test_what_is_no_data(tmp_path: Path) -> None:
         opened("")
     with pytest.raises(UserError, match=r"cannot be opened|does not exist"):
         opened("~nobodyhere/x")
+
+
+def test_a_comparison_is_many_runs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a comparison of many runs; give one of the run folders in it"):
+        opened(write_folder(tmp_path / "c", {"comparison.json": b"{}", "plan.lock.json": b"{}"}))
 
 
 @pytest.mark.parametrize(

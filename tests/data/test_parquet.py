@@ -50,6 +50,20 @@ def test_a_plain_column_of_bytes_and_labels_as_texts(tmp_path: Path) -> None:
     assert labels == ["a", "b", "(no label)"]
 
 
+def test_any_column_of_texts_may_hold_the_labels(tmp_path: Path) -> None:
+    columns = {
+        "image": hugging_face(X[:3]),
+        "label": [0, 0, 1],
+        "prompt": ["a cat", "a dog", "a cat"],
+        "size": [[1]] * 3,
+    }
+    file = write(tmp_path / "a.parquet", columns)
+    assert everything(opened(file, label_column="prompt"))[1] == ["a cat", "a dog", "a cat"]
+    assert everything(opened(file))[1] == ["0", "0", "1"]
+    with pytest.raises(UserError, match=r"has no column 'size' of numbers or texts; there are label, prompt"):
+        opened(file, label_column="size")
+
+
 def test_a_path_in_a_row_is_never_opened(tmp_path: Path) -> None:
     (tmp_path / "secret.png").write_bytes(encoded(X[0]))
     rows = [*hugging_face(X[:9]), {"bytes": None, "path": str(tmp_path / "secret.png")}, None]

@@ -17,6 +17,15 @@ def test_numbers_and_labels(tmp_path: Path) -> None:
     assert (source.form, source.kind, source.count) == ("CSV table", "features", 2)
 
 
+def test_a_named_column_holds_the_labels(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,Prompt,y\n1.5,a cat,2\n-3,a dog,4\n")
+    source = opened(tmp_path / "a.csv", label_column="prompt")
+    np.testing.assert_array_equal(features(source), [[1.5, 2], [-3, 4]])
+    assert next(source.chunks(5)).labels == ("a cat", "a dog")
+    with pytest.raises(UserError, match=r"no column headed 'title'; its heads are x, prompt, y"):
+        opened(tmp_path / "a.csv", label_column="title")
+
+
 def test_a_table_without_titles(tmp_path: Path) -> None:
     (tmp_path / "a.CSV").write_text("1,2\n3,4\n")
     source = opened(tmp_path / "a.CSV")

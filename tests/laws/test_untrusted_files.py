@@ -263,7 +263,9 @@ def test_rule_6_names_of_members_are_never_paths(home: Path, given: Path, make: 
     assert not Path("/absolute.png").exists()
 
 
-def test_rule_6_a_bomb_is_refused_before_it_is_unpacked(given: Path) -> None:
+def test_rule_6_a_bomb_is_refused_before_it_is_unpacked(given: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uncollapse.data.directory.RATIO_FREE_TOTAL", 50_000_000)  # 1 GB takes long to make
+    monkeypatch.setattr("uncollapse.data.numpy_files.RATIO_FREE_ARRAY", 50_000_000)  # 2 GB
     zeros = bytes(60_000_000)
     bomb = write_zip(given / "a.zip", {"0.png": PNG, "1.png": zeros})
     many = write_zip(given / "b.zip", {f"{k}.png": zeros[:10_000_000] for k in range(6)})

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import threading
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -52,3 +55,45 @@ def test_no_cholesky_factor_of_what_is_not_safely_positive() -> None:
     assert bures.factor(covariance(6, rank=3)).shape == (3, 8)
     with pytest.raises(UserError, match="none may be negative"):
         bures.root_factor(torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64)))
+
+
+@pytest.mark.parametrize("d", [1, 127, 300])
+def test_the_product_of_triangles_is_right_in_its_upper_half(d: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bures, "LEAST_BLOCK", 64)
+    upper, s = torch.linalg.cholesky(covariance(4, d)).T, covariance(5, d)
+    expected = torch.from_numpy(np.triu(upper.numpy() @ s.numpy() @ upper.numpy().T))
+    torch.testing.assert_close(bures._between(upper, s).triu(), expected, rtol=1e-12, atol=1e-12)
+
+
+def test_decompositions_look_at_the_upper_triangle_alone() -> None:
+    s = covariance(6)
+    expected = np.linalg.eigvalsh(s.numpy())
+    spoilt = s.triu() + 9 * torch.ones_like(s).tril(-1)
+    np.testing.assert_allclose(bures.eigvalsh(spoilt).numpy(), expected, rtol=1e-10)
+    values, vectors = bures.eigh(spoilt)
+    torch.testing.assert_close(vectors * values @ vectors.T, s)
+
+
+def test_tasks_side_by_side_come_in_order_in_one_thread_each_and_leave_the_threads_as_they_were() -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        together = threading.Barrier(3, timeout=20)
+
+        def task(number: int) -> tuple[int, int]:
+            # Only three tasks at the same time get past the barrier.
+            together.wait()
+            return number, torch.get_num_threads()
+
+        found = bures.side_by_side([partial(task, number) for number in range(3)])
+        assert found == [(0, 1), (1, 1), (2, 1)]
+        assert torch.get_num_threads() == 3
+        with pytest.raises(ZeroDivisionError):
+            bures.side_by_side([lambda: 1 // 0, lambda: 1])
+        assert torch.get_num_threads() == 3
+        with bures.one_thread(False):
+            assert torch.get_num_threads() == 3
+        with bures.one_thread():
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from uncollapse.metrics import frechet_spread
 from uncollapse.metrics.frechet_spread import Scatter, _second_order, influence
 from uncollapse.metrics.inputs import Features
 from uncollapse.metrics.moments import Moments
@@ -26,6 +27,24 @@ def test_influence_of_a_shift_is_four_times_its_square() -> None:
     eye = torch.eye(3, dtype=torch.float64)
     found = influence(side, side.mean, shift, eye, torch.arange(3))
     assert found == pytest.approx(4 * 4 / 5000, rel=0.1)
+
+
+def test_float32_finds_the_second_order_of_wide_rows_as_float64_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = np.random.default_rng(7)
+    scales = np.geomspace(1, 1e-3, 40)
+    sides = [Features(draws.normal(size=(500, 40)) * scales, name="real") for _ in range(2)]
+    moments = [Moments.of(side) for side in sides]
+    exact = _second_order(*sides, *moments)
+    monkeypatch.setattr(frechet_spread, "LARGE", 0)
+    assert _second_order(*sides, *moments) == pytest.approx(exact, rel=1e-4)
+
+
+def test_some_of_many_rows_tell_the_influence(monkeypatch: pytest.MonkeyPatch) -> None:
+    side = gaussian(5000, 3, 2)
+    given = torch.tensor([2.0, 0, 0], dtype=torch.float64), torch.eye(3, dtype=torch.float64), torch.arange(3)
+    monkeypatch.setattr(frechet_spread, "ENOUGH_ROWS", 1_000)
+    # The divisor is that of all rows; a thousand tell the variance to about 4.5 %.
+    assert influence(side, side.mean, *given) == pytest.approx(4 * 4 / 5000, rel=0.14)
 
 
 def test_far_from_equality_the_interval_is_that_of_the_root() -> None:

@@ -8,11 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 import uncollapse.metrics as metrics
+import uncollapse.metrics.manifold as manifold
 from uncollapse.errors import UserError
 from uncollapse.metrics.inputs import both
 from uncollapse.metrics.manifold import NAMES, ManifoldJob, share_ends
 from uncollapse.metrics.pairs import Pair
-from uncollapse.metrics.resampling import MOST
+from uncollapse.metrics.resampling import MOST, SPLITS, Ranks, subsamples
 
 Array = NDArray[np.float64]
 
@@ -125,6 +126,35 @@ def test_the_order_of_rows_their_type_and_the_seed_decide_nothing_else() -> None
     seeded = metrics.recall(real=real, fake=fake, generator=torch.Generator().manual_seed(5))
     assert seeded.value == first["recall"].value
     assert seeded.low != first["recall"].low
+
+
+def test_subsamples_have_the_numbers_of_the_definition() -> None:
+    pair = Pair(*both(normal(15, 200, 3), 0.8 * normal(16, 150, 3)))
+    job = ManifoldJob(pair, k=dict.fromkeys(NAMES, 3))
+    (i, j), _ = next(subsamples((200, 150), generator=torch.Generator().manual_seed(0)))
+    real, fake = pair.real.ordered[i], pair.fake.ordered[j]
+    expected = [by_definition(real.numpy(), fake.numpy(), 3)[name] for name in NAMES]
+    assert len(set(expected)) == 4
+    assert job._numbers(real, fake) == pytest.approx(expected, rel=1e-12)
+    ranks = {side: Ranks(pair, side, 60) for side in ("real", "fake")}
+    assert job._ranked(ranks, i, j) == pytest.approx(expected, rel=1e-12)
+
+
+def test_ranks_give_the_intervals_of_direct_distances_and_keep_more_neighbours_where_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, fake = normal(13, 230, 4), 1.1 * normal(14, 250, 4)
+    fake[:30] = real[:30]
+    by_ranks = four(real, fake)
+    monkeypatch.setattr(manifold, "enough_neighbours", lambda k, share: k)
+    kept = four(real, fake)
+    monkeypatch.setattr(manifold, "MANY", 0)
+    monkeypatch.setattr(manifold, "FEW_SPLITS", SPLITS)
+    directly = four(real, fake)
+    for name in NAMES:
+        for other in (kept, directly):
+            ends = (other[name].low, other[name].high)
+            assert ends == pytest.approx((by_ranks[name].low, by_ranks[name].high), rel=1e-12), name
 
 
 def test_no_interval_without_a_level_or_with_too_few_rows() -> None:

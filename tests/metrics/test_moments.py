@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from uncollapse.errors import UserError
-from uncollapse.metrics.moments import Moments
+from uncollapse.metrics.moments import Moments, square
 from uncollapse.metrics.pairs import EXACT_WORK
 
 ROWS = np.random.default_rng(0).normal(size=(500, 7)) * 3 + 1000
@@ -60,3 +60,10 @@ def test_heavy_float32_products_are_right_to_six_digits_and_sums_of_squares_to_m
     assert EXACT_WORK < 600 * 2_600**2
     assert 0 < np.abs(found - truth).max() < 1e-6
     np.testing.assert_allclose(found.diagonal(), truth.diagonal(), rtol=1e-12)
+
+
+def test_a_product_with_itself_is_numpys() -> None:
+    x = torch.randn(30, 11, generator=torch.Generator().manual_seed(1))
+    expected = x.double().numpy().T @ x.double().numpy()
+    np.testing.assert_allclose(square(x).numpy(), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(square(x.T).numpy(), (x.double() @ x.double().T).numpy(), rtol=1e-4, atol=1e-5)

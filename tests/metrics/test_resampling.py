@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from scipy.stats import t
+from scipy.stats import binom, t
 
-from uncollapse.metrics.resampling import Spread, fraction, spread, subsamples
+from uncollapse.metrics import pairs, resampling
+from uncollapse.metrics.inputs import both
+from uncollapse.metrics.pairs import Pair
+from uncollapse.metrics.resampling import Ranks, Spread, enough_neighbours, fraction, spread, subsamples
 
 
 def test_the_error_of_a_mean_is_that_of_the_textbook() -> None:
@@ -37,3 +41,58 @@ def test_large_sides_are_cut_to_the_same_share() -> None:
 def test_the_interval_is_students() -> None:
     low, high = Spread(error=0.5, freedom=10).around(3.0, 0.95)
     assert (low, high) == pytest.approx((3 - 0.5 * t.ppf(0.975, 10), 3 + 0.5 * t.ppf(0.975, 10)))
+
+
+def sides_of_subsamples(single: bool) -> tuple[Pair, np.ndarray, np.ndarray]:
+    draws = np.random.default_rng(4)
+    real, fake = draws.normal(size=(120, 5)), 0.9 * draws.normal(size=(90, 5))
+    # Whole numbers bring ties, and copies distances of 0.
+    real[:40], fake[:30] = np.round(real[:40]), np.round(fake[:30])
+    fake[40:60] = real[60:80]
+    kind = np.float32 if single else np.float64
+    pair = Pair(*both(real.astype(kind), fake.astype(kind)))
+    return pair, pair.real.ordered.double().numpy(), pair.fake.ordered.double().numpy()
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["float64", "float32"])
+@pytest.mark.parametrize("side", ["real", "fake"])
+def test_ranks_find_the_balls_of_subsamples(side: str, single: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if single:
+        monkeypatch.setattr(pairs, "EXACT_WORK", 0)
+    monkeypatch.setattr(resampling, "RANKED_ROWS", 50)
+    pair, real, fake = sides_of_subsamples(single)
+    own, other = (real, fake) if side == "real" else (fake, real)
+    ranks = Ranks(pair, side, 60)
+    for first, _ in subsamples((len(own), len(other)), generator=torch.Generator().manual_seed(1), splits=5):
+        rows, others = (index.numpy() for index in first)
+        x, y = own[rows], other[others]
+        within = ((x[:, None] - x) ** 2).sum(2)
+        np.fill_diagonal(within, np.inf)
+        across, radii = ((x[:, None] - y) ** 2).sum(2), np.sort(within, 1)
+        for k, found in ranks.inside(*first, (1, 4)).items():
+            radius = radii[:, k - 1 : k]
+            # Rounding may decide what is near the surface of a ball, but what lies on it is inside.
+            clear = np.abs(across - radius) > (1e-3 if single else 1e-12) * radius
+            assert (found == (across <= radius))[clear].all()
+            assert clear.mean() > 0.95
+            assert found[np.abs(across - radius) <= 1e-12 * radius].all()
+    assert not ranks.short
+
+
+def test_too_few_kept_neighbours_are_noticed() -> None:
+    pair, *_ = sides_of_subsamples(single=False)
+    ranks = Ranks(pair, "real", 6)
+    first, _ = next(subsamples((120, 90), generator=torch.Generator().manual_seed(1)))
+    ranks.inside(*first, (1,))
+    ranks.inside(*first, (5,))
+    assert ranks.short
+    # All others are always enough.
+    everybody = Ranks(pair, "real", 500)
+    everybody.inside(*first, (5,))
+    assert everybody.kept == 119
+    assert not everybody.short
+
+
+@pytest.mark.parametrize(("k", "share"), [(1, 0.5), (5, 0.5), (5, 0.25), (100, 0.3)])
+def test_so_many_neighbours_nearly_always_hold_k_of_a_subsample(k: int, share: float) -> None:
+    assert 4000 * 40 * binom.cdf(k - 1, enough_neighbours(k, share), share) < 1e-2

@@ -6,6 +6,8 @@ import torch
 from scipy import stats
 
 from uncollapse.errors import UserError
+from uncollapse.metrics import sliced
+from uncollapse.metrics.inputs import Features
 from uncollapse.metrics.sliced import orthogonal, quantile_gaps, sliced_wasserstein
 
 
@@ -27,6 +29,64 @@ def test_directions_are_orthonormal_within_blocks(width: int, count: int) -> Non
     assert sum(len(block) for block in blocks) >= count
     for block in blocks:
         torch.testing.assert_close(block @ block.T, torch.eye(len(block), dtype=torch.float64))
+
+
+@pytest.mark.parametrize("n", [40, 43])
+def test_parts_keep_the_order_of_the_whole(n: int) -> None:
+    x, codes = rows(3, n, 20), sliced._halvings(Features(rows(n, 2, 21), name="real"), torch.Generator().manual_seed(5))
+    order = x.argsort(1)
+    noise, apart = sliced._noise(np.sort(x, 1), order, codes)
+    expected, halves = np.zeros(3), np.zeros(len(codes))
+    for k, code in enumerate(codes):
+        assert np.bincount(code, minlength=5)[1:].tolist() == [n // 4] * 4
+
+        def squared(one: tuple[int, ...], other: tuple[int, ...], code: np.ndarray = code) -> np.ndarray:
+            parts = [np.sort(x[:, np.isin(code, groups)], 1) for groups in (one, other)]
+            return ((parts[0] - parts[1]) ** 2).mean(1)
+
+        half = squared((1, 2), (3, 4))
+        halves[k] = half.sum() / 4
+        expected += half / 2 - (squared((1,), (2,)) + squared((3,), (4,))) / 16
+    np.testing.assert_allclose(apart, halves, rtol=1e-12)
+    np.testing.assert_allclose(noise, expected / len(codes) * (n // 4 * 4 / n), rtol=1e-12)
+
+
+@pytest.mark.parametrize(("m", "near"), [(30, 1e-3), (45, 0.05)], ids=["equal sides", "steps of unequal sides"])
+def test_what_a_row_does_to_the_distance_is_its_slope_when_it_becomes_heavier(m: int, near: float) -> None:
+    x, y = rows(30, 1, 22), rows(m, 1, 23) + 0.3
+    sides = Features(x, name="real"), Features(y, name="fake")
+    slices = sliced._Slices(sides, torch.Generator().manual_seed(0), wanted=True)
+    moved = slices._along(x.T.copy(), y.T.copy()).moved
+
+    def distance(weights: np.ndarray) -> float:
+        ends, others = (np.concatenate([[0], np.cumsum(w / w.sum())]) for w in (weights, np.ones(m)))
+        cuts = np.unique(np.concatenate([ends, others]))
+        middle = (cuts[1:] + cuts[:-1]) / 2
+        mine = np.sort(x[:, 0])[np.clip(np.searchsorted(ends, middle) - 1, 0, 29)]
+        its = np.sort(y[:, 0])[np.clip(np.searchsorted(others, middle) - 1, 0, m - 1)]
+        return float((np.diff(cuts) * (mine - its) ** 2).sum())
+
+    slopes, step = np.zeros(30), 1e-4
+    for place, row in enumerate(x[:, 0].argsort()):
+        up, down = (np.ones(30) + sign * step * (np.arange(30) == place) for sign in (1, -1))
+        # A row's share of the weight is 1/30, and the slope is per unit of that share.
+        slopes[row] = (distance(up) - distance(down)) / (2 * step) * 30
+    np.testing.assert_allclose(moved[0], slopes, rtol=0, atol=near * np.abs(slopes).max())
+
+
+def test_threads_and_strips_decide_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = rows(101, 6, 24), rows(130, 6, 25, 1.2)
+    first = sliced_wasserstein(real=x, fake=y, projections=50)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert sliced_wasserstein(real=x, fake=y, projections=50) == first
+    finally:
+        torch.set_num_threads(before)
+    monkeypatch.setattr(sliced, "STRIP_NUMBERS", 700)
+    monkeypatch.setattr(sliced, "HELD_NUMBERS", 3_000)
+    other = sliced_wasserstein(real=x, fake=y, projections=50)
+    assert (other.value, other.low, other.high) == pytest.approx((first.value, first.low, first.high), rel=1e-9)
 
 
 @pytest.mark.parametrize("d", [1, 3, 30])

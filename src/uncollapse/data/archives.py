@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from uncollapse.data.directory import LOCAL_HEADER, Member, read_directory
 from uncollapse.data.images import Unreadable, too_long
-from uncollapse.data.limits import MEGA, reason
+from uncollapse.data.limits import MEGA, RATIO_FREE, reason
 from uncollapse.errors import UserError
 
 STORED, DEFLATED = 0, 8
@@ -23,12 +23,13 @@ READ_AHEAD = 1 * MEGA
 class Archive:
     """An opened zip whose directory was checked: members do not overlap and do not unpack into absurd sizes."""
 
-    def __init__(self, file: Path, place: str) -> None:
+    def __init__(self, file: Path, place: str, *, free: int = RATIO_FREE) -> None:
         """Reads the directory.
 
         Args:
             file: The zip.
             place: How messages call it.
+            free: Bytes of a member's content that may be packed into however few.
 
         Raises:
             UserError: No zip, damaged, or built to exhaust whoever reads it.
@@ -42,7 +43,7 @@ class Archive:
         weakref.finalize(self, self._stream.close)
         self.length = self._stream.seek(0, 2)
         try:
-            self.members = read_directory(self._stream, self.length, place)
+            self.members = read_directory(self._stream, self.length, place, free=free)
         except OSError as error:
             raise UserError(f"{place} cannot be read: {reason(error)}.") from error
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from uncollapse.data.limits import MOST_DIRECTORY_BYTES, MOST_MEMBERS, MOST_RATIO, RATIO_FREE, short
+from uncollapse.data.limits import MOST_DIRECTORY_BYTES, MOST_MEMBERS, MOST_RATIO, RATIO_FREE, RATIO_FREE_TOTAL, short
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
@@ -92,13 +92,14 @@ class Directory:
         return np.frombuffer(self._numbers, dtype=np.uint64).reshape(-1, COLUMNS).astype(np.float64)
 
 
-def read_directory(stream: BinaryIO, length: int, place: str) -> Directory:
+def read_directory(stream: BinaryIO, length: int, place: str, *, free: int = RATIO_FREE) -> Directory:
     """Reads and checks the directory of a zip.
 
     Args:
         stream: The archive.
         length: Its bytes.
         place: How messages call it.
+        free: Bytes of a member's content that may be packed into however few.
 
     Raises:
         UserError: No zip, damaged, or built to exhaust whoever reads it.
@@ -115,7 +116,7 @@ def read_directory(stream: BinaryIO, length: int, place: str) -> Directory:
     if count % 2**16 != end.entries % 2**16:  # which older programs let run over
         raise _damaged(place)
     directory = Directory(names, numbers)
-    check_members(directory, length, place)
+    check_members(directory, length, place, free=free)
     return directory
 
 
@@ -192,13 +193,14 @@ def _wide(extra: bytes, *values: int) -> list[int]:
     return list(values)
 
 
-def check_members(directory: Directory, length: int, place: str) -> None:
+def check_members(directory: Directory, length: int, place: str, *, free: int = RATIO_FREE) -> None:
     """Refuses members that overlap, reach out of the archive, or unpack into far more than honest ones do.
 
     Args:
         directory: All of them.
         length: Bytes of the archive.
         place: How messages call it.
+        free: As for `read_directory`.
 
     Raises:
         UserError: They do.
@@ -208,19 +210,19 @@ def check_members(directory: Directory, length: int, place: str) -> None:
     start, end = table[order, 0], table[order, 0] + LOCAL_HEADER.size + table[order, 1]
     if (start[1:] < end[:-1]).any() or (end > length).any():
         raise UserError(f"{place} has members that overlap or reach beyond its end; make the archive again.")
-    for row in np.flatnonzero(table[:, 2] > np.maximum(RATIO_FREE, MOST_RATIO * table[:, 1])).tolist():
+    for row in np.flatnonzero(table[:, 2] > np.maximum(free, MOST_RATIO * table[:, 1])).tolist():
         member = directory[row]
-        check_ratio(member.unpacked, member.packed, f"{place}: {short(member.name)}")
-    check_ratio(int(table[:, 2].sum()), length, place)
+        check_ratio(member.unpacked, member.packed, f"{place}: {short(member.name)}", free=free)
+    check_ratio(int(table[:, 2].sum()), length, place, free=max(free, RATIO_FREE_TOTAL))
 
 
-def check_ratio(unpacked: int, packed: int, what: str) -> None:
+def check_ratio(unpacked: int, packed: int, what: str, *, free: int) -> None:
     """Refuses content that is absurdly larger than its packed form.
 
     Raises:
         UserError: It is a bomb.
     """
-    if unpacked > max(RATIO_FREE, MOST_RATIO * packed):
+    if unpacked > max(free, MOST_RATIO * packed):
         raise UserError(
             f"{what} unpacks {size_text(packed)} into {size_text(unpacked)}, more than {MOST_RATIO} times as much, as "
             "only an archive made to exhaust its reader does; pack it again, or give the unpacked folder."

@@ -232,8 +232,12 @@ class EncodedImages(Source):
         """Decodes from the start of a span until its end or until enough pixels are held."""
         outcomes: list[Outcome] = []
         held = 0
+        read = self._container.read
         for row, data in span:
-            outcome = _outcome(self._read(row) if data is None else data)
+            try:
+                outcome: Outcome = decode(read(row)) if data is None else _outcome(data)
+            except Unreadable as finding:
+                outcome = finding.with_traceback(None)
             outcomes.append(outcome)
             held += 0 if isinstance(outcome, Unreadable) else outcome[0].nbytes
             if held >= SPAN_BYTES:

@@ -92,6 +92,8 @@ MIRRORS = {
         "https://fashion-mnist.s3.eu-central-1.amazonaws.com/",
     ),
 }
+# Both mirrors hold the same bytes under other names.
+INCEPTION = "inception-2015-12-05-6726825d.pth"
 SPLITS = {"train": "train", "test": "t10k"}
 
 
@@ -121,6 +123,22 @@ COLLECTIONS = {
             title="70,000 grey articles of clothing of 28 x 28 pixels, 60,000 for training (Xiao et al. 2017)",
             licence="MIT",
             files=_idx_files("fashion-mnist"),
+        ),
+        Collection(
+            name="inception",
+            title="weights of the Inception-v3 of the published FID and KID, from TensorFlow's (Szegedy et al. 2015)",
+            licence="Apache-2.0",
+            files=(
+                Download(
+                    path=f"inception/pt_{INCEPTION}",
+                    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
+                    urls=(
+                        f"https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_{INCEPTION}",
+                        f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-{INCEPTION}",
+                    ),
+                    most_bytes=95_628_359,
+                ),
+            ),
         ),
     )
 }

@@ -91,17 +91,19 @@ class Folder(Container):
             inside = waiting.pop()
             with os.scandir(f"{self._folder}/{inside}") as entries:
                 for entry in entries:
-                    path = f"{inside}{entry.name}"
-                    if entry.name.startswith("."):
+                    name = entry.name
+                    if name.startswith("."):
                         self.policies[HIDDEN] += 1
+                    elif name.lower().endswith(ENDINGS) and entry.is_file(follow_symlinks=False):
+                        yield f"{inside}{name}"
                     elif entry.is_dir(follow_symlinks=False):
-                        if path.count("/") < DEEPEST:
-                            waiting.append(f"{path}/")
-                    elif self._is_image(entry, root):
-                        yield path
+                        if inside.count("/") < DEEPEST:
+                            waiting.append(f"{inside}{name}/")
+                    elif self._is_linked_image(entry, root):
+                        yield f"{inside}{name}"
 
-    def _is_image(self, entry: os.DirEntry[str], root: str) -> bool:
-        """Whether an entry that is no real folder is an image to be read, by its name and kind."""
+    def _is_linked_image(self, entry: os.DirEntry[str], root: str) -> bool:
+        """Whether an entry that is neither a folder nor an image itself is a link to one that may be followed."""
         if entry.is_symlink():
             if entry.is_dir():
                 self.policies[LINKED_FOLDER] += 1

@@ -6,6 +6,7 @@ read, because they would show the content of other files of this machine.
 
 from __future__ import annotations
 
+import math
 import weakref
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from uncollapse.data.labels import label_texts
-from uncollapse.data.limits import GIGA, MOST_RATIO, RATIO_FREE, reason, short
+from uncollapse.data.limits import GIGA, reason, short
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
@@ -22,6 +23,7 @@ LABELS = "labels"
 KERAS = ("keras_version", "layer_names", "model_config")
 MOST_CHUNK_BYTES = 1 * GIGA
 MOST_LABELS = 50_000_000
+MOST_SHRINKING = 1100  # more than deflate can
 MODEL = "{} holds the weights of a model, not samples; give samples that it draws, as .npz or as a folder of images."
 
 
@@ -93,17 +95,31 @@ def _data_set(h5py: Any, opened: Any, key: str, file: Path, place: str) -> Any:
     text = h5py.check_string_dtype(data.dtype) is not None
     if not data.shape or (data.dtype.hasobject and not text):
         raise UserError(f"{place} has {key!r} of type {data.dtype} and shape {data.shape}; give an array.")
-    stored, announced = int(data.id.get_storage_size()), int(data.size or 0) * data.dtype.itemsize
-    if announced > max(RATIO_FREE, MOST_RATIO * stored) or stored > file.stat().st_size:
+    if int(data.size or 0) * data.dtype.itemsize > max(GIGA, MOST_SHRINKING * file.stat().st_size):
         raise UserError(
-            f"{place} announces {size_text(announced)} in {key!r} and stores {size_text(stored)}; "
-            "it is unfinished or forged."
+            f"{place} announces {size_text(data.size * data.dtype.itemsize)} in {key!r} in a file of "
+            f"{size_text(file.stat().st_size)}; it is unfinished or forged."
         )
+    _check_written(data, key, place)
     if data.chunks and float(np.prod(data.chunks, dtype=np.float64)) * data.dtype.itemsize > MOST_CHUNK_BYTES:
         raise UserError(
             f"{place} keeps {key!r} in pieces of more than {size_text(MOST_CHUNK_BYTES)}; save it in smaller ones."
         )
     return data
+
+
+def _check_written(data: Any, key: str, place: str) -> None:
+    """Refuses a data set of which some was never written, because it would be read as zeros."""
+    if data.chunks:
+        wanted = math.prod(-(-size // piece) for size, piece in zip(data.shape, data.chunks, strict=True))
+        written = int(data.id.get_num_chunks())
+    else:
+        wanted, written = 1, int(data.size == 0 or data.id.get_storage_size() > 0)
+    if written < wanted:
+        raise UserError(
+            f"{place} has {written:,} of {wanted:,} pieces of {key!r}, the others were never written; finish it, or "
+            "save what is there."
+        )
 
 
 def _labels(h5py: Any, opened: Any, count: int, file: Path, place: str) -> list[str]:

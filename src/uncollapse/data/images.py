@@ -85,9 +85,11 @@ def to_pixels(image: Image.Image, *, sixteen: bool = False) -> tuple[Pixels, tup
     if getattr(image, "n_frames", 1) > 1:
         policies.append(FIRST_FRAME)
         image.seek(0)
-    image.load()
-    plain = image.mode in PLAIN and "transparency" not in image.info
-    pixels = _array(image) if plain else _converted(image, policies)
+    if image.mode in PLAIN and "transparency" not in image.info:
+        pixels = _array(image)
+    else:
+        image.load()
+        pixels = _converted(image, policies)
     exif = image.info.get("exif")
     if isinstance(exif, bytes):
         pixels, turned = _turned(pixels, orientation(exif))

@@ -146,7 +146,9 @@ class Inspection:
     def _duplicates(self) -> str | list[str]:
         if not self.repeated:
             return "none" if self.kind != "statistics" else ""
-        lines = [f"{self.repeated:,} rows repeat an earlier one, in {self.group_count:,} groups"]
+        rows = "1 row repeats" if self.repeated == 1 else f"{self.repeated:,} rows repeat"
+        groups = "" if self.group_count == 1 else f", in {self.group_count:,} groups"
+        lines = [f"{rows} an earlier one{groups}"]
         for group in self.groups[:LISTED_NAMES]:
             more = f" = ... ({len(group)})" if len(group) > LISTED_NAMES else ""
             lines.append(" = ".join(group[:LISTED_NAMES]) + more)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,6 +245,14 @@ def is_array(given: object) -> bool:
             isinstance(first, list | tuple) and bool(first) and isinstance(first[0], int | float | np.number)
         )
     return hasattr(given, "__array__") and not hasattr(given, "getbands")
+
+
+def is_labelled_array(given: object) -> TypeGuard[tuple[object, object]]:
+    """Whether something is a pair of one array of rows and one label for each."""
+    if not (isinstance(given, tuple) and len(given) == 2 and is_array(given[0]) and hasattr(given[1], "__len__")):
+        return False
+    rows = given[0]
+    return getattr(rows, "ndim", 2) > 1 and len(rows) == len(given[1]) and not isinstance(given[1], str | bytes)
 
 
 def description(given: object) -> str:

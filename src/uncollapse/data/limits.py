@@ -19,7 +19,8 @@ MOST_IMAGE_BYTES = 256 * MEGA  # encoded, one image
 MOST_MEMBERS = 5_000_000
 MOST_DIRECTORY_BYTES = 1 * GIGA  # the list of members at the end of a zip
 MOST_RATIO = 200  # content per byte of archive; images hardly shrink, so an honest archive stays below 2
-RATIO_FREE = 16 * MEGA  # content that is small anyway may shrink by any factor
+# Content that is small anyway may shrink by any factor: one image, or samples of a generator that draws one image only.
+RATIO_FREE, RATIO_FREE_ARRAY, RATIO_FREE_TOTAL = 16 * MEGA, 2 * GIGA, 1 * GIGA
 MOST_JSON_BYTES = 512 * MEGA  # dataset.json of five million images
 MOST_LABEL_BYTES = 64 * 1024  # one .cls or .json member beside an image
 MOST_CSV_BYTES = 1 * GIGA

@@ -20,7 +20,7 @@ from uncollapse.data.archives import Archive
 from uncollapse.data.directory import Member
 from uncollapse.data.images import Unreadable
 from uncollapse.data.labels import label_texts
-from uncollapse.data.limits import MEGA, MOST_ARRAY_BYTES, reason, short
+from uncollapse.data.limits import MEGA, MOST_ARRAY_BYTES, RATIO_FREE_ARRAY, reason, short
 from uncollapse.data.spool import mapped
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
@@ -152,7 +152,7 @@ def open_npz(file: Path, place: str) -> Labelled | Statistics:
     Raises:
         UserError: No .npz file, none of the known names in it, pickled objects, or anything that does not fit.
     """
-    archive = Archive(file, place)
+    archive = Archive(file, place, free=RATIO_FREE_ARRAY)
     members = {member.name.removesuffix(".npy"): member for member in archive.members}
     if MEAN in members and COVARIANCE in members:
         return _statistics(archive, members, place)

@@ -17,7 +17,7 @@ from uncollapse.data.folders import ENDINGS, Folder
 from uncollapse.data.generated import DEFAULT_SAMPLES, drawn_rows, from_reference, is_reference, is_run, run_rows
 from uncollapse.data.hdf5 import MODEL, open_hdf5
 from uncollapse.data.idx import is_idx, open_idx
-from uncollapse.data.items import as_array, description, is_array
+from uncollapse.data.items import as_array, description, is_array, is_labelled_array
 from uncollapse.data.labels import label_texts
 from uncollapse.data.limits import reason, where
 from uncollapse.data.numpy_files import Labelled, open_npy, open_npz
@@ -44,6 +44,7 @@ def open_source(
     seed: int = 0,
     max_bad: float = 0.01,
     plugins: Sequence[object] = (),
+    label_column: str | None = None,
 ) -> Source:
     """Opens a data set.
 
@@ -60,6 +61,8 @@ def open_source(
         seed: For the choice of n rows and for what a generator draws.
         max_bad: Largest share of rows that may be unreadable; 1 tolerates all.
         plugins: What the specification of a run needs.
+        label_column: Of a .csv or .parquet file, which column holds the labels, for example prompts; other data
+            have no columns and keep their own labels.
 
     Returns:
         The source; nothing large has been read yet.
@@ -71,7 +74,10 @@ def open_source(
         raise UserError(f"n must be a whole number above 0, not {n!r}.")
     if not 0 <= max_bad <= 1:
         raise UserError(f"max_bad must lie between 0 and 1, not {max_bad!r}.")
-    opening = _Opening(side=side, n=n, labels=labels, seed=seed, max_bad=max_bad, plugins=tuple(plugins))
+    opening = _Opening(
+        side=side, n=n, labels=labels, seed=seed, max_bad=max_bad, plugins=tuple(plugins),
+        label_column=label_column,
+    )  # fmt: skip
     return opening.path(given) if isinstance(given, str) else opening.memory(given)
 
 
@@ -85,6 +91,7 @@ class _Opening:
     seed: int
     max_bad: float
     plugins: tuple[object, ...]
+    label_column: str | None
     name: str = ""
 
     @property
@@ -112,6 +119,8 @@ class _Opening:
 
     def folder(self, folder: Path) -> Source:
         """A folder of images, or a run of ours."""
+        if (folder / "comparison.json").is_file():
+            raise UserError(f"{self.place} is a comparison of many runs; give one of the run folders in it.")
         if not is_run(folder):
             return self.images(Folder(folder, self.place))
         self.no_labels()
@@ -142,6 +151,9 @@ class _Opening:
         if isinstance(given, Path):
             return self.path(given)
         named = self if self.name else replace(self, name=description(given))
+        if is_labelled_array(given):
+            rows, labels = given
+            return named.memory(rows) if self.labels is not None else replace(named, labels=labels).memory(rows)
         if is_array(given):
             array, tensor = as_array(given, named.place)
             return named.array(array, None, "tensor" if tensor else "array", tensor=tensor)
@@ -272,7 +284,7 @@ OPENERS: dict[tuple[str, ...], Callable[[_Opening, Path], Source]] = {
     (".tar.gz", ".tgz"): lambda opening, file: opening.images(Tar(file, opening.place, packed=True)),
     (".npy",): lambda opening, file: opening.array(open_npy(file, opening.place), None, "NumPy file"),
     (".npz",): _Opening.npz,
-    (".csv",): lambda opening, file: opening.labelled(open_csv(file, opening.place), "CSV table"),
-    (".parquet",): lambda opening, file: opening.images(Parquet(file, opening.place)),
+    (".csv",): lambda opening, file: opening.labelled(open_csv(file, opening.place, opening.label_column), "CSV table"),
+    (".parquet",): lambda opening, file: opening.images(Parquet(file, opening.place, opening.label_column)),
     (".h5", ".hdf5", ".hdf"): _Opening.hdf5,
 }

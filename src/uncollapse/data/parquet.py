@@ -20,6 +20,7 @@ from uncollapse.data.images import Unreadable
 from uncollapse.data.labels import label_text
 from uncollapse.data.limits import GIGA, MEGA, MOST_RATIO, reason, short
 from uncollapse.errors import UserError
+from uncollapse.text import clean
 from uncollapse.text import size as size_text
 
 if TYPE_CHECKING:
@@ -39,12 +40,13 @@ class Parquet(Container):
     form = "parquet file"
     in_order = True
 
-    def __init__(self, file: Path, place: str) -> None:
+    def __init__(self, file: Path, place: str, label_column: str | None = None) -> None:
         """Looks at the schema and reads the labels.
 
         Args:
             file: The file.
             place: How messages call it.
+            label_column: Which column holds the labels, for example prompts; None = one that is named as labels are.
 
         Raises:
             UserError: pyarrow is missing or too old; no parquet file; extension types; or no column of images.
@@ -58,7 +60,7 @@ class Parquet(Container):
             schema = self._file.schema_arrow
             self._check(schema, file.stat().st_size)
             self._column = self._image_column(schema)
-            self._labels = self._read_labels(schema)
+            self._labels = self._read_labels(schema, label_column)
         except UserError:
             raise
         except Exception as error:  # pyarrow raises errors of its own, of Python and of the system
@@ -150,8 +152,12 @@ class Parquet(Container):
             )
         return next((name for name in IMAGE_NAMES if name in fitting), fitting[0])
 
-    def _read_labels(self, schema: pa.Schema) -> list[str] | None:
-        name = next((name for name in LABEL_NAMES if name in schema.names), None)
+    def _read_labels(self, schema: pa.Schema, chosen: str | None) -> list[str] | None:
+        if chosen is not None and (chosen not in schema.names or not _is_label_type(schema.field(chosen).type)):
+            fitting = [name for name in schema.names if _is_label_type(schema.field(name).type)]
+            listed = f"; there are {', '.join(clean(name) for name in fitting)}" if fitting else ""
+            raise UserError(f"{self._place} has no column {clean(chosen)!r} of numbers or texts{listed}.")
+        name = chosen or next((name for name in LABEL_NAMES if name in schema.names), None)
         if name is None or not _is_label_type(schema.field(name).type):
             return None
         classes = class_names(schema.metadata or {}, name)

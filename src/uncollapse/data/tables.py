@@ -1,4 +1,4 @@
-"""Tables of numbers as CSV; a column headed `label` holds the labels."""
+"""Tables of numbers as CSV; a column headed `label`, or one that was named, holds the labels."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
 
-def open_csv(file: Path, place: str) -> Labelled:
+def open_csv(file: Path, place: str, label_column: str | None = None) -> Labelled:
     """The numbers of a CSV file as rows (n, d) float64, and its labels.
 
     Args:
         file: Lines of equally many numbers, perhaps under a line of titles.
         place: How messages call it.
+        label_column: Head of the column that holds labels; None = "label" or "labels".
 
     Raises:
         UserError: Not such a table, or too long for a table in memory.
@@ -27,7 +28,7 @@ def open_csv(file: Path, place: str) -> Labelled:
         length = file.stat().st_size
         if length > MOST_CSV_BYTES:
             raise UserError(f"{place} has {size_text(length)}, more than {size_text(MOST_CSV_BYTES)}; save it as .npy.")
-        rows, labels = read_csv(file)
+        rows, labels = read_csv(file, label_column)
     except UserError as error:
         raise UserError(short(error)) from error
     except (OSError, ValueError) as error:

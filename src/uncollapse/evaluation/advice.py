@@ -25,10 +25,16 @@ def next_steps(verdict: Verdict, *, extractor: str, labelled: bool, trained: boo
     Args:
         verdict: The judgement.
         extractor: Name of the extractor.
-        labelled: Whether both sides have labels, so that each class can be judged.
+        labelled: Whether both sides have labels that were not judged one by one.
         trained: Whether training rows were given.
     """
-    steps = [f"What was found says that {CURES[found.metric]}." for found in verdict.evidence if found.significant]
+    found = [CURES[row.metric] for row in verdict.evidence if row.significant and row.metric in CURES]
+    steps = [f"What was found says that {cure}." for cure in found]
+    if "memorised" in verdict.flags:
+        steps.append(
+            "Fakes are copies of training rows: train on more data, for a shorter time, or with augmentation "
+            "(`uncollapse methods diffaugment`), and look at the copies in the report."
+        )
     if verdict.status == "inconclusive" and verdict.needed is not None:
         steps.append(f"Give about {verdict.needed:,} samples a side: with fewer, a loss that matters can hide.")
     if verdict.quality is not None and verdict.status in ("healthy", "inconclusive"):

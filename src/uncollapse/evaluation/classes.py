@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ from uncollapse.verdict.judge import Classes
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
-    """Classes of the rows of all sides.
+    """Classes of the rows of the real side, the fakes, and of a further side where it has them.
 
     Attributes:
         source: "classifier" or "labels".
@@ -27,14 +28,16 @@ class Known:
     names: tuple[str, ...]
     of: dict[str, NDArray[np.int64]]
 
-    def pair(self, fake: str = "fake") -> Classes:
-        """Classes of the real rows and of one side of fakes, for the verdict.
+    def pair(self, fake: str = "fake") -> Classes | None:
+        """Classes of the real rows and of one side of fakes, for the verdict; None where that side has none.
 
-        Fakes whose labels are equally many were asked for in equal numbers: their shares say nothing.
+        Fakes whose labels are equally many, to one row, were asked for in equal numbers: their shares say nothing.
         """
+        if fake not in self.of:
+            return None
         found = self.of[fake]
         counts = np.bincount(found, minlength=len(self.names))
-        asked = self.source == "labels" and len(set(counts.tolist())) == 1
+        asked = self.source == "labels" and int(counts.max() - counts.min()) <= 1
         return Classes(names=self.names, real=self.of["real"], fake=found, balanced=asked)
 
     def to_json(self) -> dict[str, Any]:
@@ -44,31 +47,39 @@ class Known:
 
 
 def find_classes(sides: Sequence[Side], names: Sequence[str]) -> Known | None:
-    """Classes by the classifier where there is one, by labels where all sides have them, else None.
+    """Classes by the classifier where there is one, by labels where real rows and fakes have some in common, else None.
 
     Args:
-        sides: Real first.
+        sides: Real, fake and perhaps other.
         names: Of the classifier's classes; empty without one.
     """
+    real, fake = sides[:2]
     if names:
-        seen = {}
-        for side in sides:
-            if side.rows.probabilities is None:
-                return None
-            seen[side.role] = side.rows.probabilities.argmax(1).astype(np.int64)
-        return Known(source="classifier", names=tuple(names), of=seen)
-    labels = {side.role: side.rows.labels for side in sides}
-    if any(rows is None for rows in labels.values()):
+        seen = {
+            side.role: side.rows.probabilities.argmax(1).astype(np.int64)
+            for side in sides
+            if side.rows.probabilities is not None
+        }
+        return Known(source="classifier", names=tuple(names), of=seen) if {"real", "fake"} <= set(seen) else None
+    if not alike(real, fake):
         return None
-    known = sorted({label for rows in labels.values() for label in rows or ()}, key=_natural)
+    labels = {side.role: side.rows.labels for side in sides if side.rows.labels is not None}
+    known = sorted({label for rows in labels.values() for label in rows}, key=natural)
     place = {label: number for number, label in enumerate(known)}
-    of = {role: np.array([place[label] for label in rows or ()], dtype=np.int64) for role, rows in labels.items()}
+    of = {role: np.array([place[label] for label in rows], dtype=np.int64) for role, rows in labels.items()}
     return Known(source="labels", names=tuple(known), of=of)
 
 
-def _natural(label: str) -> tuple[bool, float, str]:
-    """Numbers in their order before words in theirs."""
+def alike(real: Side, fake: Side) -> bool:
+    """Whether both sides have labels and at least one name is on both."""
+    labels = real.rows.labels, fake.rows.labels
+    return labels[0] is not None and labels[1] is not None and bool(set(labels[0]) & set(labels[1]))
+
+
+def natural(label: str) -> tuple[bool, float, str]:
+    """A key that puts numbers in their order before words in theirs."""
     try:
-        return False, float(label), label
+        number = float(label)
     except ValueError:
-        return True, 0.0, label
+        number = math.nan
+    return (True, 0.0, label) if math.isnan(number) else (False, number, label)

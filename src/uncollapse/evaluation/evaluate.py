@@ -6,8 +6,9 @@ Between what a user gives (paths, arrays, samplers) and `Evaluation`; every step
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,20 @@ import torch
 
 from uncollapse.data.source import Source
 from uncollapse.data.statistics import StatisticsOnly
-from uncollapse.errors import UserError
 from uncollapse.evaluation import shown
 from uncollapse.evaluation.advice import next_steps
+from uncollapse.evaluation.checks import check_alike, check_options, check_sides
 from uncollapse.evaluation.classes import Known, find_classes
 from uncollapse.evaluation.evaluation import Evaluation
-from uncollapse.evaluation.measuring import check_names, differences, measure, titles
+from uncollapse.evaluation.measuring import differences, measure, titles
 from uncollapse.evaluation.memorised import Copies, copies
 from uncollapse.evaluation.per_class import per_class as judge_classes
-from uncollapse.evaluation.sides import Progress, Reading, Side, check_alike, make_extractor, size_notes
+from uncollapse.evaluation.plain import plain
+from uncollapse.evaluation.sides import Progress, Reading, Side, make_extractor
 from uncollapse.evaluation.statistics import evaluate_statistics
-from uncollapse.metrics.inputs import check_level
-from uncollapse.verdict.judge import ALPHA, FEWEST, judge
+from uncollapse.features.extractor import Extractor
+from uncollapse.metrics.estimate import Estimate
+from uncollapse.verdict.judge import ALPHA, judge
 from uncollapse.verdict.verdict import Verdict
 from uncollapse.versions import versions
 
@@ -66,7 +69,7 @@ def evaluate(
         features: Name of the extractor, or "auto".
         metrics: Names of metrics; default all that can be had.
         per_class: Judge each label by itself too.
-        n: Rows wanted of each side; None = all.
+        n: Rows wanted of each side but the training data; None = all.
         level: Nominal coverage of the metrics' intervals.
         alpha: Chance of a false alarm of the verdict.
         weights: A file of Inception weights.
@@ -76,82 +79,113 @@ def evaluate(
         seed: Of all choices and draws.
         plugins: What a run needs to be loaded.
         cache: Whether features are kept and reused.
-        progress: Called while reading with what is read, rows done and rows there are.
+        progress: Called while reading with what is read, rows done and rows there are, and with 0 of 0 rows at the
+            beginning of every other step.
         command: What reproduces this, for the report.
 
     Raises:
         UserError: Data cannot be read or do not fit together, or an option is out of range.
     """
-    check_level(level)
-    check_names(metrics, with_train=train is not None)
+    check_options(
+        metrics=metrics, with_train=train is not None, level=level, alpha=alpha, seed=seed, device=device, resize=resize
+    )
+    asked = _Asked(metrics=metrics, per_class=per_class, level=level, alpha=alpha, seed=seed, command=command)
     reading = Reading(
         n=n, max_bad=max_bad, seed=seed, plugins=tuple(plugins), device=device,
         weights=None if weights is None else Path(weights), resize=resize, cache=cache, progress=progress,
     )  # fmt: skip
-    clock = _Clock()
+    clock = _Clock(reading)
     given = {"real": real, "fake": fake, "other": versus, "train": train}
     sources = _open({role: one for role, one in given.items() if one is not None}, reading)
-    notes = check_alike(sources)
+    notes = check_alike(sources, given)
     if any(isinstance(source, StatisticsOnly) for source in sources.values()):
-        return evaluate_statistics(sources, given, features, reading, notes, command=command)
+        return evaluate_statistics(
+            sources, given, features, reading, notes, metrics=metrics, per_class=per_class, command=command
+        )
     extractor, why = make_extractor(features, given, sources, reading)
+    clock.lap("choosing")
     sides = {role: reading.rows(source, role, extractor) for role, source in sources.items()}
-    _check_sizes(sides)
-    notes += size_notes(list(sides.values()))
+    notes += [note for note in check_sides(sides, per_class=per_class, alpha=alpha) if note not in notes]
     clock.lap("reading")
-    judged = [side for role, side in sides.items() if role != "train"]
-    known = find_classes(judged, extractor.classes)
-    found = measure(
-        sides["real"], sides["fake"], known, metrics=metrics, train=sides.get("train"), level=level, seed=seed
-    )
-    clock.lap("metrics")
-    verdict = _judge(sides, known, alpha, seed)
-    copied = None
-    if "train" in sides:
-        copied = copies(sides["real"], sides["fake"], sides["train"], alpha=alpha, seed=seed)
-        verdict = replace(verdict, flags=(MEMORISED,)) if copied.flagged else verdict
-    clock.lap("verdict")
-    classes = judge_classes(sides["real"], sides["fake"], alpha=alpha, seed=seed) if per_class else None
-    other = _versus(sides, known, metrics, alpha=alpha, level=level, seed=seed) if versus is not None else None
-    clock.lap("comparisons")
-    exhibits = shown.exhibits(sides, known, verdict, copied, alpha=alpha, seed=seed)
-    clock.lap("pictures")
-    document = {
-        "schema": 1,
-        "kind": "evaluation",
-        "verdict": verdict.to_json(),
-        "metrics": {name: estimate.to_json() for name, estimate in found.items()},
-        "names": titles(found, extractor, known),
-        "extractor": {"name": extractor.name, "sha256": extractor.digest, "why": why, "width": extractor.width},
-        "inputs": {role: side.to_json() for role, side in sides.items()},
-        "notes": notes,
-        "classes": None if known is None else known.to_json(),
-        **exhibits.document,
-        "per_class": classes,
-        "versus": other,
-        "memorisation": _memorisation(copied, found),
-        "next": next_steps(
-            verdict, extractor=extractor.name, labelled=_labelled(sides) and not per_class, trained=train is not None
-        ),
-        "command": command,
-        "versions": versions(),
-        "seconds": clock.laps,
-    }
-    return Evaluation(metrics=found, verdict=verdict, document=document, pictures=exhibits.pictures)
+    return _evaluation(sides, extractor, why, notes, asked, clock)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What was asked for, as `evaluate` says it."""
+
+    metrics: Sequence[str] | None
+    per_class: bool
+    level: float
+    alpha: float
+    seed: int
+    command: str
 
 
 class _Clock:
-    """Seconds of each step."""
+    """Seconds of each step, and a word at its beginning."""
 
-    def __init__(self) -> None:
+    def __init__(self, reading: Reading) -> None:
         self.laps: dict[str, float] = {}
+        self._reading = reading
         self._last = time.monotonic()
 
     def lap(self, name: str) -> None:
         """Ends a step."""
         now = time.monotonic()
-        self.laps[name] = round(now - self._last, 2)
+        self.laps[name] = round(self.laps.get(name, 0.0) + now - self._last, 2)
         self._last = now
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """A step without rows to count."""
+        self._reading.step(name)
+        yield
+        self.lap(name)
+
+
+def _evaluation(
+    sides: Mapping[str, Side], extractor: Extractor, why: str, notes: list[str], asked: _Asked, clock: _Clock
+) -> Evaluation:
+    """Everything after reading."""
+    real, fake = sides["real"], sides["fake"]
+    known = find_classes([side for role, side in sides.items() if role != "train"], extractor.classes)
+    with clock.step("metrics"):
+        found = measure(
+            real, fake, known, metrics=asked.metrics, train=sides.get("train"), level=asked.level, seed=asked.seed
+        )
+    with clock.step("verdict"):
+        verdict, copied = _judge(sides, known, asked), None
+        if "train" in sides:
+            copied = copies(real, fake, sides["train"], alpha=asked.alpha)
+            verdict = replace(verdict, flags=(MEMORISED,)) if copied.flagged else verdict
+    classes, other = None, None
+    if asked.per_class:
+        with clock.step("classes"):
+            classes = judge_classes(real, fake, alpha=asked.alpha, seed=asked.seed)
+    if "other" in sides:
+        with clock.step("comparison"):
+            other = _versus(sides, known, asked)
+    with clock.step("pictures"):
+        exhibits = shown.exhibits(sides, known, verdict, copied, alpha=asked.alpha, seed=asked.seed)
+    labelled = all(side.rows.labels is not None for side in (real, fake)) and not asked.per_class
+    document: dict[str, Any] = {
+        "schema": 1, "kind": "evaluation", "verdict": verdict.to_json(), "metrics": _json(found),
+        "names": titles(found, extractor, known),
+        "extractor": {
+            "name": extractor.name, "sha256": extractor.digest, "why": why, "width": real.rows.features.shape[1],
+        },
+        "inputs": {role: side.to_json() for role, side in sides.items()}, "notes": notes,
+        "classes": None if known is None else known.to_json(), **exhibits.document, "per_class": classes,
+        "versus": other, "memorisation": None if copied is None else _memorisation(copied, found),
+        "next": next_steps(verdict, extractor=extractor.name, labelled=labelled, trained="train" in sides),
+        "command": asked.command, "versions": versions(), "seconds": clock.laps,
+    }  # fmt: skip
+    return Evaluation(metrics=found, verdict=verdict, document=plain(document), pictures=exhibits.pictures)
+
+
+def _json(found: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
+    return {name: estimate.to_json() for name, estimate in found.items()}
 
 
 def _open(given: Mapping[str, object], reading: Reading) -> dict[str, Source]:
@@ -163,58 +197,32 @@ def _open(given: Mapping[str, object], reading: Reading) -> dict[str, Source]:
     return sources
 
 
-def _check_sizes(sides: Mapping[str, Side]) -> None:
-    """Refuses sides that are too small or of another width."""
-    for side in sides.values():
-        if len(side) < FEWEST and side.role != "train":
-            raise UserError(
-                f"The {side.role} side has {len(side)} readable rows, but a verdict needs at least {FEWEST}; give more."
-            )
-    widths = {role: side.rows.features.shape[1] for role, side in sides.items()}
-    if len(set(widths.values())) > 1:
-        told = ", ".join(f"{role} {width}" for role, width in widths.items())
-        raise UserError(f"The sides have different numbers of features a row ({told}); use one extractor for all.")
-
-
-def _judge(sides: Mapping[str, Side], known: Known | None, alpha: float, seed: int, *, of: str = "fake") -> Verdict:
-    return judge(
+def _judge(sides: Mapping[str, Side], known: Known | None, asked: _Asked, *, of: str = "fake") -> Verdict:
+    verdict = judge(
         real=sides["real"].rows.features,
         fake=sides[of].rows.features,
         classes=None if known is None else known.pair(of),
         images=sides["real"].source.kind == "images",
-        alpha=alpha,
-        generator=torch.Generator().manual_seed(seed),
+        alpha=asked.alpha,
+        generator=torch.Generator().manual_seed(asked.seed),
     )
+    return shown.located(verdict, sides["real"])
 
 
-def _versus(
-    sides: Mapping[str, Side],
-    known: Known | None,
-    metrics: Sequence[str] | None,
-    *,
-    alpha: float,
-    level: float,
-    seed: int,
-) -> dict[str, Any]:
+def _versus(sides: Mapping[str, Side], known: Known | None, asked: _Asked) -> dict[str, Any]:
     """The other generator: its verdict, its metrics, and the differences with their intervals."""
-    other = sides["other"]
-    found = measure(sides["real"], other, known, metrics=metrics, level=level, seed=seed)
-    apart = differences(sides["real"], sides["fake"], other, metrics=metrics, level=level, seed=seed)
+    real, fake, other = sides["real"], sides["fake"], sides["other"]
+    found = measure(real, other, known, metrics=asked.metrics, level=asked.level, seed=asked.seed)
+    apart = differences(real, fake, other, metrics=asked.metrics, level=asked.level, seed=asked.seed)
     return {
         "name": other.source.name,
-        "verdict": _judge(sides, known, alpha, seed, of="other").to_json(),
-        "metrics": {name: estimate.to_json() for name, estimate in found.items()},
-        "differences": {name: estimate.to_json() for name, estimate in apart.items()},
+        "verdict": _judge(sides, known, asked, of="other").to_json(),
+        "metrics": _json(found),
+        "differences": _json(apart),
     }
 
 
-def _memorisation(copied: Copies | None, found: Mapping[str, Any]) -> dict[str, Any] | None:
-    if copied is None:
-        return None
+def _memorisation(copied: Copies, found: Mapping[str, Estimate]) -> dict[str, Any]:
     metrics = {"authenticity": found["authenticity"].to_json()} if "authenticity" in found else {}
     numbers = {"share_real": copied.share_real, "share_fake": copied.share_fake, "p_value": copied.p_value}
     return {"sentence": copied.sentence, "metrics": metrics, **numbers}
-
-
-def _labelled(sides: Mapping[str, Side]) -> bool:
-    return all(sides[role].rows.labels is not None for role in ("real", "fake"))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from uncollapse.verdict.verdict import Verdict
 if TYPE_CHECKING:
     from rich.console import Group
 
-DOCUMENT, PICTURES = "evaluation.json", "pictures.npz"
+DOCUMENT, PICTURES, REPORT = "evaluation.json", "pictures.npz", "report.html"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,26 +46,24 @@ class Evaluation:
     def save(self, directory: str | Path) -> Path:
         """Writes ``evaluation.json``, ``pictures.npz`` and ``report.html``; returns the report's path.
 
+        They are made beside the directory and moved into it at the end: an interruption leaves what was there.
+
         Raises:
             UserError: Another process is writing there.
         """
-        from uncollapse.report import build
-
         target = Path(directory)
-        with only_writer(target):
-            content = io.BytesIO()
-            np.savez_compressed(content, **self.pictures)  # type: ignore[arg-type]
-            write_atomic(target / PICTURES, content.getvalue())
-            write_json(target / DOCUMENT, dict(self.document))
-            return build(target)
+        with self._made(target.absolute().parent) as folder, only_writer(target):
+            for name in (PICTURES, DOCUMENT, REPORT):
+                (folder / name).replace(target / name)
+        return target / REPORT
 
-    def report(self, path: str | Path = "report.html") -> Path:
-        """Writes the report alone, as one HTML file; returns its path."""
+    def report(self, path: str | Path = REPORT) -> Path:
+        """Writes the report alone, as one HTML file (into a folder as ``report.html``); returns its path."""
         wanted = Path(path)
-        with tempfile.TemporaryDirectory() as folder:
-            built = self.save(folder)
-            wanted.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(built, wanted)
+        if wanted.is_dir():
+            wanted /= REPORT
+        with self._made() as folder:
+            write_atomic(wanted, (folder / REPORT).read_bytes())
         return wanted
 
     def table(self) -> Group:
@@ -73,3 +71,18 @@ class Evaluation:
         from uncollapse.evaluation.tables import evaluation_table
 
         return evaluation_table(self.document)
+
+    @contextmanager
+    def _made(self, beside: Path | None = None) -> Iterator[Path]:
+        """All files in a folder that is gone afterwards."""
+        from uncollapse.report import build
+
+        if beside is not None:
+            beside.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".evaluation-", dir=beside) as folder:
+            content = io.BytesIO()
+            np.savez_compressed(content, **self.pictures)  # type: ignore[arg-type]
+            write_atomic(Path(folder) / PICTURES, content.getvalue())
+            write_json(Path(folder) / DOCUMENT, dict(self.document))
+            build(Path(folder))
+            yield Path(folder)

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from uncollapse.data.limits import MEGA
 from uncollapse.data.source import Pixels
 from uncollapse.evaluation.classes import Known
 from uncollapse.evaluation.sides import Side
 
-# Largest side of a thumbnail.
-MOST = 64
+# Largest side of a thumbnail, and bytes of whole images that are held while thumbnails are made.
+MOST, HELD = 64, 64 * MEGA
 
 
 class Album:
@@ -55,13 +56,18 @@ class Album:
 
     def thumbs(self) -> NDArray[np.uint8]:
         """All thumbnails (t, s, s, 3), s <= `MOST`, in the order in which the tiles name them."""
-        images: dict[int, Pixels] = {}
+        sizes = [size for side in self.sides.values() for size in side.rows.notes.sizes]
+        side = common_side([max(size) for size in sizes])
+        found = np.zeros((len(self._places), side, side, 3), dtype=np.uint8)
+        at_once = max(1, HELD // max(3 * height * width for height, width in sizes))
         for role in {role for role, _ in self._places}:
             rows = [(row, place) for (owner, row), place in self._places.items() if owner == role]
-            found = self.sides[role].source.fetch([row for row, _ in rows])
-            images |= {place: image for (_, place), image in zip(rows, found, strict=True)}
-        side = common_side([max(image.shape[:2]) for image in images.values()])
-        return np.stack([thumbnail(images[place], side) for place in range(len(images))])
+            for first in range(0, len(rows), at_once):
+                part = rows[first : first + at_once]
+                images = self.sides[role].source.fetch([row for row, _ in part])
+                for (_, place), image in zip(part, images, strict=True):
+                    found[place] = thumbnail(image, side)
+        return found
 
 
 def common_side(longest: Sequence[int]) -> int:

@@ -11,7 +11,6 @@ from scipy.stats import norm
 from torch import Tensor
 
 from uncollapse.evaluation.sides import Side
-from uncollapse.metrics.inputs import as_features
 from uncollapse.metrics.intervals import wilson
 from uncollapse.verdict.judge import holm
 from uncollapse.verdict.pool import cross_distances
@@ -51,10 +50,11 @@ class Uncovered:
 def uncovered(real: Side, fake: Side, *, seed: int) -> Uncovered:
     """The real rows whose ball to their fifth nearest real row holds no fake, in groups of like rows."""
     draws = torch.Generator().manual_seed(seed)
-    rows, numbers = _some(real, draws)
-    others, _ = _some(fake, draws)
-    centre = rows.mean(0)
-    rows, others = rows - centre, others - centre
+    numbers, fakes = _some(real, draws), _some(fake, draws)
+    centre = real.checked.mean.cpu()
+    # Differences of moderate size, whatever the unit: squares of float32 end at 1e38 and begin at 1e-38.
+    scale = max(_reach(real, numbers, centre), _reach(fake, fakes, centre)) or 1.0
+    rows, others = real.centred(numbers, centre, scale), fake.centred(fakes, centre, scale)
     gap, radius = [], []
     for part in torch.split(torch.arange(len(rows)), BLOCK):
         own = cross_distances(rows[part], rows)
@@ -84,13 +84,18 @@ def beyond_chance(sizes: Sequence[int], expected: float) -> int:
     return len(sizes)
 
 
-def _some(side: Side, draws: torch.Generator) -> tuple[Tensor, Tensor]:
-    """At most `LOOKED_AT` rows of a side in float32, and their numbers."""
-    features = as_features(side.rows.features, name=side.role)
-    order = features.order
+def _some(side: Side, draws: torch.Generator) -> Tensor:
+    """Numbers of at most `LOOKED_AT` rows of a side, in the order of their content."""
+    order = torch.from_numpy(side.order)
     if len(order) > LOOKED_AT:
         order = order[torch.randperm(len(order), generator=draws)[:LOOKED_AT]]
-    return features.x[order].float().cpu(), order.cpu()
+    return order
+
+
+def _reach(side: Side, numbers: Tensor, centre: Tensor) -> float:
+    """The largest distance of a number from the centre."""
+    parts = torch.split(numbers, BLOCK)
+    return max(float((side.checked.x[part].cpu().double() - centre).abs().max()) for part in parts)
 
 
 def _groups(rows: Tensor, index: Tensor) -> list[Tensor]:

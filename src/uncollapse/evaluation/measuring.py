@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 
@@ -19,6 +19,10 @@ from uncollapse.metrics.versus import difference
 CLASS_METRICS = ("inception_score", "mode_coverage", "class_entropy", "class_kl", "chi_square")
 # What two generators are compared by, unless metrics were named.
 COMPARED = ("frechet_distance", "kernel_distance", "precision", "recall", "coverage", "diversity")
+COUNTED: Mapping[str, Callable[..., Estimate]] = {
+    "mode_coverage": mode_coverage, "class_entropy": class_entropy, "class_kl": class_kl, "chi_square": chi_square,
+}  # fmt: skip
+WITHOUT_PROBABILITIES = "it needs class probabilities: an extractor that is a classifier"
 WITHOUT_CLASSES = "it needs classes: an extractor that is a classifier, or labels on both sides"
 
 
@@ -26,8 +30,11 @@ def check_names(metrics: Sequence[str] | None, *, with_train: bool) -> None:
     """Refuses names that do not exist or cannot be computed here.
 
     Raises:
-        UserError: An unknown name, `path_length` (which needs the generator), or authenticity without training rows.
+        UserError: One text instead of a list, an unknown name, `path_length` (which needs the generator), or
+            authenticity without training rows.
     """
+    if isinstance(metrics, str):
+        raise UserError(f"metrics must be a list of names, for example [{metrics!r}], not one text.")
     for name in metrics or ():
         if name not in NAMES:
             raise unknown("metric", name, NAMES, see="`uncollapse metrics` lists them")
@@ -59,27 +66,30 @@ def measure(
             metrics=chosen, level=level, generator=torch.Generator().manual_seed(seed),
         )  # fmt: skip
     for name in CLASS_METRICS:
-        if name in wanted and (known is not None or metrics is not None):
+        if name in wanted and (metrics is not None or _lacking(name, fake, known) is None):
             found[name] = _of_classes(name, real, fake, known, level)
     return {name: found[name] for name in NAMES if name in found}
 
 
-def _of_classes(name: str, real: Side, fake: Side, known: Known | None, level: float | None) -> Estimate:
+def _lacking(name: str, fake: Side, known: Known | None) -> str | None:
+    """What a metric of classes lacks; None when it can be had."""
     if name == "inception_score":
-        if fake.rows.probabilities is None:
-            reason = "it needs class probabilities: an extractor that is a classifier"
-            return _without(name, real, fake, reason, level)
-        return inception_score(probabilities=fake.rows.probabilities, level=level)
-    if known is None:
-        return _without(name, real, fake, WITHOUT_CLASSES, level)
-    labels = [[known.names[c] for c in known.of[side.role]] for side in (real, fake)]
-    function = {
-        "mode_coverage": mode_coverage, "class_entropy": class_entropy, "class_kl": class_kl, "chi_square": chi_square,
-    }[name]  # fmt: skip
+        return WITHOUT_PROBABILITIES if fake.rows.probabilities is None else None
+    return WITHOUT_CLASSES if known is None or fake.role not in known.of else None
+
+
+def _of_classes(name: str, real: Side, fake: Side, known: Known | None, level: float | None) -> Estimate:
+    soft = fake.rows.probabilities
+    reason = _lacking(name, fake, known)
     try:
-        return function(real=labels[0], fake=labels[1], level=level)
+        if name == "inception_score" and soft is not None:
+            return inception_score(probabilities=soft, level=level)
+        if reason is None and known is not None:
+            labels = [[known.names[c] for c in known.of[side.role]] for side in (real, fake)]
+            return COUNTED[name](real=labels[0], fake=labels[1], level=level)
     except UserError as error:
-        return _without(name, real, fake, str(error), level)
+        reason = str(error)
+    return _without(name, real, fake, reason or WITHOUT_CLASSES, level)
 
 
 def _without(name: str, real: Side, fake: Side, reason: str, level: float | None) -> Estimate:
@@ -110,7 +120,7 @@ def titles(found: Mapping[str, Estimate], extractor: Extractor, known: Known | N
     """How each number is to be written: FID and KID only of the standard network, else with the extractor's name."""
     names = {}
     for name in found:
-        title, about = find_metric(name).title, extractor.name
+        title, about = find_metric(name).title.removesuffix(" (KID)"), extractor.name
         if name in CLASS_METRICS and known is not None and known.source == "labels":
             about = "labels"
         if extractor.standard and name in ("frechet_distance", "kernel_distance"):

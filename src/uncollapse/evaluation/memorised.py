@@ -7,16 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import hypergeom
 from torch import Tensor
 
 from uncollapse.evaluation.sides import Side
-from uncollapse.metrics.inputs import as_features
-from uncollapse.verdict.pool import ASSIGNMENTS, cross_distances, p_value
+from uncollapse.verdict.pool import cross_distances
 from uncollapse.verdict.question import percent
 
-# A copy lies nearer to a training row than this part of the upper quartile of all rows' distances.
-NEAR, MOST_ROWS = 0.25, 0.75
+# A copy lies nearer to a training row than this part of the distance that about half of the real rows stay below.
+NEAR, MOST_REAL = 0.25, 0.5
 MINIMUM_COPIES = 0.05
+# From this share of real rows on that are training rows themselves nothing is left to compare with.
+SEEN = 0.5
 BLOCK = 512
 
 
@@ -45,44 +47,59 @@ class Copies:
     distance: NDArray[np.float64]
 
 
-def copies(real: Side, fake: Side, train: Side, *, alpha: float, seed: int) -> Copies:
+def copies(real: Side, fake: Side, train: Side, *, alpha: float) -> Copies:
     """Do fakes lie on training rows more often than real rows that were not trained on?
 
-    Both sides' distances to their nearest training row are pooled; a row counts as a copy below `NEAR` times their
-    upper quartile. The p-value exchanges real rows and fakes at random, so `real` must be held-out data, not the
-    training rows.
+    Both sides' distances to their nearest training row are pooled; a row counts as a copy below `NEAR` times that
+    quantile of the pool which is the real rows' median when all fakes are copies, whatever the sizes. When real rows
+    and fakes are drawn alike every exchange of them is equally likely, so that the number of copies among the fakes is
+    hypergeometric: the p-value is exact. `real` must be held-out data, not the training rows.
+
+    Args:
+        real: What the generator was not trained on.
+        fake: What it made.
+        train: What it was trained on.
+        alpha: From which p-value on an excess counts.
     """
-    rows = [as_features(side.rows.features, name=side.role).x.float().cpu() for side in (real, fake, train)]
-    found = [nearest_rows(side, rows[2]) for side in rows[:2]]
-    pooled = torch.cat([distance for distance, _ in found])
-    limit = NEAR * float(torch.quantile(pooled, MOST_ROWS))
-    close = (pooled <= limit).float()
-    n, m = len(rows[0]), len(rows[1])
-    draws = torch.Generator().manual_seed(seed)
-    observed = torch.arange(n + m) >= n
-    orders = torch.rand(ASSIGNMENTS, n + m, generator=draws).argsort(1) < m
-    sides = torch.cat([observed[None], orders]).float()
-    statistics = sides @ close / m - (1 - sides) @ close / n
-    chance, excess = p_value(statistics), float(statistics[0])
-    shares = float(close[:n].mean()), float(close[n:].mean())
+    found = [nearest_rows(side, train) for side in (real, fake)]
+    n, m = len(real), len(fake)
+    pooled = np.concatenate([distance for distance, _ in found])
+    limit = NEAR * float(np.quantile(pooled, 1 - MOST_REAL * n / (n + m)))
+    close = pooled <= limit
+    count = int(close[n:].sum())
+    chance = float(hypergeom.sf(count - 1, n + m, int(close.sum()), m))
+    shares = float(close[:n].mean()), count / m
+    flagged = chance <= alpha and shares[1] - shares[0] >= MINIMUM_COPIES
     distance, index = found[1]
-    order = distance.argsort(stable=True)
+    order = distance.argsort(kind="stable")
     kept = order[distance[order] <= limit]
     said = f"{percent(shares[1])} of the fakes lie on top of a training row; of the real rows {percent(shares[0])} do"
+    sentence = f"{said} (p = {chance:.2g})."
+    if shares[0] > SEEN and not flagged:
+        sentence = f"{said}. So the real rows were trained on, and nothing can be said: give held-out rows as real."
     return Copies(
-        share_real=shares[0], share_fake=shares[1], p_value=chance,
-        flagged=chance <= alpha and excess >= MINIMUM_COPIES,
-        sentence=f"{said} (p = {chance:.2g}).", copies=tuple(int(i) for i in kept), nearest=index.numpy(),
-        distance=distance.double().numpy(),
+        share_real=shares[0], share_fake=shares[1], p_value=chance, flagged=flagged, sentence=sentence,
+        copies=tuple(int(i) for i in kept), nearest=index, distance=distance,
     )  # fmt: skip
 
 
-def nearest_rows(rows: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
-    """Distance to, and number of, the nearest of other rows, (n,) each."""
-    centre = among.mean(0)
-    values, index = [], []
-    for part in torch.split(rows - centre, BLOCK):
-        found = cross_distances(part, among - centre).min(1)
-        values.append(found.values.sqrt())
-        index.append(found.indices)
-    return torch.cat(values), torch.cat(index)
+def nearest_rows(side: Side, among: Side) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Distance of each row to its nearest row of another side, and that row's number, (n,) each.
+
+    Found in float32 and measured again in float64, so that a copy has distance 0.
+    """
+    centre = among.checked.mean.cpu()
+    others = among.centred(torch.arange(len(among)), centre)
+    near, far = [], []
+    for part in torch.split(torch.arange(len(side)), BLOCK):
+        index = cross_distances(side.centred(part, centre), others).argmin(1)
+        near.append(index)
+        far.append(apart(side, part, among, index))
+    return torch.cat(far).numpy(), torch.cat(near).numpy()
+
+
+def apart(side: Side, rows: Tensor, other: Side, numbers: Tensor) -> Tensor:
+    """Distances between rows of one side and as many of another, pair by pair, float64."""
+    gap = side.checked.x[rows].cpu().double() - other.checked.x[numbers].cpu().double()
+    found: Tensor = gap.norm(dim=1)
+    return found

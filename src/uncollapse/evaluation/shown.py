@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from uncollapse.evaluation.classes import Known
-from uncollapse.evaluation.dimensions import dimensions
+from uncollapse.evaluation.dimensions import dimensions, whereabouts
 from uncollapse.evaluation.galleries import Album
 from uncollapse.evaluation.lost import Cluster, Uncovered, clusters, uncovered
-from uncollapse.evaluation.maps import maps
-from uncollapse.evaluation.memorised import Copies
+from uncollapse.evaluation.maps import choose, maps
+from uncollapse.evaluation.memorised import Copies, apart
 from uncollapse.evaluation.sides import Side
-from uncollapse.metrics.inputs import as_features
+from uncollapse.verdict.pool import cross_distances
 from uncollapse.verdict.question import percent
 from uncollapse.verdict.verdict import Verdict
 
@@ -41,12 +41,12 @@ def exhibits(
     images = real.source.kind == "images"
     album = Album(sides, known)
     missed = uncovered(real, fake, seed=seed)
-    parts = clusters(verdict.details.get("clusters", ()), alpha=alpha)
+    parts = clusters(verdict.details.get("clusters", ()), alpha=alpha)[:MOST_CLUSTERS]
     repeated = verdict.details.get("repeated", ())
     _add_sample(album, real, fake, seed)
     _add_uncovered(album, missed)
     _add_repeated(album, repeated)
-    rows = [_cluster(album, part) for part in parts[:MOST_CLUSTERS]]
+    rows = [_cluster(album, part, real, fake) for part in parts]
     _add_neighbours(album, sides, copied, seed)
     marked = {
         "real": {row for group in missed.groups for row in group},
@@ -65,18 +65,30 @@ def exhibits(
     return Exhibits(document=document, pictures=pictures)
 
 
+def located(verdict: Verdict, real: Side) -> Verdict:
+    """The verdict with where each lost region lies, for rows that are no images: nobody can look at these."""
+    if real.source.kind == "images":
+        return verdict
+    lost = [
+        replace(row, mode=f"{row.mode} ({whereabouts(real, row.real)})") if row.kind == "cluster" and row.real else row
+        for row in verdict.lost
+    ]
+    return replace(verdict, lost=tuple(lost))
+
+
 def _add_sample(album: Album, real: Side, fake: Side, seed: int) -> None:
-    draws = np.random.default_rng(seed)
     for side, what in ((real, "Real rows"), (fake, "Fakes")):
-        rows = draws.permutation(len(side))[:GROUP]
+        rows = choose(side, GROUP, seed=seed)
         title = f"{what}, chosen at random"
         album.add(f"sample-{side.role}", "sample", title, "", [[album.tile(side.role, int(row)) for row in rows]])
 
 
 def _add_uncovered(album: Album, missed: Uncovered) -> None:
     count = round(missed.share * missed.looked_at)
+    # What a perfect generator would leave too was not "never made".
+    word = "Never made" if missed.share > missed.expected else "Farthest from all fakes"
     for number, group in enumerate(missed.groups):
-        title = f"Never made, group {number + 1}: {len(group):,} of the {count:,} real rows without a near fake"
+        title = f"{word}, group {number + 1}: {len(group):,} of the {count:,} real rows without a near fake"
         tiles = [album.tile("real", row) for row in group[:GROUP]]
         album.add(f"uncovered-{number}", "uncovered", title, missed.sentence if not number else "", [tiles])
 
@@ -88,8 +100,11 @@ def _add_repeated(album: Album, groups: Sequence[Sequence[int]]) -> None:
         album.add(f"repeated-{number}", "repeated", f"Made {len(group)} times", sentence, [tiles])
 
 
-def _cluster(album: Album, part: Cluster) -> dict[str, Any]:
+def _cluster(album: Album, part: Cluster, real: Side, fake: Side) -> dict[str, Any]:
     key = part.name.replace(" ", "-")
+    name = part.name
+    if real.source.kind != "images":
+        name += f" ({whereabouts(real, part.real) if part.real else whereabouts(fake, part.fake)})"
     word = {"starved": "made too rarely", "over-fed": "made too often", "even": "as often as it should be"}[part.state]
     sentence = f"{percent(part.share_real)} of the real rows, {percent(part.share_fake)} of the fakes."
     tiles = [
@@ -97,9 +112,9 @@ def _cluster(album: Album, part: Cluster) -> dict[str, Any]:
         [album.tile("fake", row) for row in part.fake[:CLUSTER]],
     ]
     if part.state != "even":
-        album.add(key, "cluster", f"{part.name.capitalize()}, {word}", sentence, tiles)
+        album.add(key, "cluster", f"{name.capitalize()}, {word}", sentence, tiles)
     return {
-        "name": part.name, "n_real": len(part.real), "n_fake": len(part.fake), "share_real": part.share_real,
+        "name": name, "n_real": len(part.real), "n_fake": len(part.fake), "share_real": part.share_real,
         "share_fake": part.share_fake, "low": part.low, "high": part.high, "state": part.state,
         "p_adjusted": part.p_adjusted, "gallery": key if part.state != "even" else None,
     }  # fmt: skip
@@ -108,17 +123,18 @@ def _cluster(album: Album, part: Cluster) -> dict[str, Any]:
 def _add_neighbours(album: Album, sides: Mapping[str, Side], copied: Copies | None, seed: int) -> None:
     """Fakes with their nearest rows: of the training data where they are given, else of the real ones."""
     role = "real" if copied is None else "train"
-    among = as_features(sides[role].rows.features, name=role).x.float().cpu()
-    fake = as_features(sides["fake"].rows.features, name="fake").x.float().cpu()
+    among, fake = sides[role], sides["fake"]
     first = list(copied.copies[:PAIRS]) if copied is not None else []
-    others = [int(row) for row in np.random.default_rng(seed).permutation(len(fake)) if int(row) not in set(first)]
-    chosen = [*first, *others][:PAIRS]
+    others = [int(row) for row in choose(fake, 2 * PAIRS, seed=seed) if int(row) not in set(first)]
+    chosen = torch.tensor([*first, *others][:PAIRS])
+    centre = among.checked.mean.cpu()
+    everyone = among.centred(torch.arange(len(among)), centre)
+    near = cross_distances(fake.centred(chosen, centre), everyone).topk(min(NEIGHBOURS, len(among)), largest=False)
     tiles = []
-    for row in chosen:
-        gap = (among - fake[row]).square().sum(1)
-        near = gap.topk(min(NEIGHBOURS, len(among)), largest=False)
-        found = zip(near.indices.tolist(), near.values.sqrt().tolist(), strict=True)
-        tiles.append([album.tile("fake", row), *(album.tile(role, index, f"{far:.3g}") for index, far in found)])
+    for row, index in zip(chosen.tolist(), near.indices, strict=True):
+        far = apart(fake, torch.full((len(index),), row), among, index)
+        found = sorted(zip(far.tolist(), index.tolist(), strict=True))
+        tiles.append([album.tile("fake", row), *(album.tile(role, place, f"{gap:.3g}") for gap, place in found)])
     what = "training rows" if role == "train" else "real rows"
     sentence = "Numbers are distances between features; 0 is a copy." + (
         "" if copied is None else f" {copied.sentence}"

@@ -1,13 +1,20 @@
-"""The sides of an evaluation: opened, checked against each other, and turned into feature rows by one extractor."""
+"""The sides of an evaluation: opened, looked at to choose an extractor, and turned into feature rows by it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
 from uncollapse.data.generated import is_reference, is_run
+from uncollapse.data.limits import MEGA
 from uncollapse.data.opening import open_source
 from uncollapse.data.source import Pixels, Source
 from uncollapse.errors import UserError
@@ -15,10 +22,17 @@ from uncollapse.features.extraction import Extracted, extract
 from uncollapse.features.extractor import Extractor
 from uncollapse.features.finding import choose, find_extractor
 from uncollapse.features.identity import Identity
+from uncollapse.features.sampling import pick_images
+from uncollapse.metrics.inputs import Features, as_features
 from uncollapse.text import clean
 
-# Images that choose the extractor, and that one which learns from both sides may learn from.
-LOOKED_AT, FITTED = 512, 10_000
+ROLES = ("real", "fake", "other", "train")
+# Samples drawn of a generator whose counterpart is larger or of unknown size.
+DRAWN = 10_000
+# Images that choose the extractor (fewer where they are large), and that one which learns from both sides learns from.
+LOOKED_AT, LOOKED_BYTES, FITTED = 256, 256 * MEGA, 10_000
+# What is learned from is far smaller than this, so that larger images are kept reduced.
+KEPT_SIDE = 64
 BATCH = 256
 Progress = Callable[[str, int, int | None], None]
 
@@ -40,6 +54,26 @@ class Side:
     def __len__(self) -> int:
         return len(self.rows.features)
 
+    @cached_property
+    def checked(self) -> Features:
+        """The feature rows with their order by content, which every choice of rows goes through."""
+        return as_features(self.rows.features, name=self.role, least=1)
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """Numbers of the rows, ordered by content, (n,)."""
+        order: NDArray[np.int64] = self.checked.order.cpu().numpy()
+        return order
+
+    def centred(self, numbers: NDArray[np.int64] | Tensor, centre: Tensor, scale: float = 1.0) -> Tensor:
+        """Some rows as float32 (m, d), after a centre was taken off in float64 and the rest was divided by a scale."""
+        index = torch.as_tensor(numbers)
+        found = torch.empty(len(index), self.checked.width)
+        for part in torch.split(torch.arange(len(index)), 8 * BATCH):
+            rows = self.checked.x[index[part]].cpu().double()
+            found[part] = ((rows - centre) / scale).float()
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """What was read, as JSON values."""
         source = self.source
@@ -60,7 +94,7 @@ class Reading:
         weights: A file of Inception weights.
         resize: How inception resizes.
         cache: Whether features are kept for the next time.
-        progress: Called with what is done, rows done and rows there are.
+        progress: Called with what is done, rows done and rows there are; 0 of 0 rows is a step without rows.
     """
 
     n: int | None = None
@@ -76,89 +110,78 @@ class Reading:
     def open(self, given: object, role: str, *, like: Source | None = None) -> Source:
         """Opens one side; its place in the seed keeps the draws of two samplers apart.
 
+        Training rows are always read whole: of a part of them nothing could be said about copies.
+
         Args:
             given: What `open_source` takes.
             role: One of `ROLES`.
             like: The side whose number of rows a sampler or a run should draw, at most `DRAWN`.
         """
-        n = self.n
-        if n is None and like is not None and like.count is not None and _draws(given):
+        n = self.n if role != "train" else None
+        if n is None and like is not None and like.count and draws(given):
             n = min(like.count, DRAWN)
         seed = self.seed + ROLES.index(role)
         return open_source(given, side=role, n=n, seed=seed, max_bad=self.max_bad, plugins=self.plugins)
 
-    def sample(self, given: object, role: str, source: Source, most: int) -> list[Pixels]:
-        """At most so many images from all over a side, because folders are often sorted by class."""
-        large = source.count is not None and source.count > most
-        if large and isinstance(given, str | Path) and not _draws(given):
-            some = open_source(given, side=role, n=most, seed=self.seed, max_bad=self.max_bad, plugins=self.plugins)
-            return [image for chunk in some.chunks(BATCH) for image in chunk.images]
-        return _spread_sample(source, most)
+    def look(self, given: object, role: str, source: Source) -> list[Pixels]:
+        """Some images from all over a side, because folders are often sorted by class.
+
+        Unreadable ones are passed over; how many are too many is decided when everything is read.
+        """
+        count = source.count
+        if count is not None and count > LOOKED_AT and isinstance(given, str | Path) and not draws(given):
+            source = open_source(given, side=role, n=LOOKED_AT, seed=self.seed, max_bad=1.0, plugins=self.plugins)
+            count = LOOKED_AT
+        step = 1 if count is None else max(1, count // LOOKED_AT)
+        kept: list[Pixels] = []
+        number, held = 0, 0
+        for chunk in source.chunks(BATCH):
+            for image in chunk.images:
+                if number % step == 0 and len(kept) < LOOKED_AT and (held < LOOKED_BYTES or not kept):
+                    kept.append(image)
+                    held += image.nbytes
+                number += 1
+            if len(kept) >= LOOKED_AT or held >= LOOKED_BYTES:
+                break
+        return kept
 
     def rows(self, source: Source, role: str, extractor: Extractor) -> Side:
         """Reads one side and computes its features."""
         from uncollapse.data import cache
 
-        told = None if self.progress is None else _told(self.progress, f"{role}: {clean(source.name)}")
+        told = self._told(f"{role}: {clean(source.name)}")
         kept = cache if self.cache else None
         return Side(role=role, source=source, rows=extract(source, extractor, progress=told, keep=kept))
 
+    def step(self, what: str) -> None:
+        """Tells of a step that has no rows to count."""
+        if self.progress is not None:
+            self.progress(what, 0, 0)
 
-ROLES = ("real", "fake", "other", "train")
-DRAWN = 10_000
+    def _told(self, what: str) -> Callable[[int, int | None], None] | None:
+        progress = self.progress
+        return None if progress is None else lambda done, count: progress(what, done, count)
 
 
-def _draws(given: object) -> bool:
+def draws(given: object) -> bool:
     """Whether samples are drawn on demand, as many as are asked for: a run, a sampler, a function."""
-    if isinstance(given, Path) or (isinstance(given, str) and Path(given).expanduser().exists()):
-        return is_run(Path(given).expanduser())
-    return is_reference(given) if isinstance(given, str) else callable(given)
+    if isinstance(given, str | Path):
+        found = path_of(given)
+        if found is not None:
+            return is_run(found)
+        return isinstance(given, str) and is_reference(given)
+    return callable(given) and not isinstance(given, Iterable) and not hasattr(given, "__getitem__")
 
 
-def _told(progress: Progress, what: str) -> Callable[[int, int | None], None]:
-    return lambda done, count: progress(what, done, count)
-
-
-def check_alike(sources: Mapping[str, Source]) -> list[str]:
-    """Refuses sides of different kind, and warns of what makes them differ before any generator does.
-
-    Raises:
-        UserError: One side holds images and another features.
-    """
-    kinds = {role: source.kind for role, source in sources.items() if source.kind != "statistics"}
-    if len(set(kinds.values())) > 1:
-        told = " and ".join(f"{role} ({clean(sources[role].name)}) holds {kind}" for role, kind in kinds.items())
-        raise UserError(f"{told}; give the same kind on all sides.")
-    same = sources.get("fake")
-    if same is not None and _path(same) is not None and _path(same) == _path(sources["real"]):
-        return ["Both sides are the same data, so nothing can be missing; the verdict says nothing about a generator."]
-    return []
-
-
-def _path(source: Source) -> Path | None:
-    path = Path(source.name).expanduser()
-    try:
-        return path.resolve() if path.exists() else None
-    except (OSError, ValueError):
+def path_of(given: object) -> Path | None:
+    """The existing place that a text or a path names, without links; None for anything else."""
+    if not isinstance(given, str | Path) or not str(given):
         return None
-
-
-def size_notes(sides: Sequence[Side]) -> list[str]:
-    """Sentences on images whose sizes or channels differ between the sides."""
-    notes = []
-    sizes = {side.role: side.rows.notes.sizes for side in sides if side.rows.notes.sizes}
-    common = {role: found.most_common(1)[0][0] for role, found in sizes.items()}
-    if len(set(common.values())) > 1:
-        told = ", ".join(f"{role} {height} x {width}" for role, (height, width) in common.items())
-        notes.append(
-            f"The images differ in size ({told}); all are resized to the extractor's size, and resizing alone makes "
-            "the sides differ a little. Give images of one size to rule that out."
-        )
-    channels = {side.role: set(side.rows.notes.channels) for side in sides if side.rows.notes.channels}
-    if len({frozenset(found) for found in channels.values()}) > 1:
-        told = ", ".join(f"{role} {' and '.join(sorted(found))}" for role, found in channels.items())
-        notes.append(f"The images differ in colour ({told}); that is a difference between the sides of its own.")
-    return notes
+    try:
+        path = Path(given).expanduser()
+        return path.resolve() if path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, a home folder of nobody
+        return None
 
 
 def make_extractor(
@@ -169,40 +192,39 @@ def make_extractor(
     Raises:
         UserError: There is no such extractor, or it does not suit the data.
     """
+    if reading.weights is not None and name in ("auto", "identity"):
+        raise UserError("--weights are for inception; say --features inception with them.")
     if sources["real"].kind == "features":
         if name not in ("auto", "identity"):
             what = clean(sources["real"].name)
             raise UserError(f"{what} holds features already, which {name} does not take; leave --features out.")
         return Identity(), "identity: the data are rows of numbers and are taken as they are."
 
-    def some(role: str, most: int) -> list[Pixels]:
-        return reading.sample(given[role], role, sources[role], most)
+    def look(role: str) -> list[Pixels]:
+        return reading.look(given[role], role, sources[role])
 
+    reading.step("choosing features")
     if name == "auto":
-        if reading.weights is not None:
-            raise UserError("--weights are for inception; say --features inception with them.")
-        extractor, why = choose(some("real", LOOKED_AT), device=reading.device, resize=reading.resize)
+        extractor, why = choose(look("real"), device=reading.device, resize=reading.resize)
     else:
-        example = [*some("real", LOOKED_AT), *some("fake", LOOKED_AT)]
         extractor = find_extractor(
-            name, weights=reading.weights, resize=reading.resize, device=reading.device, example=example
-        )
+            name, weights=reading.weights, resize=reading.resize, device=reading.device,
+            example=[*look("real"), *look("fake")],
+        )  # fmt: skip
         why = extractor.why
     if extractor.fits:
-        extractor.fit(some("real", FITTED), some("fake", FITTED))
+        extractor.fit(_sample(sources["real"]), _sample(sources["fake"]))
     return extractor, why
 
 
-def _spread_sample(source: Source, most: int) -> list[Pixels]:
-    """At most so many images at even distances over the source."""
-    step = 1 if source.count is None else max(1, source.count // most)
-    kept: list[Pixels] = []
-    number = 0
-    for chunk in source.chunks(BATCH):
-        for image in chunk.images:
-            if number % step == 0:
-                kept.append(image)
-            number += 1
-        if len(kept) >= most:
-            break
-    return kept[:most]
+def _sample(source: Source) -> list[Pixels]:
+    """At most `FITTED` images chosen by their content from all of a side, large ones reduced to bound memory."""
+    return pick_images((reduced(image) for chunk in source.chunks(BATCH) for image in chunk.images), FITTED)
+
+
+def reduced(image: Pixels) -> Pixels:
+    """An image, by a whole factor smaller where its shorter side is at least twice `KEPT_SIDE`; a block is its mean."""
+    from PIL import Image
+
+    factor = min(image.shape[:2]) // KEPT_SIDE
+    return image if factor < 2 else np.asarray(Image.fromarray(image).reduce(factor))

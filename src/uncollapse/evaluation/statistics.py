@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from uncollapse.data.source import Source
 from uncollapse.data.statistics import StatisticsOnly
 from uncollapse.errors import UserError
 from uncollapse.evaluation.evaluation import Evaluation
-from uncollapse.evaluation.sides import Reading, make_extractor
+from uncollapse.evaluation.plain import plain
+from uncollapse.evaluation.sides import Reading, Side, make_extractor
+from uncollapse.features.extractor import Extractor
 from uncollapse.features.identity import Identity
+from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.frechet import from_moments
 from uncollapse.metrics.metric import find_metric
 from uncollapse.text import clean
@@ -20,7 +24,10 @@ from uncollapse.verdict.judge import ALPHA
 from uncollapse.verdict.verdict import Verdict
 from uncollapse.versions import versions
 
+METRIC = "frechet_distance"
 REASON = "statistics hold no rows, so nothing tells how sure this is"
+SENTENCE = "Statistics hold no rows, so no loss can be looked for; give the data themselves for a verdict."
+Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 def evaluate_statistics(
@@ -30,59 +37,85 @@ def evaluate_statistics(
     reading: Reading,
     notes: list[str],
     *,
+    metrics: Sequence[str] | None = None,
+    per_class: bool = False,
     command: str,
 ) -> Evaluation:
     """The classic Fréchet distance between a side and statistics, or two statistics.
 
     Raises:
-        UserError: The widths differ, a further side is given, or the features of images are not named.
+        UserError: The widths differ, something is asked for that needs rows, or the features of images are not named.
     """
-    if set(sources) - {"real", "fake"}:
-        raise UserError("With statistics only the Fréchet distance is possible; leave --versus and --train out.")
-    moments, inputs, extractor = [], {}, None
+    _check(sources, features, metrics, per_class)
+    moments: list[Moments] = []
+    inputs: dict[str, dict[str, Any]] = {}
+    judge: Extractor | None = None
     for role in ("real", "fake"):
         source = sources[role]
         if isinstance(source, StatisticsOnly):
             moments.append((source.mean, source.covariance))
-            inputs[role] = _told(source, source.rows)
+            inputs[role] = _told(source)
             continue
-        if source.kind == "images" and features == "auto":
-            raise UserError(
-                f"Name the extractor that made the statistics, for example --features inception; images of "
-                f"{clean(source.name)} can only be compared in the same features."
-            )
         pair = {"real": source, "fake": source}
-        extractor, _ = make_extractor(features, {"real": given[role], "fake": given[role]}, pair, reading)
-        side = reading.rows(source, role, extractor)
-        rows = np.asarray(side.rows.features, np.float64)
-        if len(rows) < 2:
-            raise UserError(f"The {role} side has {len(rows)} readable row; a covariance needs at least 2.")
-        moments.append((rows.mean(0), np.cov(rows, rowvar=False).reshape(rows.shape[1], -1)))
+        judge, _ = make_extractor(features, {"real": given[role], "fake": given[role]}, pair, reading)
+        side = reading.rows(source, role, judge)
+        moments.append(_moments(side))
         inputs[role] = side.to_json()
     (mean1, cov1), (mean2, cov2) = moments
     if len(mean1) != len(mean2):
         told = f"One side has {len(mean1)} features and the other {len(mean2)}"
         raise UserError(f"{told}; use the same extractor for both.")
     value = from_moments(mean1, cov1, mean2, cov2)
-    estimate = find_metric("frechet_distance").estimate(value, level=None, reason=REASON)
-    judge = extractor or Identity(len(mean1))
-    verdict = Verdict(
-        status="inconclusive", alpha=ALPHA, n_real=0, n_fake=0,
-        sentence="Statistics hold no rows, so no loss can be looked for; give the data themselves for a verdict.",
-    )  # fmt: skip
-    title = "FID" if judge.standard else f"{find_metric('frechet_distance').title} [{judge.name}]"
-    document: dict[str, Any] = {
-        "schema": 1, "kind": "evaluation", "verdict": verdict.to_json(),
-        "metrics": {"frechet_distance": estimate.to_json()}, "names": {"frechet_distance": title},
-        "extractor": {"name": judge.name, "sha256": judge.digest, "why": judge.why, "width": len(mean1)},
-        "inputs": inputs, "notes": notes, "classes": None, "clusters": [], "galleries": [], "dimensions": None,
-        "per_class": None, "versus": None, "memorisation": None,
+    estimate = find_metric(METRIC).estimate(value, level=None, reason=REASON)
+    verdict = Verdict(status="inconclusive", alpha=ALPHA, n_real=0, n_fake=0, sentence=SENTENCE)
+    document = _document(estimate, verdict, judge or Identity(len(mean1)), len(mean1))
+    document |= {"inputs": inputs, "notes": notes, "command": command}
+    return Evaluation(metrics={METRIC: estimate}, verdict=verdict, document=plain(document), pictures={})
+
+
+def _document(estimate: Estimate, verdict: Verdict, judge: Extractor, width: int) -> dict[str, Any]:
+    title = "FID" if judge.standard else f"{find_metric(METRIC).title} [{judge.name}]"
+    return {
+        "schema": 1, "kind": "evaluation", "verdict": verdict.to_json(), "metrics": {METRIC: estimate.to_json()},
+        "names": {METRIC: title},
+        "extractor": {"name": judge.name, "sha256": judge.digest, "why": judge.why, "width": width},
+        "classes": None, "clusters": [], "galleries": [], "dimensions": None, "per_class": None, "versus": None,
+        "memorisation": None,
         "next": ["Give the real data instead of their statistics: then there are intervals and a verdict."],
-        "command": command, "versions": versions(), "seconds": {},
+        "versions": versions(), "seconds": {},
     }  # fmt: skip
-    return Evaluation(metrics={"frechet_distance": estimate}, verdict=verdict, document=document, pictures={})
 
 
-def _told(source: StatisticsOnly, rows: int | None) -> dict[str, Any]:
+def _moments(side: Side) -> Moments:
+    """Mean (d,) and covariance (d, d), divisor n - 1, of the rows of a side."""
+    rows = np.asarray(side.rows.features, np.float64)
+    if len(rows) < 2:
+        raise UserError(f"The {side.role} side has 1 readable row; a covariance needs at least 2.")
+    return rows.mean(0), np.cov(rows, rowvar=False).reshape(rows.shape[1], -1)
+
+
+def _check(sources: Mapping[str, Source], features: str, metrics: Sequence[str] | None, per_class: bool) -> None:
+    """Refuses what needs rows, and features that the statistics cannot be of."""
+    if set(sources) - {"real", "fake"}:
+        raise UserError("With statistics only the Fréchet distance is possible; leave --versus and --train out.")
+    if per_class:
+        raise UserError("With statistics only the Fréchet distance is possible; leave --per-class out.")
+    others = [name for name in metrics or () if name != METRIC]
+    if others:
+        raise UserError(f"With statistics only {METRIC} is possible, not {others[0]}; give the data themselves for it.")
+    images = [source for source in sources.values() if source.kind == "images"]
+    if images and features == "auto":
+        raise UserError(
+            f"Name the extractor that made the statistics, for example --features inception; images of "
+            f"{clean(images[0].name)} can only be compared in the same features."
+        )
+    if images and features.startswith("pca"):
+        raise UserError(
+            "pca is fitted anew on both sides each time, so no statistics can be in its features; name the extractor "
+            "that made them, for example --features inception."
+        )
+
+
+def _told(source: StatisticsOnly) -> dict[str, Any]:
     head = {"name": source.name, "form": source.form, "kind": source.kind, "labelled": False}
-    return head | source.notes.to_json() | {"rows": rows or 0}
+    return head | source.notes.to_json() | {"rows": source.rows or 0}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 import sys
 import time
@@ -16,14 +17,22 @@ import typer
 from uncollapse.console import say, show, show_json
 from uncollapse.errors import UserError
 from uncollapse.evaluation.evaluate import evaluate
+from uncollapse.evaluation.plain import plain
+from uncollapse.evaluation.sides import path_of
 from uncollapse.text import clean, duration
+from uncollapse.verdict.judge import ALPHA
 
 COLLAPSED = 3
 EVERY = 5.0
+# What the options are unless they are given; the command that reproduces a result leaves these out.
+DEFAULTS: Mapping[str, object] = {
+    "versus": None, "train": None, "per_class": False, "features": "auto", "n": None, "weights": None,
+    "resize": "clean", "alpha": ALPHA, "max_bad": 0.01, "device": "auto", "seed": 0, "cache": True, "plugins": (),
+}  # fmt: skip
 
 
 class Told:
-    """Progress of reading: one line that is written over on a terminal, else a line every few seconds."""
+    """Progress: one line that is written over on a terminal, else a line every few seconds of reading."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         """Writes to stderr by default."""
@@ -34,8 +43,12 @@ class Told:
         self._width = 0
 
     def __call__(self, what: str, done: int, count: int | None) -> None:
-        """Rows done of the rows there are, and the time left where it can be said."""
+        """Rows done of the rows there are, and the time left where it can be said; 0 of 0 is a step without rows."""
         now = time.monotonic()
+        if not done and count == 0:
+            if self._live:
+                self._write(f"{clean(what)} ...")
+            return
         start = self._start.setdefault(what, now)
         if now - self._last < (0.2 if self._live else EVERY):
             return
@@ -75,20 +88,20 @@ def run_evaluation(
         UserError: As `evaluate`, or the directory holds something else.
         typer.Exit: 3 when the verdict is "collapsed" and `fail_on_collapse` asks for that.
     """
-    given = {key: value for key, value in options.items() if value not in (None, False, ())}
+    given = {key: value for key, value in options.items() if value != DEFAULTS.get(key)}
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     directory = out or Path("runs") / f"evaluation-{_hash(real, fake, given | {'metrics': names})}"
-    _check_directory(directory)
+    check_directory(directory, (real, fake, options.get("versus"), options.get("train")))
     told = Told()
     try:
         found = evaluate(
-            real, fake, metrics=names, progress=told, command=_command(real, fake, metrics, given), **options
+            real, fake, metrics=names, progress=told, command=command_line(real, fake, metrics, given), **options
         )
     finally:
         told.end()
     report = found.save(directory)
     if as_json:
-        show_json({**found.document, "directory": str(directory), "report": str(report)})
+        show_json({**found.document, "directory": plain(str(directory)), "report": plain(str(report))})
     else:
         show(found.table())
         show(str(report))
@@ -98,32 +111,54 @@ def run_evaluation(
 
 
 def _hash(real: str, fake: str, given: Mapping[str, Any]) -> str:
-    places = [str(Path(side).expanduser().resolve()) if Path(side).exists() else side for side in (real, fake)]
+    places = [str(path_of(side) or side) for side in (real, fake)]
     text = json.dumps([places, {key: str(value) for key, value in sorted(given.items())}])
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def _check_directory(directory: Path) -> None:
-    """Refuses a place that holds a run, a comparison or a file, whose report would be overwritten."""
-    if directory.exists() and not directory.is_dir():
-        raise UserError(f"--out {clean(directory)} is a file; choose a folder.")
+def check_directory(directory: Path, sides: Sequence[str | None]) -> None:
+    """Refuses, before anything is computed, a place that must not or cannot be written to.
+
+    Args:
+        directory: Where the result goes.
+        sides: What is judged, as the user gave it.
+
+    Raises:
+        UserError: A file, the directory of a run or a comparison, one of the sides, or a place without permission.
+    """
     for name in ("spec.json", "plan.lock.json", "comparison.json"):
         if (directory / name).exists():
             raise UserError(f"--out {clean(directory)} holds a run or a comparison; choose another folder.")
+    if path_of(directory) is not None and path_of(directory) in [path_of(side) for side in sides]:
+        raise UserError(f"--out {clean(directory)} is one of the sides that are judged; choose another folder.")
+    nearest = next(place for place in (directory.absolute(), *directory.absolute().parents) if place.exists())
+    how = "is" if nearest == directory.absolute() else "lies in"
+    if not nearest.is_dir():
+        raise UserError(f"--out {clean(directory)} {how} a file; choose a folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise UserError(f"--out {clean(directory)} cannot be written: no permission for {clean(nearest)}.")
 
 
-def _command(real: str, fake: str, metrics: str | None, given: Mapping[str, Any]) -> str:
-    """What to type to do the same again."""
+def command_line(real: str, fake: str, metrics: str | None, given: Mapping[str, Any]) -> str:
+    """What to type to do the same again.
+
+    Args:
+        real: As the user gave it.
+        fake: Likewise.
+        metrics: Likewise.
+        given: The other options that are not as they are by themselves.
+
+    >>> command_line("a b", "c", "coverage", {"per_class": True, "seed": 3, "cache": False, "plugins": ("m:a",)})
+    "uncollapse evaluate 'a b' c --metrics coverage --per-class --seed 3 --no-cache --plugin m:a"
+    """
     words: list[str] = ["uncollapse", "evaluate", real, fake]
     if metrics is not None:
         words += ["--metrics", metrics]
     for key, value in given.items():
-        option = {"plugins": "plugin", "cache": "cache"}.get(key, key).replace("_", "-")
+        option = f"--{'plugin' if key == 'plugins' else key.replace('_', '-')}"
         if key == "cache":
+            words.append("--no-cache")
             continue
-        values: Sequence[Any] = value if isinstance(value, tuple | list) else [value]
-        for one in values:
-            words += [f"--{option}"] if one is True else [f"--{option}", str(one)]
-    if given.get("cache", False) is False:
-        words.append("--no-cache")
+        for one in value if isinstance(value, tuple | list) else [value]:
+            words += [option] if one is True else [option, str(one)]
     return shlex.join(words)

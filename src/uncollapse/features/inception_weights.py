@@ -1,4 +1,4 @@
-"""Where the weights of the 2015 Inception-v3 are, and where they lie on this machine; imports nothing heavy."""
+"""Where the weights of the 2015 Inception-v3 are, and where they lie on this machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from uncollapse.data.cache import cache_folder
+from uncollapse.data.fetch import COLLECTIONS
 from uncollapse.text import size
 
 
@@ -34,17 +36,16 @@ class WeightsFile:
     origin: str
 
 
+_ROW = COLLECTIONS["inception"]
+_FILE = _ROW.files[0]
 WEIGHTS = WeightsFile(
-    name="inception",
-    path="inception/pt_inception-2015-12-05-6726825d.pth",
-    urls=(
-        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
-        "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth",
-    ),
-    sha256="6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-    size=95_628_359,
-    title="weights of the Inception-v3 of the published FID and KID, converted from TensorFlow (Szegedy et al. 2015)",
-    licence="Apache-2.0",
+    name=_ROW.name,
+    path=_FILE.path,
+    urls=_FILE.urls,
+    sha256=_FILE.sha256,
+    size=_FILE.most_bytes,
+    title=_ROW.title,
+    licence=_ROW.licence,
     origin="http://download.tensorflow.org/models/image/imagenet/inception-2015-12-05.tgz",
 )
 HOW_TO_GET = (
@@ -58,8 +59,6 @@ def cached_weights() -> Path | None:
 
     A file of another length, as an interrupted download leaves it, is none.
     """
-    from uncollapse.data.cache import cache_folder
-
     given = os.environ.get("UNCOLLAPSE_DATA")
     folders = [*([Path(given)] if given else []), cache_folder()]
     places = [folder / WEIGHTS.path for folder in folders]

@@ -6,8 +6,9 @@ covariance has a factor A with A'A = S, and the overlap is the nuclear norm of A
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -26,19 +27,46 @@ BLOCKS, LEAST_BLOCK = 8, 128
 Result = TypeVar("Result")
 
 
-def side_by_side(tasks: Iterable[Callable[[], Result]]) -> list[Result]:
-    """Results of tasks, as many at a time as torch has threads, each in one thread.
+@contextlib.contextmanager
+def one_thread(wanted: bool = True) -> Iterator[None]:
+    """Where wanted, torch computes in one thread inside.
 
-    A decomposition that is shared out to threads makes these wait for each other thousands of times, which costs more
-    than it gains where a machine does something else too, or the matrix is small.
+    Threads that share a decomposition or many small products wait for each other thousands of times, which costs more
+    than it gains where the machine does something else too.
     """
     threads = torch.get_num_threads()
+    if not wanted or threads == 1:
+        yield
+        return
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda task: task(), tasks))
+        yield
     finally:
         torch.set_num_threads(threads)
+
+
+def side_by_side(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Results of tasks, as many at a time as torch has threads, each in one thread."""
+    threads = torch.get_num_threads()
+    with one_thread():
+        if threads == 1 or len(tasks) == 1:
+            return [task() for task in tasks]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda task: task(), tasks))
+
+
+def eigh(symmetric: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues in ascending order and eigenvectors, from the upper triangle alone."""
+    with one_thread():
+        values, vectors = torch.linalg.eigh(symmetric, UPLO="U")
+    return values, vectors
+
+
+def eigvalsh(symmetric: Tensor) -> Tensor:
+    """Eigenvalues in ascending order, from the upper triangle alone."""
+    with one_thread():
+        values: Tensor = torch.linalg.eigvalsh(symmetric, UPLO="U")
+    return values
 
 
 def row_factor(rows: Tensor) -> Tensor:
@@ -49,7 +77,8 @@ def row_factor(rows: Tensor) -> Tensor:
 
 def cholesky(covariance: Tensor) -> Tensor | None:
     """Upper triangular factor, or None where the matrix is not safely positive definite."""
-    upper, info = torch.linalg.cholesky_ex(covariance, upper=True)
+    with one_thread():
+        upper, info = torch.linalg.cholesky_ex(covariance, upper=True)
     pivots = upper.diagonal().square()
     safe = int(info) == 0 and float(pivots.min()) > 100 * EPS * len(pivots) * float(covariance.diagonal().max())
     return upper if safe else None
@@ -61,7 +90,7 @@ def root_factor(covariance: Tensor) -> Tensor:
     Raises:
         UserError: An eigenvalue is clearly negative.
     """
-    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = eigh(covariance)
     tiny = 10 * EPS * len(values) * float(values.abs().max())
     if float(values[0]) < -max(tiny, 1e-9 * float(values.abs().max())):
         raise UserError(
@@ -83,14 +112,16 @@ def nuclear(first: Tensor, second: Tensor) -> float:
     """Sum of the singular values of first second', factors (r1, d) and (r2, d)."""
     if not first.numel() or not second.numel():
         return 0.0
-    return float(torch.linalg.svdvals(first @ second.T).sum())
+    cross = first @ second.T
+    with one_thread():
+        return float(torch.linalg.svdvals(cross).sum())
 
 
 def quick_nuclear(first: Tensor, second: Tensor) -> float:
     """As `nuclear` to about seven digits and several times faster, through the eigenvalues of the smaller square."""
     cross = first @ second.T
     cross = cross if cross.shape[0] <= cross.shape[1] else cross.T
-    return float(torch.linalg.eigvalsh(cross @ cross.T).clamp(min=0).sqrt().sum()) if cross.numel() else 0.0
+    return float(eigvalsh(cross @ cross.T).clamp(min=0).sqrt().sum()) if cross.numel() else 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +156,7 @@ class Plan:
 
 def plan(upper: Tensor, covariance: Tensor) -> Plan:
     """The map from the side with Cholesky factor `upper` to the side with `covariance`."""
-    values, vectors = torch.linalg.eigh(_between(upper, covariance), UPLO="U")
+    values, vectors = eigh(_between(upper, covariance))
     return Plan(upper, values.clamp(min=0).sqrt(), vectors)
 
 
@@ -143,7 +174,7 @@ def overlap(first: Tensor, second: Tensor, *, known: Plan | None = None) -> floa
         if upper is None:
             return nuclear(root_factor(first), root_factor(second))
         first, second = second, first
-    values = torch.linalg.eigvalsh(_between(upper, second), UPLO="U") if known is None else known.roots.square()
+    values = eigvalsh(_between(upper, second)) if known is None else known.roots.square()
     values = values.clamp(min=0)
     # An eigenvalue is wrong by about EPS times the largest; its root by that over twice the root.
     wrong = EPS * float(values.max()) * float((0.5 / values.clamp(min=EPS * float(values.max()) + 1e-300).sqrt()).sum())
@@ -157,7 +188,7 @@ def _between(upper: Tensor, covariance: Tensor) -> Tensor:
     width = len(upper)
     size = max(LEAST_BLOCK, -(-width // BLOCKS))
     blocks = [slice(start, min(start + size, width)) for start in range(0, width, size)]
-    left, product = torch.empty_like(covariance), torch.empty_like(covariance)
+    left, product = torch.empty_like(covariance), torch.zeros_like(covariance)
     for part in blocks:
         left[part] = upper[part, part.start :] @ covariance[part.start :]
     for part in blocks:

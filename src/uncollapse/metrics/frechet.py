@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -26,6 +27,8 @@ PARTITION = 3.0
 QUARTERS = 2.0
 MOST_PARTITIONS = 16
 PARTITION_WORK = 1.2e9
+# Products of sizes (rows x features x features) up to which one thread is as fast as several.
+LIGHT = 1e9
 # Most rows of a side in one half, so that many singular values stay cheap.
 MOST_HALF = 500
 
@@ -205,19 +208,24 @@ def _from_rows(real: Tensor, fake: Tensor, overlap: Callable[[Tensor, Tensor], f
 def _by_halves(real: Features, fake: Features) -> Spread:
     """Spread over disjoint halves, for few rows or singular covariances, where there is no influence function."""
     sizes = len(real), len(fake)
-    first: list[float] = []
-    second: list[float] = []
-    for pair in subsamples(sizes, generator=seeded(None), most=MOST_HALF):
-        for values, (i, j) in zip((first, second), pair, strict=True):
-            values.append(_from_rows(real.x[real.order[i]], fake.x[fake.order[j]], bures.quick_nuclear))
-    return spread(torch.tensor(first), torch.tensor(second), fraction(sizes, most=MOST_HALF))
+    pairs = subsamples(sizes, generator=seeded(None), most=MOST_HALF)
+    values = bures.side_by_side([partial(_of_some, real, fake, *some) for pair in pairs for some in pair])
+    first, second = torch.tensor(values).view(-1, 2).T
+    return spread(first, second, fraction(sizes, most=MOST_HALF))
+
+
+def _of_some(real: Features, fake: Features, i: Tensor, j: Tensor) -> float:
+    """The plug-in distance of some of the ordered rows."""
+    return _from_rows(real.x[real.order[i]], fake.x[fake.order[j]], bures.quick_nuclear)
 
 
 def _whole(real: Features, fake: Features, *, wanted: bool) -> tuple[float, Scatter | None]:
     """The plug-in distance of all rows and its spread, once for all who ask."""
     key = ("frechet", fake, wanted)
     if key not in real.shared:
-        real.shared[key] = _solve(real, fake, Moments.of(real), Moments.of(fake), wanted=wanted)
+        one, other = bures.side_by_side([partial(Moments.of, side) for side in (real, fake)])
+        with bures.one_thread(max(one.n, other.n) * one.width**2 <= LIGHT):
+            real.shared[key] = _solve(real, fake, one, other, wanted=wanted)
     found: tuple[float, Scatter | None] = real.shared[key]
     return found
 
@@ -233,7 +241,7 @@ def _solve(
     if found is None:
         return _assemble(shift, traces, bures.overlap(*covariances)), None
     plan, swapped, kept = found
-    first, second = (matrix[kept][:, kept] for matrix in (covariances[::-1] if swapped else covariances))
+    first, second = (_only(matrix, kept) for matrix in (covariances[::-1] if swapped else covariances))
     value = _assemble(shift, traces, bures.overlap(first, second, known=plan))
     maps = (plan.backward, plan.forward) if swapped else (plan.forward, plan.backward)
     influences = [
@@ -246,7 +254,7 @@ def _solve(
 def _plan(first: Tensor, second: Tensor) -> tuple[bures.Plan, bool, Tensor] | None:
     """The optimal map, whether it starts at the second side, and the features it is about; None where there is none."""
     kept = ((first.diagonal() + second.diagonal()) > 0).nonzero()[:, 0]
-    pair = [matrix[kept][:, kept] for matrix in (first, second)]
+    pair = [_only(matrix, kept) for matrix in (first, second)]
     for swapped in (False, True):
         base, target = pair[::-1] if swapped else pair
         upper = bures.cholesky(base) if len(kept) else None
@@ -255,13 +263,23 @@ def _plan(first: Tensor, second: Tensor) -> tuple[bures.Plan, bool, Tensor] | No
     return None
 
 
+def _only(matrix: Tensor, kept: Tensor) -> Tensor:
+    """The rows and columns of some features."""
+    return matrix if len(kept) == len(matrix) else matrix[kept][:, kept]
+
+
 def _partition(sides: tuple[Features, Features], draws: torch.Generator) -> tuple[float, float]:
     """Mean distance over halves and over quarters of one random partition."""
-    quarters = []
+    tasks = []
     for side in sides:
         order = side.order[torch.randperm(len(side), generator=draws).to(side.x.device)]
-        quarters.append([Moments.of(side.x[part]) for part in torch.tensor_split(order, 4)])
-    halves = [(parts[0].merge(parts[1]), parts[2].merge(parts[3])) for parts in quarters]
-    quarter = sum(_distance(*pair) for pair in zip(*quarters, strict=True)) / 4
-    half = sum(_distance(*pair) for pair in zip(*halves, strict=True)) / 2
-    return half, quarter
+        tasks += [partial(_some_moments, side, part) for part in torch.tensor_split(order, 4)]
+    parts = bures.side_by_side(tasks)
+    quarters = list(zip(parts[:4], parts[4:], strict=True))
+    halves = [[one.merge(other) for one, other in zip(*quarters[k : k + 2], strict=True)] for k in (0, 2)]
+    found = bures.side_by_side([partial(_distance, *pair) for pair in (*halves, *quarters)])
+    return sum(found[:2]) / 2, sum(found[2:]) / 4
+
+
+def _some_moments(side: Features, rows: Tensor) -> Moments:
+    return Moments.of(side.x[rows])

@@ -14,6 +14,7 @@ import torch
 from scipy.special import chdtri, ndtri
 from torch import Tensor
 
+from uncollapse.metrics.bures import eigh
 from uncollapse.metrics.inputs import Features, chunks, seeded
 from uncollapse.metrics.moments import Moments
 from uncollapse.metrics.pairs import EXACT_WORK
@@ -22,6 +23,12 @@ from uncollapse.metrics.pairs import EXACT_WORK
 CLEAR = 30
 # Pairs of rows that estimate the second order, fewer where each is costly.
 MOST_PAIRS, LEAST_PAIRS, PAIR_WORK = 10_000, 1_000, 4e9
+# Rows from which the variance of single rows is estimated.
+ENOUGH_ROWS = 4_096
+# Features from which float32 decomposes the covariance that those pairs are looked at in.
+LARGE = 512
+# Share of the largest eigenvalue below which one is rounding.
+TINY = {torch.float64: 1e-12, torch.float32: 1e-6}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,8 +120,11 @@ def influence(side: Features, mean: Tensor, shift: Tensor, map_: Tensor, kept: T
     heavy = side.x.dtype == torch.float32 and float(len(side)) * len(kept) ** 2 > EXACT_WORK
     dtype = torch.float32 if heavy else torch.float64
     map_, parts = map_.to(dtype), []
-    for part in chunks(len(side), side.width):
-        x = (side.x[part].double() - mean)[:, kept]
+    count = min(len(side), ENOUGH_ROWS)
+    some = torch.arange(count, device=side.x.device) * len(side) // count
+    for part in chunks(count, side.width):
+        x = side.exact(some[part]) - mean
+        x = x if len(kept) == side.width else x[:, kept]
         mapped = (x.to(dtype) @ map_).double().square().sum(1)
         parts.append(2 * x @ shift[kept] + x.square().sum(1) - mapped)
     return float(torch.cat(parts).var()) / len(side)
@@ -126,8 +136,10 @@ def _second_order(real: Features, fake: Features, one: Moments, other: Moments) 
     In the eigenbasis of the covariance, h(x, y) = x'y + 1/2 sum_ij (x_i x_j - S_ij) (y_i y_j - S_ij) / (l_i + l_j).
     """
     pooled = (one.scatter + other.scatter) / (one.n + other.n - 2)
-    values, vectors = torch.linalg.eigh(pooled)
-    kept = values > 1e-12 * float(values[-1])
+    # Small directions hardly count, so that float32 does where float64 takes long.
+    dtype = torch.float32 if len(pooled) > LARGE else torch.float64
+    values, vectors = eigh(pooled.to(dtype))
+    kept = values > TINY[dtype] * float(values[-1])
     values, vectors = values[kept], vectors[:, kept]
     weights = 1 / (values[:, None] + values)
     count = int(min(MOST_PAIRS, max(LEAST_PAIRS, PAIR_WORK / len(values) ** 2)))
@@ -135,12 +147,12 @@ def _second_order(real: Features, fake: Features, one: Moments, other: Moments) 
     for side, mean in ((real, one.mean), (fake, other.mean)):
         index = _pairs(len(side), count // 2, draws).to(side.x.device)
         for part in chunks(index.shape[1], 2 * side.width):
-            x, y = ((side.exact(rows) - mean) @ vectors for rows in index[:, part])
+            x, y = ((side.exact(rows) - mean).to(dtype) @ vectors for rows in index[:, part])
             product = x * y
             fourth = ((product @ weights) * product).sum(1)
             norms = (x.square() + y.square() - values).sum(1)
             squares.append((product.sum(1) + fourth / 2 - norms / 4).square())
-    return float(torch.cat(squares).mean())
+    return float(torch.cat(squares).double().mean())
 
 
 def _pairs(n: int, count: int, draws: torch.Generator) -> Tensor:

@@ -7,18 +7,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor
 
+from uncollapse.metrics.bures import side_by_side
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Rows, both, check_level, check_neighbours, seeded
 from uncollapse.metrics.metric import find_metric
+from uncollapse.metrics.moments import square
 from uncollapse.metrics.neighbours import Balls, Nearest, rounding
 from uncollapse.metrics.pairs import Pair, Visitor
-from uncollapse.metrics.resampling import SPLITS, fraction, subsamples
+from uncollapse.metrics.resampling import SPLITS, Ranks, enough_neighbours, fraction, subsamples
 
+OneSide = Literal["real", "fake"]
+# k -> whether each row of the other side (columns) lies in the ball of each row of a side.
+Inside = Mapping[int, NDArray[np.bool_]]
+
+SIDES: tuple[OneSide, ...] = ("real", "fake")
 NAMES = ("precision", "recall", "density", "coverage")
 DEFAULT_K: Mapping[str, int] = {"precision": 3, "recall": 3, "density": 5, "coverage": 5}
 # Sizes beyond which fewer subsamples do, as they cost as much as the number itself.
@@ -151,16 +162,13 @@ class ManifoldJob:
         self.pair, self.level, self.generator = pair, level, seeded(generator)
         self.k = {name: {**DEFAULT_K, **(k or {})}[name] for name in names}
         for name, value in self.k.items():
-            check_neighbours(value, pair.fake if name == "recall" else pair.real)
-        self.real_balls = self._balls("real", {value for name, value in self.k.items() if name != "recall"})
-        self.fake_balls = self._balls("fake", {value for name, value in self.k.items() if name == "recall"})
-        found = [balls for balls in (self.real_balls, self.fake_balls) if balls is not None]
-        self.visitors: list[Visitor] = [*(balls.nearest for balls in found), *found]
-
-    def _balls(self, side: str, ks: set[int]) -> Balls | None:
-        if not ks:
-            return None
-        return Balls(self.pair, Nearest(self.pair, "real" if side == "real" else "fake", max(ks)), tuple(sorted(ks)))
+            check_neighbours(value, pair.fake if _owner(name) == "fake" else pair.real)
+        self.balls: dict[OneSide, Balls] = {}
+        for side in SIDES:
+            ks = sorted({value for name, value in self.k.items() if _owner(name) == side})
+            if ks:
+                self.balls[side] = Balls(pair, Nearest(pair, side, ks[-1]), ks)
+        self.visitors: list[Visitor] = [*(balls.nearest for balls in self.balls.values()), *self.balls.values()]
 
     def finish(self) -> dict[str, Estimate]:
         """The estimates, after the walk."""
@@ -182,8 +190,7 @@ class ManifoldJob:
 
     def _value(self, name: str, k: int) -> tuple[float, float]:
         """The number, and the share of the rows it is a mean over that count at all."""
-        balls = self.fake_balls if name == "recall" else self.real_balls
-        assert balls is not None, f"{name} has no balls"
+        balls = self.balls[_owner(name)]
         if name == "coverage":
             share = float(balls.holding[k].double().mean())
             return share, share
@@ -196,32 +203,48 @@ class ManifoldJob:
         share = fraction(sizes)
         if min(sizes) < 4 or int(min(sizes) * share) <= max(self.k.values()):
             return None
-        return on_subsamples(self.pair, self._numbers, self.generator), share
+        if max(sizes) > MANY:
+            return on_subsamples(self.pair, self._numbers, self.generator), share
+        splits = list(subsamples(sizes, generator=self.generator))
+        kept = enough_neighbours(max(self.k.values()), share)
+        while True:
+            ranks = {side: Ranks(self.pair, side, kept) for side in self.balls}
+            values = side_by_side([partial(self._ranked, ranks, *some) for split in splits for some in split])
+            if not any(found.short for found in ranks.values()):
+                return torch.tensor(values, dtype=torch.float64).view(len(splits), 2, -1), share
+            kept *= 2
+
+    def _ranked(self, ranks: Mapping[OneSide, Ranks], real: Tensor, fake: Tensor) -> list[float]:
+        """The numbers of some ordered rows, from the ranks of all distances."""
+        rows: Mapping[OneSide, tuple[Tensor, Tensor]] = {"real": (real, fake), "fake": (fake, real)}
+        return self._shares({side: found.inside(*rows[side], self.balls[side].ks) for side, found in ranks.items()})
 
     def _numbers(self, real: Tensor, fake: Tensor) -> list[float]:
         """The numbers of a few rows, directly; pairs on a surface within rounding count as inside."""
-        error = rounding(real.dtype, real.shape[1])
-        norms = [(x * x).sum(1) for x in (real, fake)]
-        across = norms[0][:, None] + norms[1]
-        slack = error * across
+        rows: Mapping[OneSide, Tensor] = {"real": real, "fake": fake}
+        norms = {side: (x * x).sum(1) for side, x in rows.items()}
+        across = norms["real"][:, None] + norms["fake"]
+        slack = rounding(real.dtype, real.shape[1]) * across
         across = torch.addmm(across, real, fake.T, alpha=-2) - slack
-        radii: dict[str, Tensor] = {}
-        for side, x, norm, balls in (
-            ("real", real, norms[0], self.real_balls),
-            ("fake", fake, norms[1], self.fake_balls),
-        ):
-            if balls is not None:
-                within = torch.addmm(norm[:, None] + norm, x, x.T, alpha=-2).fill_diagonal_(math.inf).clamp_(min=0)
-                radii[side] = within.topk(max(balls.ks), dim=1, largest=False).values
-        inside = {name: self._inside(name, k, across, radii) for name, k in self.k.items()}
-        means = {"precision": lambda x: x.any(0), "recall": lambda x: x.any(1), "coverage": lambda x: x.any(1)}
-        return [
-            float(x.sum()) / (self.k[name] * len(fake)) if name == "density" else float(means[name](x).double().mean())
-            for name, x in inside.items()
-        ]
+        inside: dict[OneSide, Inside] = {}
+        for side, balls in self.balls.items():
+            within = (norms[side][:, None] + norms[side]).sub_(square(rows[side].T), alpha=2)
+            within.fill_diagonal_(math.inf).clamp_(min=0)
+            radii = within.topk(max(balls.ks), dim=1, largest=False).values
+            toward = across if side == "real" else across.T
+            inside[side] = {k: (toward <= radii[:, k - 1 : k]).cpu().numpy() for k in balls.ks}
+        return self._shares(inside)
 
-    def _inside(self, name: str, k: int, across: Tensor, radii: Mapping[str, Tensor]) -> Tensor:
-        return across <= (radii["fake"][:, k - 1] if name == "recall" else radii["real"][:, k - 1 : k])
+    def _shares(self, inside: Mapping[OneSide, Inside]) -> list[float]:
+        """The numbers from who lies in whose ball."""
+        result = []
+        for name, k in self.k.items():
+            table = inside[_owner(name)][k]
+            if name == "density":
+                result.append(np.count_nonzero(table) / (k * table.shape[1]))
+            else:
+                result.append(float(table.any(1 if name == "coverage" else 0).mean()))
+        return result
 
     def _ends(self, name: str, value: float, inside: float, halves: Tensor, share: float) -> tuple[float, float]:
         assert self.level is not None, "no interval was asked for"
@@ -239,16 +262,23 @@ class ManifoldJob:
         return value / factor, value * factor
 
 
+def _owner(name: str) -> OneSide:
+    """Whose balls a number is about."""
+    return "fake" if name == "recall" else "real"
+
+
 def on_subsamples(pair: Pair, numbers: Callable[[Tensor, Tensor], list[float]], generator: torch.Generator) -> Tensor:
     """Numbers of real and fake rows on pairs of disjoint subsamples (splits, 2, numbers), float64."""
     sizes = len(pair.real), len(pair.fake)
     splits = SPLITS if max(sizes) <= MANY else FEW_SPLITS
     real, fake = pair.centred["real"], pair.centred["fake"]
-    values = [
-        [numbers(real[i.to(real.device)], fake[j.to(fake.device)]) for i, j in split]
-        for split in subsamples(sizes, generator=generator, splits=splits)
-    ]
-    return torch.tensor(values, dtype=torch.float64)
+
+    def on(i: Tensor, j: Tensor) -> list[float]:
+        return numbers(real[i.to(real.device)], fake[j.to(fake.device)])
+
+    pairs = subsamples(sizes, generator=generator, splits=splits)
+    values = side_by_side([partial(on, *some) for split in pairs for some in split])
+    return torch.tensor(values, dtype=torch.float64).view(splits, 2, -1)
 
 
 def share_ends(

@@ -114,7 +114,8 @@ def _light(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and scatter in float64 throughout."""
     x = rows.double()
     mean = x.mean(0)
-    return mean, _square(x - mean)
+    x = x - mean
+    return mean, x.T @ x
 
 
 def _heavy(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,13 +127,13 @@ def _heavy(rows: Tensor) -> tuple[Tensor, Tensor]:
         x = rows[part].double().sub_(mean)
         centred[part] = x
         squares += x.square_().sum(0)
-    scatter = _square(centred).double()
+    scatter = square(centred).double()
     scatter.diagonal().copy_(squares)
     return mean, scatter
 
 
-def _square(x: Tensor) -> Tensor:
-    """x' x; on the CPU through NumPy, which sees that the product is symmetric and computes half of it."""
+def square(x: Tensor) -> Tensor:
+    """x' x (d, d); on the CPU through NumPy, which sees that the product is symmetric and computes half of it."""
     if x.device.type != "cpu":
         return x.T @ x
     array = x.numpy()

@@ -14,6 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from uncollapse.metrics.bures import one_thread
 from uncollapse.metrics.inputs import Features
 from uncollapse.metrics.pairs import Pair, Side, Tile
 
@@ -26,6 +27,8 @@ BLOCK = 1_024
 TIE = 1 + 1e-12
 # Neighbouring pairs of which only the least is searched.
 WIDE = 32
+# Rows up to which one thread looks at a tile as fast as several.
+FEW = 4_000
 
 
 def rounding(dtype: torch.dtype, width: int) -> float:
@@ -77,13 +80,14 @@ class Nearest:
 
     def visit(self, tile: Tile) -> None:
         """Takes one tile, both ways where it stands for two."""
-        squared = tile.squared
-        if tile.on_diagonal:
-            squared = squared.clone().fill_diagonal_(math.inf)
-        if tile.side != "cross":
-            self._merge(squared, tile.rows, tile.columns.start, across=True)
-        if not tile.on_diagonal:
-            self._merge(squared, tile.columns, tile.rows.start, across=False)
+        with one_thread(len(self.right) <= FEW):
+            squared = tile.squared
+            if tile.on_diagonal:
+                squared = squared.clone().fill_diagonal_(math.inf)
+            if tile.side != "cross":
+                self._merge(squared, tile.rows, tile.columns.start, across=True)
+            if not tile.on_diagonal:
+                self._merge(squared, tile.columns, tile.rows.start, across=False)
 
     def _merge(self, squared: Tensor, rows: slice, first: int, *, across: bool) -> None:
         """Joins the nearest of a tile with those kept; `across`: the owners are the tile's rows, not its columns."""
@@ -252,21 +256,22 @@ class Balls:
 
     def visit(self, tile: Tile) -> None:
         """Takes one tile in strips, because all pairs of a tile may lie in balls."""
-        height = max(1, STRIP // tile.squared.shape[1])
-        error = rounding(tile.squared.dtype, self.pair.real.width)
-        radius = self.nearest.exact(max(self.ks))[0]
-        norms = tile.row_norms.max() + tile.column_norms, tile.row_norms + tile.column_norms.max()
-        reach = radius[tile.rows if self.own_real else tile.columns] + error * norms[int(self.own_real)].double()
-        limit = _just_above(reach.to(tile.squared.dtype))
-        for top in range(0, len(tile.squared), height):
-            part = slice(top, min(top + height, len(tile.squared)))
-            strip = tile.squared[part]
-            reach = limit[part] if self.own_real else limit
-            owner, other, values = below(strip, block_minima(strip, self.own_real), reach, self.own_real)
-            row, column = (owner, other) if self.own_real else (other, owner)
-            tolerance = error * (tile.row_norms[part][row] + tile.column_norms[column]).double()
-            i, j = row + (tile.rows.start + top), column + tile.columns.start
-            self._add(i, j, self._decided(i, j, values.double(), tolerance))
+        with one_thread(max(len(self.pair.real), len(self.pair.fake)) <= FEW):
+            height = max(1, STRIP // tile.squared.shape[1])
+            error = rounding(tile.squared.dtype, self.pair.real.width)
+            radius = self.nearest.exact(max(self.ks))[0]
+            norms = tile.row_norms.max() + tile.column_norms, tile.row_norms + tile.column_norms.max()
+            reach = radius[tile.rows if self.own_real else tile.columns] + error * norms[int(self.own_real)].double()
+            limit = _just_above(reach.to(tile.squared.dtype))
+            for top in range(0, len(tile.squared), height):
+                part = slice(top, min(top + height, len(tile.squared)))
+                strip = tile.squared[part]
+                reach = limit[part] if self.own_real else limit
+                owner, other, values = below(strip, block_minima(strip, self.own_real), reach, self.own_real)
+                row, column = (owner, other) if self.own_real else (other, owner)
+                tolerance = error * (tile.row_norms[part][row] + tile.column_norms[column]).double()
+                i, j = row + (tile.rows.start + top), column + tile.columns.start
+                self._add(i, j, self._decided(i, j, values.double(), tolerance))
 
     def _near(self, owner: Tensor, values: Tensor, tolerance: Tensor) -> Tensor:
         """Whether some radius is within rounding of the distance."""

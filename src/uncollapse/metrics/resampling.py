@@ -9,13 +9,23 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor
 
+from uncollapse.metrics.bures import side_by_side
+from uncollapse.metrics.neighbours import rounding
+from uncollapse.metrics.pairs import Pair, full_precision
+
 SPLITS = 20
 MOST = 1_000
+# Rows whose neighbours are ranked at a time.
+RANKED_ROWS = 256
 
 Subsample = tuple[Tensor, ...]
 
@@ -79,3 +89,73 @@ def spread(first: Tensor, second: Tensor, share: float) -> Spread:
     """
     gap = (first.double() - second.double()).square().mean()
     return Spread(error=math.sqrt(share * float(gap) / 2), freedom=len(first))
+
+
+def enough_neighbours(k: int, share: float) -> int:
+    """How many of a row's neighbours nearly always hold k of a subsample: six deviations more than the mean."""
+    return math.ceil((k + 6 * math.sqrt(k) + 10) / share)
+
+
+class Ranks:
+    """Who lies in the balls of any subsample, from one look at all distances.
+
+    The k-th neighbour of a row in a subsample is some neighbour of that row among all rows, so that a row of the other
+    side lies in the ball exactly when no more than so many of all neighbours are nearer: small whole numbers, compared.
+
+    Attributes:
+        index: The nearest other rows of each ordered row of the side, in order (n, kept).
+        rank: How many of these are nearer than each row of the other side (n, m); within rounding counts as no nearer.
+        short: Whether some subsample held fewer than k of a row's kept neighbours, so that more must be kept.
+    """
+
+    def __init__(self, pair: Pair, side: Literal["real", "fake"], kept: int) -> None:
+        """Looks at all distances.
+
+        Args:
+            pair: The sides.
+            side: Whose balls.
+            kept: Neighbours of each row.
+        """
+        self._own, self._other = pair.centred[side], pair.centred["fake" if side == "real" else "real"]
+        self._norms = pair.norms[side], pair.norms["fake" if side == "real" else "real"]
+        n = len(self._own)
+        self.kept, self.most, self.short = min(kept, n - 1), n - 1, False
+        with full_precision():
+            parts = side_by_side([partial(self._ranked, start) for start in range(0, n, RANKED_ROWS)])
+        self.index, self.rank = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+
+    def _ranked(self, start: int) -> tuple[NDArray[np.int64], NDArray[np.uint8 | np.int32]]:
+        part = slice(start, start + RANKED_ROWS)
+        own, norms = self._own[part], self._norms[0][part, None]
+        within = (norms + self._norms[0]).sub_(own @ self._own.T, alpha=2).clamp_(min=0)
+        within.diagonal(start).fill_(math.inf)
+        nearest = within.topk(self.kept, dim=1, largest=False)
+        across = norms + self._norms[1]
+        slack = rounding(own.dtype, own.shape[1]) * across
+        across = across.sub_(own @ self._other.T, alpha=2).sub_(slack)
+        rank = torch.searchsorted(nearest.values, across, out_int32=True)
+        # One byte holds what is compared many times.
+        return nearest.indices.cpu().numpy(), rank.to(torch.uint8 if self.kept < 256 else torch.int32).cpu().numpy()
+
+    def inside(self, rows: Tensor, others: Tensor, ks: Sequence[int]) -> dict[int, NDArray[np.bool_]]:
+        """Who lies in the balls of a subsample.
+
+        Args:
+            rows: Its ordered rows of the side (r,).
+            others: Its ordered rows of the other side (s,).
+            ks: To which neighbour the balls reach.
+
+        Returns:
+            k -> whether each other row lies in the ball of each row (r, s).
+        """
+        chosen = np.zeros(len(self.index), dtype=np.bool_)
+        chosen[rows.numpy()] = True
+        nearest = chosen[self.index[rows.numpy()]].cumsum(1)
+        rank = self.rank[rows.numpy()][:, others.numpy()]
+        result = {}
+        for k in ks:
+            place = (nearest < k).sum(1)
+            if self.kept < self.most and bool((place == self.kept).any()):
+                self.short = True
+            result[k] = rank <= place.astype(rank.dtype)[:, None]
+        return result

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uncollapse.errors import UserError
+from uncollapse.metrics.bures import side_by_side
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.frechet_spread import Scatter
 from uncollapse.metrics.inputs import Features, Rows, both, check_level, chunks, seeded
@@ -84,12 +85,15 @@ def orthogonal(width: int, count: int, draws: torch.Generator) -> list[Tensor]:
     # A line has one direction.
     count = 1 if width == 1 else count
     size = min(width, count)
-    blocks = []
-    for _ in range(math.ceil(count / size)):
-        q, r = torch.linalg.qr(torch.randn(width, size, generator=draws, dtype=torch.float64))
-        # The signs of R make the block uniform over all rotations.
-        blocks.append((q * torch.where(r.diagonal() < 0, -1.0, 1.0)).T.contiguous())
-    return blocks
+    drawn = [torch.randn(width, size, generator=draws, dtype=torch.float64) for _ in range(math.ceil(count / size))]
+    return side_by_side([partial(_orthonormal, columns) for columns in drawn])
+
+
+def _orthonormal(columns: Tensor) -> Tensor:
+    q, r = torch.linalg.qr(columns)
+    # The signs of R make the block uniform over all rotations.
+    block: Tensor = (q * torch.where(r.diagonal() < 0, -1.0, 1.0)).T.contiguous()
+    return block
 
 
 def quantile_gaps(n: int, m: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,11 +149,10 @@ class _Slices:
         total = sum(len(side) for side in self.sides)
         # Strips small enough for a processor's cache; NumPy lets other threads run meanwhile.
         few = max(1, STRIP_NUMBERS // total)
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            for some in torch.split(directions.to(self.sides[0].x.device), max(1, HELD_NUMBERS // total)):
-                real, fake = (self._project(side, some) for side in self.sides)
-                parts = [slice(start, start + few) for start in range(0, len(some), few)]
-                self.seen += pool.map(self._along, [(real[part], fake[part]) for part in parts])
+        for some in torch.split(directions.to(self.sides[0].x.device), max(1, HELD_NUMBERS // total)):
+            real, fake = (self._project(side, some) for side in self.sides)
+            parts = [slice(start, start + few) for start in range(0, len(some), few)]
+            self.seen += side_by_side([partial(self._along, real[part], fake[part]) for part in parts])
 
     def _project(self, side: Features, directions: Tensor) -> Array:
         """Positions along directions, (k, n), from the middle of the real rows."""
@@ -161,7 +164,7 @@ class _Slices:
                 result[:, part] = directions @ x.T
         return result.cpu().numpy()
 
-    def _along(self, positions: tuple[Array, Array]) -> _Seen:
+    def _along(self, *positions: Array) -> _Seen:
         orders = [rows.argsort(1) for rows in positions]
         x, y = (np.take_along_axis(rows, order, 1) for rows, order in zip(positions, orders, strict=True))
         gaps = x[:, self.stretches[0]] - y[:, self.stretches[1]]
@@ -184,7 +187,7 @@ class _Slices:
         potential = np.zeros_like(step)
         pieces.cumsum(1, out=potential[:, 1:])
         potential -= potential.mean(1, keepdims=True)
-        return np.bincount(order.ravel(), potential.ravel(), minlength=n)
+        return np.bincount(order.ravel(), potential.ravel(), minlength=n).astype(np.float64, copy=False)
 
     def finish(self, level: float | None, *, block: int) -> tuple[float, tuple[float, float]]:
         """The number and its interval; directions came in orthogonal blocks of so many."""
@@ -194,9 +197,10 @@ class _Slices:
         if level is None:
             return value, (value, value)
         sizes = [len(side) for side in self.sides]
-        moved = [sum(parts) * (scale / count) for parts in zip(*(seen.moved for seen in self.seen), strict=True)]
+        moved = [np.sum(parts, 0) * (scale / count) for parts in zip(*(seen.moved for seen in self.seen), strict=True)]
         linear = sum(float(one.var(ddof=1)) / n for one, n in zip(moved, sizes, strict=True))
-        own = float((sum(seen.apart for seen in self.seen) * (scale / count)).var(0, ddof=1).sum())
+        apart = np.sum([seen.apart for seen in self.seen], 0) * (scale / count)
+        own = float(apart.var(0, ddof=1).sum())
         # The halvings show the second order of each side alone; (1/n + 1/m)^2 adds that of pairs across.
         curved = own * sum(1 / n for n in sizes) ** 2 / sum(1 / n**2 for n in sizes)
         # Going on from quarters to halves doubles the noise of the halvings.

@@ -8,20 +8,21 @@ gives the part of single rows, the second derivative the part of pairs, which is
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
 import torch
 from scipy.stats import binom
 from torch import Tensor
 
+from uncollapse.metrics.bures import eigh, eigvalsh
 from uncollapse.metrics.inputs import Features, chunks
 from uncollapse.metrics.kernel_functions import unit_lengths
+from uncollapse.metrics.moments import square
 from uncollapse.metrics.pair_sums import LEAST_FOR_SPREAD, total_variance
 from uncollapse.metrics.pairs import EXACT_WORK, full_precision
 
-# Pairs of rows from which the variance of the pairs alone is estimated.
-PAIRS = 2_000
-# Size from which a float32 decomposition, corrected in float64, replaces one in float64.
+# Rows from which the variance of single rows is estimated, and pairs from which that of the pairs alone is.
+ENOUGH_ROWS, PAIRS = 4_096, 2_000
+# Size from which eigenvectors are found in float32.
 LARGE = 512
 # Share of the largest eigenvalue below which one is rounding, by precision of the rows.
 ROUNDING = {torch.float64: 1e-12, torch.float32: 1e-6}
@@ -55,7 +56,7 @@ class Spectrum:
         if wanted:
             shares, self._basis = decompose(moments)
         else:
-            shares = torch.linalg.eigvalsh(moments)
+            shares = eigvalsh(moments)
         kept = shares > ROUNDING[rows.dtype] * shares.max()
         self.shares = shares[kept] / shares[kept].sum()
         if self._basis is not None:
@@ -75,12 +76,12 @@ class Spectrum:
             return float(torch.special.entr(self.shares).sum())
         return math.log(float(self.shares.pow(self.order).sum())) / (1 - self.order)
 
-    def _coordinates(self, part: slice | Tensor) -> Tensor:
+    def _coordinates(self, rows: Tensor) -> Tensor:
         """Some rows in the basis of the eigenvectors."""
         assert self._basis is not None
         if self._tall:
-            return (self._rows[part] @ self._basis.to(self._rows.dtype)).double()
-        return self._basis[part] * (self.shares * len(self._rows)).sqrt()
+            return (self._rows[rows] @ self._basis.to(self._rows.dtype)).double()
+        return self._basis[rows].double() * (self.shares * len(self._rows)).sqrt()
 
     def _slope(self) -> tuple[Tensor, float]:
         """Weights f and factor c such that a row z moves the entropy by c (sum_k f_k z_k^2 - its mean)."""
@@ -95,27 +96,28 @@ class Spectrum:
     def _variance(self) -> float:
         n = len(self._rows)
         weights, factor = self._slope()
-        single = torch.cat([self._coordinates(part).square() @ weights for part in chunks(n, len(weights))])
+        some = self._coordinates(_some_rows(n).to(self._rows.device))
+        single = some.square() @ weights
         naive = factor**2 * float(single.var()) / n
         if math.isinf(self.order):
             return naive
-        return total_variance(naive, float(self._second(single).square().mean()) / (2 * n * n))
+        return total_variance(naive, float(self._second(some[:PAIRS], single[:PAIRS]).square().mean()) / (2 * n * n))
 
-    def _second(self, single: Tensor) -> Tensor:
+    def _second(self, rows: Tensor, single: Tensor) -> Tensor:
         """Second derivative of the entropy for some pairs of rows, less what each of the two rows explains."""
         weights, factor = self._slope()
         divided = _divided(self.shares, weights, self.order)
-        found = []
-        for one, other in _some_pairs(len(self._rows)):
-            joint = self._coordinates(one.to(self._rows.device)) * self._coordinates(other.to(self._rows.device))
+        count, found = len(rows), []
+        for turn in range(1, min(count, 1 + math.ceil(PAIRS / count))):
+            joint = rows * rows.roll(turn, 0)
             both = ((joint @ divided) * joint).sum(1)
             if self.order == 1:
                 found.append(1 - both)
                 continue
-            first, second = single[one.to(single.device)], single[other.to(single.device)]
             total = float(self.shares.pow(self.order).sum())
-            curve = both - (self.order - 1) * (first + second - total)
-            found.append(factor * (curve - self.order * (first - total) * (second - total) / total))
+            first, second = single - total, single.roll(turn) - total
+            curve = both - (self.order - 1) * (first + second + total)
+            found.append(factor * (curve - self.order * first * second / total))
         return torch.cat(found)
 
 
@@ -135,17 +137,13 @@ def unit_rows(side: Features) -> Tensor:
 
 
 def decompose(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and eigenvectors of a symmetric float64 matrix.
+    """Eigenvalues in float64 and eigenvectors of a symmetric float64 matrix.
 
-    A large one is decomposed in float32, several times faster; its basis is made orthogonal in float64 and the
-    eigenvalues are read off in it, so that their errors are of second order in float32's.
+    Those of a large one are in float32, several times faster: they serve an interval, the eigenvalues the number.
     """
     if len(moments) <= LARGE:
-        values, basis = torch.linalg.eigh(moments)
-        return values, basis
-    basis = torch.linalg.eigh(moments.float()).eigenvectors.double()
-    basis = 1.5 * basis - 0.5 * (basis @ (basis.T @ basis))
-    return ((moments @ basis) * basis).sum(0), basis
+        return eigh(moments)
+    return eigvalsh(moments), eigh(moments.float())[1]
 
 
 def one_direction(n: int, order: float, level: float) -> float:
@@ -174,8 +172,7 @@ def _moments(rows: Tensor) -> Tensor:
     total = torch.zeros(width, width, dtype=torch.float64, device=rows.device)
     with full_precision():
         for start in range(0, n, 2_048):
-            part = rows[start : start + 2_048]
-            total += part.T @ part
+            total += square(rows[start : start + 2_048])
     return total / n
 
 
@@ -188,8 +185,6 @@ def _divided(shares: Tensor, weights: Tensor, order: float) -> Tensor:
     return torch.where(close, slope, (weights[:, None] - weights) / torch.where(close, 1.0, gap))
 
 
-def _some_pairs(n: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Pairs of different rows, at random but always the same ones."""
-    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
-    for turn in range(1, min(n, 1 + math.ceil(PAIRS / n))):
-        yield order[:PAIRS], order.roll(turn)[:PAIRS]
+def _some_rows(n: int) -> Tensor:
+    """All rows in some order, or as many as tell a variance: at random but always the same ones."""
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0))[:ENOUGH_ROWS]

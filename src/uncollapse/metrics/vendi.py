@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from scipy.special import ndtri
 
 from uncollapse.errors import UserError
+from uncollapse.metrics.bures import side_by_side
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level
 from uncollapse.metrics.metric import find_metric
@@ -45,14 +47,15 @@ def vendi_score(*, fake: Rows, real: Rows | None = None, order: float = 1.0, lev
         raise UserError(f"order must be from 0 to infinity, for example 1, not {order!r}.")
     side, spread = as_features(fake, name="fake"), level is not None
     rows = unit_rows(side)
-    found = Spectrum(rows, order, spread=spread)
     details: dict[str, Any] = {"order": order}
     n_real = None
-    if real is not None:
+    if real is None:
+        found = Spectrum(rows, order, spread=spread)
+    else:
         other = as_features(real, name="real")
         check_alike(other, side)
         n_real, others = len(other), unit_rows(other)
-        opposite = Spectrum(others, order, spread=spread)
+        found, opposite = side_by_side([partial(Spectrum, x, order, spread=spread) for x in (rows, others)])
         least = min(len(rows), len(others))
         # A score grows with n, so that the larger side is cut for the ratio.
         own = found if len(rows) == least else Spectrum(_cut(rows, least), order, spread=spread)

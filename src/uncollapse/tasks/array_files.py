@@ -34,8 +34,13 @@ def read_numpy(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
         raise UserError(f"{file} cannot be read as NumPy arrays without pickled objects; save it again.") from error
 
 
-def read_csv(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Rows and perhaps labels of a .csv file; a first line with any text in it is the header."""
+def read_csv(file: Path, label_column: str | None = None) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Rows and perhaps labels of a .csv file; a first line with any text in it is the header.
+
+    Args:
+        file: The file.
+        label_column: Head of the column that holds labels; None = "label" or "labels".
+    """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             table = [row for row in csv.reader(lines) if row]
@@ -48,13 +53,18 @@ def read_csv(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
     wide = {len(row) for row in table}
     if not body or len(wide) != 1:
         raise UserError(f"{file} must hold lines with equally many cells, not {sorted(wide) or 'none'}.")
-    at = next((i for i, title in enumerate(header) if title in ("label", "labels")), None)
+    names = ("label", "labels") if label_column is None else (label_column.strip().lower(),)
+    at = next((i for i, title in enumerate(header) if title in names), None)
+    if label_column is not None and at is None:
+        raise UserError(
+            f"{file} has no column headed {label_column!r}; its heads are {', '.join(header) or 'missing'}."
+        )
     for number, row in enumerate(body, start=2 if header else 1):
         for column, cell in enumerate(row):
             if column != at and not _is_number(cell):
                 raise UserError(
                     f"{file} has {cell!r} in line {number}, column {column + 1}, where a number is wanted; "
-                    "only a column headed 'label' may hold text."
+                    f"only a column headed {names[0]!r} may hold text."
                 )
     x = np.array([[float(cell) for i, cell in enumerate(row) if i != at] for row in body])
     return x, None if at is None else np.array([row[at] for row in body])

@@ -63,8 +63,9 @@ class Pool:
 
     def _assignments(self, count: int, generator: torch.Generator) -> Tensor:
         observed = self.fake.float()[None]
-        ranks = torch.rand(count, len(self), generator=generator).argsort(1)
-        return torch.cat([observed, (ranks < self.n_fake).float()])
+        drawn = torch.rand(count, len(self), generator=generator, dtype=torch.float64)
+        limit = drawn.kthvalue(self.n_fake, dim=1, keepdim=True).values
+        return torch.cat([observed, (drawn <= limit).float()])
 
     @cached_property
     def squared(self) -> Tensor:

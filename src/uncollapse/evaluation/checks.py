@@ -1,0 +1,162 @@
+"""What is refused, and what is noted, about the choices and the sides of an evaluation before anything is measured.
+
+A mistake is told before anything long begins: choices before the data are opened, rows as soon as they are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from uncollapse.data.source import Source
+from uncollapse.errors import UserError
+from uncollapse.evaluation.classes import alike
+from uncollapse.evaluation.measuring import check_names
+from uncollapse.evaluation.per_class import LEAST_ALPHA, check_labels, judged_labels
+from uncollapse.evaluation.sides import Side, path_of
+from uncollapse.features.resizing import check_resize
+from uncollapse.metrics.inputs import check_level, chunks
+from uncollapse.text import clean
+from uncollapse.verdict.judge import ALPHA, FEWEST
+from uncollapse.versions import choose_device
+
+MOST_ALPHA = 0.5
+MOST_SEED = 2**32 - 5  # with the sides' own places added it still is a seed of 32 bits
+# Squares of numbers beyond these leave the range of float32, in which distances are computed.
+LARGEST, SMALLEST = 1e15, 1e-15
+NAMED_LABELS = 3
+
+
+def check_options(
+    *,
+    metrics: Sequence[str] | None,
+    with_train: bool,
+    level: float | None,
+    alpha: float,
+    seed: int,
+    device: str,
+    resize: str,
+) -> None:
+    """Refuses what no data could make possible.
+
+    Raises:
+        UserError: An unknown metric, device or way to resize, or a number out of its range.
+    """
+    check_level(level)
+    check_names(metrics, with_train=with_train)
+    if not LEAST_ALPHA <= alpha <= MOST_ALPHA:
+        raise UserError(f"alpha must be from {LEAST_ALPHA} to {MOST_ALPHA}, for example {ALPHA}, not {alpha!r}.")
+    if not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
+        raise UserError(f"seed must be a whole number from 0 to {MOST_SEED:,}, not {seed!r}.")
+    choose_device(device)
+    check_resize(resize)
+
+
+def check_alike(sources: Mapping[str, Source], given: Mapping[str, object]) -> list[str]:
+    """Refuses sides of different kind, and notes when both are one and the same.
+
+    Args:
+        sources: The opened sides by role.
+        given: What the user gave for each.
+
+    Raises:
+        UserError: One side holds images and another features.
+    """
+    kinds = {role: source.kind for role, source in sources.items() if source.kind != "statistics"}
+    if len(set(kinds.values())) > 1:
+        told = " and ".join(f"{role} ({clean(sources[role].name)}) holds {kind}" for role, kind in kinds.items())
+        raise UserError(f"{told}; give the same kind on all sides.")
+    real, fake = given["real"], given["fake"]
+    same = path_of(real) is not None and path_of(real) == path_of(fake)
+    return [SAME] if same or real is fake else []
+
+
+SAME = "Both sides are the same data, so nothing can be missing; the verdict says nothing about a generator."
+
+
+def check_sides(sides: Mapping[str, Side], *, per_class: bool, alpha: float) -> list[str]:
+    """Refuses rows that cannot be judged, and notes what makes sides differ before any generator does.
+
+    Args:
+        sides: By role.
+        per_class: Whether each label is to be judged by itself.
+        alpha: Chance of a false alarm.
+
+    Raises:
+        UserError: A side has too few rows, another number of features, numbers beyond computing, or no labels where
+            each label is to be judged.
+    """
+    for side in sides.values():
+        if len(side) < FEWEST and side.role != "train":
+            count = "1 readable row" if len(side) == 1 else f"{len(side)} readable rows"
+            raise UserError(f"The {side.role} side has {count}, but a verdict needs at least {FEWEST}; give more.")
+    widths = {role: side.rows.features.shape[1] for role, side in sides.items()}
+    if len(set(widths.values())) > 1:
+        told = ", ".join(f"{role} {width}" for role, width in widths.items())
+        raise UserError(f"The sides have different numbers of features a row ({told}); use one extractor for all.")
+    _check_range(sides)
+    real, fake = sides["real"], sides["fake"]
+    if per_class:
+        check_labels(real, fake)
+    same = len(real) == len(fake) and torch.equal(real.checked.keys.sort().values, fake.checked.keys.sort().values)
+    notes = [*([SAME] if same else []), *size_notes(list(sides.values())), *label_notes(real, fake)]
+    most = int(alpha / LEAST_ALPHA)
+    if per_class and judged_labels(real, fake) > most:
+        notes.append(
+            f"More than {most} labels are judged, each with a chance of {100 * LEAST_ALPHA:g} % of a false alarm; "
+            "taken together that is more than the chance stated for the verdict."
+        )
+    return notes
+
+
+def _check_range(sides: Mapping[str, Side]) -> None:
+    largest = {}
+    for role, side in sides.items():
+        x = side.checked.x
+        largest[role] = max(float(x[part].abs().max()) for part in chunks(len(x), x.shape[1]))
+        if largest[role] > LARGEST:
+            raise UserError(
+                f"The {role} side holds numbers as large as {largest[role]:.2g}, beyond the {LARGEST:g} up to which "
+                "distances can be computed; scale all sides alike, or take samples from before the generator diverged."
+            )
+    if 0 < max(largest.values()) < SMALLEST:
+        raise UserError(
+            f"No side holds a number larger than {max(largest.values()):.2g}, below the {SMALLEST:g} from which on "
+            "distances can be computed; scale all sides alike."
+        )
+
+
+def size_notes(sides: Sequence[Side]) -> list[str]:
+    """Sentences on images whose sizes or channels differ between the sides."""
+    notes = []
+    sizes = {side.role: side.rows.notes.sizes for side in sides if side.rows.notes.sizes}
+    common = {role: found.most_common(1)[0][0] for role, found in sizes.items()}
+    if len(set(common.values())) > 1:
+        told = ", ".join(f"{role} {height} x {width}" for role, (height, width) in common.items())
+        notes.append(
+            f"The images differ in size ({told}); all are resized to the extractor's size, and resizing alone makes "
+            "the sides differ a little. Give images of one size to rule that out."
+        )
+    channels = {side.role: set(side.rows.notes.channels) for side in sides if side.rows.notes.channels}
+    if len({frozenset(found) for found in channels.values()}) > 1:
+        told = ", ".join(f"{role} {' and '.join(sorted(found))}" for role, found in channels.items())
+        notes.append(f"The images differ in colour ({told}); that is a difference between the sides of its own.")
+    return notes
+
+
+def label_notes(real: Side, fake: Side) -> list[str]:
+    """Sentences on labels that cannot be used as they are."""
+    labels = {side.role: side.rows.labels for side in (real, fake)}
+    having = [role for role, found in labels.items() if found is not None]
+    if len(having) == 1:
+        return [f"Only the {having[0]} side has labels, so they are not compared."]
+    if not having or alike(real, fake):
+        return []
+    told = " and ".join(f"{role} {_listed(sorted(set(found or ())))}" for role, found in labels.items())
+    return [f"The labels of the sides have no name in common ({told}), so they are not compared; name them alike."]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(clean(name) for name in names[:NAMED_LABELS])
+    return shown + (", ..." if len(names) > NAMED_LABELS else "")

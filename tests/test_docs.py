@@ -15,7 +15,10 @@ import time
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 
 import uncollapse
 from uncollapse.experiments import plan_reader
@@ -70,11 +73,32 @@ def load(path: Path) -> ModuleType:
 def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path: Path) -> None:
     lines = commands(ROOT / "README.md")
     assert len(lines) >= 6
+    digit_folders(tmp_path)
     printed = {line: command_line(line, tmp_path) for line in lines}
     assert all(text.strip() for text in printed.values()), "a command printed nothing"
     assert (tmp_path / "ring.npz").exists()
     assert (tmp_path / "runs" / "ring" / "result.json").exists()
     assert (tmp_path / "runs" / "smoke" / "report.html").exists()
+    assert "COLLAPSED" in next(text for line, text in printed.items() if " evaluate " in line)
+    assert (tmp_path / "runs" / "evaluation" / "report.html").exists()
+
+
+def digit_folders(folder: Path) -> None:
+    """`my-data/` with real 8x8 digits, `samples/` with other ones, among them no zero and no one."""
+    digits = load_digits()
+    images = np.rint(digits.images * 255 / 16).astype(np.uint8)
+    kept = np.flatnonzero(digits.target[400:] > 1) + 400
+    for name, rows in (("my-data", range(400)), ("samples", kept[:400])):
+        (folder / name).mkdir()
+        for row in rows:
+            Image.fromarray(images[row]).save(folder / name / f"{row}.png")
+
+
+def test_the_python_of_the_pages_on_evaluation_works(tmp_path: Path) -> None:
+    for page, expected in (("evaluate", "7 0.105 of the real rows, 0.000"), ("migrating", "")):
+        code = blocks(ROOT / "docs" / f"{page}.md", "python")
+        assert code
+        assert expected in run([sys.executable, "-W", "error", "-c", "\n".join(code)], tmp_path).stdout
 
 
 def test_the_make_commands_of_the_readme_exist() -> None:

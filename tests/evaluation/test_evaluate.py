@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -90,7 +91,7 @@ def test_with_rows_enough_equal_draws_are_called_healthy_and_a_lost_mode_is_not(
     lost = judged(ring(1_500, 2, modes=range(7))[0], real).verdict
     assert lost.status == "collapsed"
     # The place of the eighth mode is (cos 315, sin 315) degrees.
-    assert lost.lost[0].mode == "region 1 (x1 near 0.71, x2 near -0.71)"
+    assert re.fullmatch(r"region 1 \(x1 near 0\.7\d?, x2 near -0\.7\d?\)", lost.lost[0].mode)
     assert lost.lost[0].share_real == pytest.approx(1 / 8, abs=0.005)
     assert lost.lost[0].share_fake == 0
 
@@ -144,10 +145,11 @@ def test_copies_of_training_rows_raise_the_flag_and_equal_draws_do_not() -> None
     assert found.verdict.flags == ("memorised",)
     assert found.document["memorisation"]["share_fake"] == pytest.approx(2 / 3, abs=0.02)
     assert found.document["memorisation"]["share_real"] < 0.02
-    assert found.metrics["authenticity"].value == pytest.approx(1 / 3, abs=0.12)
+    assert 0.1 < (found.metrics["authenticity"].value or 0.0) < 1 / 3
     assert {tile["side"] for row in galleries(found, "neighbours")[0]["tiles"] for tile in row[1:]} == {"train"}
     assert any("copies of training rows" in step for step in found.document["next"])
-    fresh = judged(cloud(300, 6, 8), real, train=train)
+    fresh = judged(cloud(300, 6, 8), real, train=train, metrics=["authenticity"])
+    assert (fresh.metrics["authenticity"].value or 0.0) > 0.5
     assert fresh.verdict.flags == ()
     assert fresh.document["memorisation"]["p_value"] > 0.05
 
@@ -275,13 +277,13 @@ def test_every_kind_of_input_from_end_to_end(
 
 
 def test_it_leaves_threads_random_streams_and_inputs_as_they_were() -> None:
-    real, fake = cloud(150, 0), torch.randn(150, 4, generator=torch.Generator().manual_seed(1))
+    real, fake = cloud(60, 0), torch.randn(60, 4, generator=torch.Generator().manual_seed(1))
     before = real.copy(), fake.clone()
-    judged(fake, real, versus=cloud(150, 2), train=cloud(150, 3))
+    judged(fake, real)  # which imports what draws while it is imported
     torch.set_num_threads(2)
     try:
         with no_global_draws():
-            judged(fake, real, versus=cloud(150, 2), train=cloud(150, 3))
+            judged(fake, real, versus=cloud(60, 2), train=cloud(60, 3))
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(1)
@@ -303,7 +305,7 @@ def test_it_works_without_a_main_module_to_import(tmp_path: Path) -> None:
     code = (
         "import numpy as np, uncollapse as uc\n"
         "draws = np.random.default_rng(0)\n"
-        "found = uc.evaluate(draws.normal(size=(120, 3)), draws.normal(size=(120, 3)))\n"
+        "found = uc.evaluate(draws.normal(size=(60, 3)), draws.normal(size=(60, 3)))\n"
         "print(found.verdict.status, len(found.metrics))\n"
     )
     done = subprocess.run(
@@ -374,8 +376,8 @@ def test_progress_tells_rows_and_then_each_step() -> None:
     told: list[tuple[str, int, int | None]] = []
     judged(cloud(60, 1), cloud(60, 0), versus=cloud(60, 2), progress=lambda *what: told.append(what))
     assert [what for what in told if what[1]] == [
-        ("real: array (60, 4)", 60, 60), ("fake: array (60, 4)", 60, 60), ("other: array (60, 4)", 60, 60),
-    ]  # fmt: skip
+        (f"{role}: ndarray of shape (60, 4)", 60, 60) for role in ("real", "fake", "other")
+    ]
     steps = [what for what, done, count in told if not done and count == 0]
     assert steps == ["metrics", "verdict", "comparison", "pictures"]
 

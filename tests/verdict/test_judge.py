@@ -57,6 +57,12 @@ def test_narrow_modes_are_collapsed_though_none_is_lost() -> None:
     assert not verdict.lost
 
 
+def test_the_smallest_alpha_can_still_be_reached() -> None:
+    verdict = asked(ring(200, 0), ring(200, 1, modes=4), alpha=0.001)
+    assert verdict.status == "collapsed"
+    assert min(found.p_adjusted for found in verdict.evidence) <= 0.0005
+
+
 def test_too_few_rows_are_inconclusive_and_say_how_many_it_takes() -> None:
     verdict = asked(ring(80, 0), ring(80, 1))
     assert verdict.status == "inconclusive"

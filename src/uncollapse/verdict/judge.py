@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,7 +66,7 @@ def judge(
         classes: Classes of the rows, where a classifier or labels tell them.
         images: Whether the features are those of images; of other data a change of scale is a loss too.
         alpha: Chance of calling a generator suspect or collapsed that is neither.
-        assignments: Random exchanges behind the p-values.
+        assignments: Random exchanges behind the p-values; more are made where alpha is small.
         generator: Their source; seed 0 by default.
 
     Raises:
@@ -74,6 +75,8 @@ def judge(
     if not 0.001 <= alpha <= 0.5:
         raise UserError(f"alpha must be from 0.001 to 0.5, for example {ALPHA}, not {alpha!r}.")
     draws = seeded(generator)
+    # The smallest p-value, corrected, has to lie well below alpha, or no loss could be significant.
+    assignments = max(assignments, math.ceil(10 / alpha))
     sides = both(real, fake, least=FEWEST)
     pool = Pool(*sides, generator=draws, assignments=assignments)
     findings = _findings(pool, classes, images, alpha, draws, assignments)

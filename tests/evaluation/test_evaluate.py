@@ -39,7 +39,7 @@ def numbers(found: Evaluation) -> dict[str, tuple[float | None, ...]]:
 
 def same_numbers(one: Evaluation, other: Evaluation) -> None:
     assert one.verdict.status == other.verdict.status
-    assert one.verdict.lost and other.verdict.lost or not (one.verdict.lost or other.verdict.lost)
+    assert [row.mode for row in one.verdict.lost] == [row.mode for row in other.verdict.lost]
     for a, b in zip(one.verdict.evidence, other.verdict.evidence, strict=True):
         np.testing.assert_allclose(
             [a.effect, a.p_adjusted], [b.effect, b.p_adjusted], rtol=1e-5, atol=1e-6, err_msg=a.metric

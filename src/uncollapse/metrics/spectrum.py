@@ -106,11 +106,12 @@ class Spectrum:
     def _second(self, rows: Tensor, single: Tensor) -> Tensor:
         """Second derivative of the entropy for some pairs of rows, less what each of the two rows explains."""
         weights, factor = self._slope()
-        divided = _divided(self.shares, weights, self.order)
+        assert self._basis is not None
+        divided = _divided(self.shares, weights, self.order).to(self._basis.dtype)
         count, found = len(rows), []
         for turn in range(1, min(count, 1 + math.ceil(PAIRS / count))):
             joint = rows * rows.roll(turn, 0)
-            both = ((joint @ divided) * joint).sum(1)
+            both = ((joint.to(divided.dtype) @ divided) * joint).sum(1)
             if self.order == 1:
                 found.append(1 - both)
                 continue

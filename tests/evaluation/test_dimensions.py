@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.evaluation.making import cloud, ring, side
+
+from uncollapse.evaluation import dimensions as module
+from uncollapse.evaluation.dimensions import dimensions, moments, whereabouts
+
+
+def test_moments_are_those_of_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PART", 7)
+    for rows in (cloud(50, 0) + 1e6, cloud(50, 0).astype(np.float32)):
+        mean, spread = moments(side(rows))
+        np.testing.assert_allclose(mean, rows.mean(0, dtype=np.float64), rtol=1e-7, atol=1e-7)
+        np.testing.assert_allclose(spread, rows.std(0, ddof=1, dtype=np.float64), rtol=1e-6)
+
+
+def test_the_most_changed_feature_comes_first_with_its_change() -> None:
+    real, fake = cloud(400, 0), cloud(400, 1)
+    fake[:, 2] = fake[:, 2] / 4
+    fake[:, 1] -= 3
+    rows = dimensions(side(real), side(fake, "fake"))
+    assert [row["name"] for row in rows][:2] == ["x2", "x3"]
+    assert rows[0]["effect"] == pytest.approx(3, abs=0.2)
+    assert rows[1]["effect"] == pytest.approx(np.log(4), abs=0.15)
+    assert "real standard deviations lower" in rows[0]["sentence"]
+    assert (
+        f"its spread is {100 * rows[1]['fake_sd'] / rows[1]['real_sd']:.3g} % of the real one." in rows[1]["sentence"]
+    )
+    assert rows[0]["real_mean"] == pytest.approx(real[:, 1].mean())
+    assert all(row["effect"] < 0.3 for row in rows[2:])
+
+
+def test_features_without_spread_are_told_as_such() -> None:
+    real, fake = cloud(30, 0, 3), cloud(30, 1, 3)
+    real[:, 0], fake[:, 0] = 5, 5
+    real[:, 1] = 2
+    fake[:, 2] = 0
+    rows = {row["name"]: row for row in dimensions(side(real), side(fake, "fake"))}
+    assert rows["x1"]["sentence"] == "The real rows all have one value, and so do the fakes."
+    assert rows["x1"]["effect"] == 0
+    assert rows["x2"]["sentence"] == "The real rows all have one value, and the fakes do not."
+    assert rows["x2"]["effect"] > 10
+    assert rows["x3"]["sentence"].endswith("its spread is 0 % of the real one.")
+    assert all(np.isfinite(row["effect"]) for row in rows.values())
+
+
+def test_at_most_forty_are_listed() -> None:
+    assert len(dimensions(side(cloud(30, 0, 50)), side(cloud(30, 1, 50), "fake"))) == 40
+
+
+def test_where_a_group_lies_is_told_by_the_features_that_set_it_apart() -> None:
+    points, place = ring(400, 0, sd=0.01)
+    assert whereabouts(side(points), np.flatnonzero(place == 2).tolist()).endswith("x2 near 1")
+    rows = cloud(200, 0, 5)
+    rows[:20, 3] += 6
+    rows[:20, 0] -= 4
+    told = whereabouts(side(rows), range(20))
+    centre = rows[:20].mean(0)
+    assert told == f"x1 near {centre[0]:.2g}, x4 near {centre[3]:.2g}"
+    assert whereabouts(side(np.ones((9, 2))), [0]) == "x1 near 1, x2 near 1"
+    assert whereabouts(side(cloud(9, 0, 1)), [0]).count("near") == 1

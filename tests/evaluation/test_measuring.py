@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import entropy
+from tests.evaluation.making import cloud, digits, ring, side
+
+import uncollapse as uc
+from uncollapse.errors import UserError
+from uncollapse.evaluation.classes import Known, find_classes
+from uncollapse.evaluation.measuring import CLASS_METRICS, COMPARED, check_names, differences, measure, titles
+from uncollapse.features.extractor import Extractor
+from uncollapse.features.identity import Identity
+from uncollapse.features.shipped import ShippedClassifier
+from uncollapse.metrics.metric import NAMES
+
+IMAGES, LABELS = digits()
+REAL, FAKE = side(ring(200, 0)[0]), side(ring(200, 1, modes=range(6))[0], "fake")
+
+
+def labelled(real: list[str], fake: list[str]) -> tuple[object, object, Known | None]:
+    sides = side(cloud(len(real), 0), labels=real), side(cloud(len(fake), 1), "fake", labels=fake)
+    return (*sides, find_classes(sides, []))
+
+
+def test_each_number_is_that_of_its_own_function_in_the_order_of_the_list() -> None:
+    wanted = ["coverage", "frechet_distance", "recall"]
+    found = measure(REAL, FAKE, None, metrics=wanted)
+    assert list(found) == [name for name in NAMES if name in wanted]
+    real, fake = REAL.rows.features, FAKE.rows.features
+    assert found["coverage"].value == uc.metrics.coverage(real=real, fake=fake).value
+    assert found["frechet_distance"].value == pytest.approx(uc.metrics.frechet_distance(real=real, fake=fake).value)
+    # Two of eight modes are lost.
+    assert found["coverage"].value == pytest.approx(0.75, abs=0.06)
+
+
+def test_without_classes_their_metrics_are_left_out_or_say_why_when_asked_for() -> None:
+    assert not set(measure(REAL, FAKE, None, metrics=None, level=None)) & set(CLASS_METRICS)
+    found = measure(REAL, FAKE, None, metrics=["class_kl", "inception_score"])
+    assert found["class_kl"].value is None
+    assert found["class_kl"].reason == "it needs classes: an extractor that is a classifier, or labels on both sides"
+    assert found["inception_score"].reason == "it needs class probabilities: an extractor that is a classifier"
+
+
+def test_metrics_of_labels_against_their_definitions() -> None:
+    real, fake, known = labelled(["a"] * 50 + ["b"] * 30 + ["c"] * 20, ["a"] * 60 + ["b"] * 40)
+    found = measure(real, fake, known, metrics=CLASS_METRICS)  # type: ignore[arg-type]
+    assert found["mode_coverage"].value == 2
+    assert found["class_entropy"].value == pytest.approx(entropy([0.6, 0.4], base=2))
+    smooth = np.array([50.5, 30.5, 20.5]) / 101.5
+    assert found["class_kl"].value == pytest.approx(entropy([0.6, 0.4], smooth[:2] / smooth[:2].sum())
+                                                     - np.log(smooth[:2].sum()))  # fmt: skip
+    assert found["inception_score"].value is None
+    every = measure(real, fake, known, metrics=None, level=None)  # type: ignore[arg-type]
+    assert "inception_score" not in every
+    assert "class_kl" in every
+
+
+def test_one_class_alone_gives_reasons_instead_of_errors() -> None:
+    real, fake, known = labelled(["a"] * 30, ["a"] * 30)
+    found = measure(real, fake, known, metrics=CLASS_METRICS)  # type: ignore[arg-type]
+    assert found["mode_coverage"].value == 1
+    assert found["class_kl"].value is None
+    assert "of the one class 'a'" in str(found["class_kl"].reason)
+
+
+def test_a_classifier_gives_the_inception_score() -> None:
+    judge = ShippedClassifier("digits")
+    sides = side(IMAGES[:100], extractor=judge), side(IMAGES[100:200], "fake", extractor=judge)
+    found = measure(*sides, find_classes(sides, judge.classes), metrics=["inception_score", "mode_coverage"])
+    assert 8 < (found["inception_score"].value or 0) <= 10
+    assert found["mode_coverage"].value == 10
+    names = titles(found, judge, find_classes(sides, judge.classes))
+    assert names["inception_score"] == "Inception score [classifier:digits]"
+
+
+def test_authenticity_only_with_training_rows() -> None:
+    train = side(ring(200, 5)[0], "train")
+    assert "authenticity" not in measure(REAL, FAKE, None, metrics=["authenticity"])
+    found = measure(REAL, FAKE, None, metrics=["authenticity"], train=train)
+    expected = uc.metrics.authenticity(train=train.rows.features, fake=FAKE.rows.features)
+    assert found["authenticity"].value == expected.value
+
+
+def test_differences_have_the_sign_of_fake_minus_other() -> None:
+    good = side(ring(200, 2)[0], "other")
+    found = differences(REAL, FAKE, good, metrics=["coverage", "authenticity", "class_kl"], level=0.95, seed=0)
+    assert list(found) == ["coverage"]
+    assert (found["coverage"].high or 0) < 0
+    apart = (
+        measure(REAL, FAKE, None, metrics=["coverage"])["coverage"],
+        measure(REAL, good, None, metrics=["coverage"])["coverage"],
+    )
+    assert found["coverage"].value == pytest.approx(float(apart[0]) - float(apart[1]))
+
+
+def test_without_names_two_generators_are_compared_by_what_is_named_for_that() -> None:
+    found = differences(REAL, FAKE, side(ring(200, 2)[0], "other"), metrics=None, level=0.9, seed=0)
+    assert set(found) == set(COMPARED)
+    assert {row.level for row in found.values()} == {0.9}
+
+
+def test_a_difference_that_cannot_be_had_says_why() -> None:
+    sides = [side(cloud(30, seed), role) for seed, role in enumerate(("real", "fake", "other"))]
+    found = differences(*sides, metrics=["birthday"], level=0.95, seed=0)
+    assert found["birthday"].value is None
+    assert "no two of 30 fakes are alike" in str(found["birthday"].reason)
+
+
+class Standard(Identity):
+    name, standard = "inception[clean]", True
+
+
+@pytest.mark.parametrize(
+    ("extractor", "frechet", "kernel"),
+    [
+        (Standard(), "FID [inception[clean]]", "KID [inception[clean]]"),
+        (Identity(), "Fréchet distance [identity]", "Kernel distance [identity]"),
+    ],
+)
+def test_fid_and_kid_are_names_of_the_standard_network_only(extractor: Extractor, frechet: str, kernel: str) -> None:
+    names = titles(measure(REAL, FAKE, None, metrics=["frechet_distance", "kernel_distance"]), extractor, None)
+    assert names == {"frechet_distance": frechet, "kernel_distance": kernel}
+
+
+def test_metrics_of_given_labels_are_named_by_the_labels() -> None:
+    real, fake, known = labelled(["a", "b"] * 15, ["a", "b"] * 15)
+    found = measure(real, fake, known, metrics=["class_kl", "coverage"])  # type: ignore[arg-type]
+    names = titles(found, Identity(), known)
+    assert names["class_kl"].endswith("[labels]")
+    assert names["coverage"].endswith("[identity]")
+
+
+def test_names_are_checked() -> None:
+    check_names(None, with_train=False)
+    check_names(list(NAMES[:-1]), with_train=True)
+    with pytest.raises(UserError, match=r"There is no metric 'kid'"):
+        check_names(["kid"], with_train=False)

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.evaluation.making import cloud, digits, ring, side
+
+from uncollapse.evaluation.memorised import copies
+from uncollapse.evaluation.shown import CLUSTER, GROUP, NEIGHBOURS, PAIRS, REPEATED, Exhibits, exhibits, located
+from uncollapse.evaluation.sides import Side
+from uncollapse.features.pixels import Pixels
+from uncollapse.verdict.judge import judge
+from uncollapse.verdict.verdict import Verdict
+
+IMAGES, LABELS = digits()
+
+
+def judged(sides: dict[str, Side]) -> Verdict:
+    images = sides["real"].source.kind == "images"
+    return judge(real=sides["real"].rows.features, fake=sides["fake"].rows.features, images=images)
+
+
+def shown(sides: dict[str, Side]) -> Exhibits:
+    copied = copies(sides["real"], sides["fake"], sides["train"], alpha=0.03) if "train" in sides else None
+    return exhibits(sides, None, judged(sides), copied, alpha=0.03, seed=0)
+
+
+def of(found: Exhibits, kind: str) -> list[dict[str, Any]]:
+    return [gallery for gallery in found.document["galleries"] if gallery["kind"] == kind]
+
+
+@pytest.fixture(scope="module")
+def vectors() -> Exhibits:
+    real, fake = ring(400, 0)[0], ring(400, 1, modes=range(6))[0]
+    return shown({"real": side(real), "fake": side(fake, "fake")})
+
+
+@pytest.fixture(scope="module")
+def images() -> tuple[dict[str, Side], Exhibits]:
+    pool, labels = IMAGES[400:], LABELS[400:]
+    fakes = np.concatenate([pool[labels != 4][:280], np.repeat(pool[:1], 20, 0)])
+    sides = {
+        role: side(rows, role, extractor=Pixels(side=8)) for role, rows in (("real", IMAGES[:300]), ("fake", fakes))
+    }
+    return sides, shown(sides)
+
+
+def test_galleries_are_as_large_as_the_report_shows_them(images: tuple[dict[str, Side], Exhibits]) -> None:
+    _, found = images
+    most = {"sample": GROUP, "uncovered": GROUP, "repeated": REPEATED, "cluster": CLUSTER, "neighbours": NEIGHBOURS + 1}
+    for gallery in found.document["galleries"]:
+        assert max(len(row) for row in gallery["tiles"]) <= most[gallery["kind"]]
+    assert [gallery["key"] for gallery in of(found, "sample")] == ["sample-real", "sample-fake"]
+    assert len(of(found, "neighbours")[0]["tiles"]) == PAIRS
+    keys = [gallery["key"] for gallery in found.document["galleries"]]
+    assert len(keys) == len(set(keys))
+    assert {row["gallery"] for row in found.document["clusters"] if row["gallery"]} <= set(keys)
+
+
+def test_every_thumbnail_is_the_picture_that_its_tile_names(images: tuple[dict[str, Side], Exhibits]) -> None:
+    sides, found = images
+    thumbs = found.pictures["thumbs"]
+    for gallery in found.document["galleries"]:
+        for tile in (tile for row in gallery["tiles"] for tile in row):
+            (image,) = sides[tile["side"]].source.fetch([tile["row"]])
+            np.testing.assert_array_equal(thumbs[tile["thumb"]][::8, ::8, 0], image)
+
+
+def test_the_lost_digit_and_the_repeated_one_are_shown(images: tuple[dict[str, Side], Exhibits]) -> None:
+    _, found = images
+    rows = [tile["row"] for tile in of(found, "uncovered")[0]["tiles"][0]]
+    assert np.mean(LABELS[rows] == 4) > 0.85
+    repeated = of(found, "repeated")[0]
+    assert {tile["row"] for tile in repeated["tiles"][0]} <= {*range(280, 300), 0}
+    assert found.document["dimensions"] is None
+    assert found.document["uncovered"]["share"] > found.document["uncovered"]["expected"]
+    assert found.pictures["map_state"].sum() > 0
+
+
+def test_neighbours_are_the_nearest_rows_with_their_distances(images: tuple[dict[str, Side], Exhibits]) -> None:
+    sides, found = images
+    real, fake = (sides[role].rows.features for role in ("real", "fake"))
+    for first, *others in of(found, "neighbours")[0]["tiles"]:
+        distance = np.linalg.norm(real - fake[first["row"]], axis=1)
+        expected = np.sort(distance)[:NEIGHBOURS]
+        np.testing.assert_allclose(distance[[tile["row"] for tile in others]], expected, rtol=1e-5)
+        assert [tile["note"] for tile in others] == [f"{gap:.3g}" for gap in expected]
+
+
+def test_vectors_have_places_instead_of_pictures(vectors: Exhibits) -> None:
+    assert "thumbs" not in vectors.pictures
+    assert {tile["thumb"] for gallery in vectors.document["galleries"] for row in gallery["tiles"] for tile in row} == {
+        None
+    }
+    starved = [row for row in vectors.document["clusters"] if row["state"] == "starved"]
+    assert starved
+    assert all(" (x1 near " in row["name"] and ", x2 near " in row["name"] for row in vectors.document["clusters"])
+    assert [row["name"] for row in vectors.document["dimensions"]] != []
+    # The lost modes lie at 270 and 315 degrees.
+    assert any("x2 near -1" in row["name"] for row in starved)
+
+
+def test_lost_regions_of_vectors_say_where_they_are_and_those_of_images_do_not(
+    images: tuple[dict[str, Side], Exhibits],
+) -> None:
+    real, fake = side(ring(400, 0)[0]), side(ring(400, 1, modes=range(7))[0], "fake")
+    verdict = judged({"real": real, "fake": fake})
+    found = located(verdict, real)
+    assert verdict.lost[0].mode == "region 1"
+    assert found.lost[0].mode.startswith("region 1 (x1 near 0.7")
+    assert found.lost[0].real == verdict.lost[0].real
+    sides, _ = images
+    pictured = judged(sides)
+    assert located(pictured, sides["real"]) is pictured
+
+
+def test_with_training_rows_the_copies_stand_first_beside_what_they_copy() -> None:
+    train = cloud(200, 0)
+    fakes = np.concatenate([cloud(150, 1), train[[7, 8, 9]].repeat(10, 0)])
+    found = shown({"real": side(cloud(150, 2)), "fake": side(fakes, "fake"), "train": side(train, "train")})
+    rows = of(found, "neighbours")[0]["tiles"]
+    assert all(row[0]["row"] >= 150 for row in rows)
+    assert {(row[1]["side"], row[1]["note"]) for row in rows} == {("train", "0")}
+    assert all(row[1]["row"] == 7 + (row[0]["row"] - 150) // 10 for row in rows)
+    assert of(found, "neighbours")[0]["title"] == "Fakes and their nearest training rows"
+    assert set(found.pictures["map_side"].tolist()) == {0, 1}
+
+
+def test_rows_by_chance_without_a_near_fake_are_not_called_never_made() -> None:
+    found = shown({"real": side(cloud(120, 0)), "fake": side(cloud(300, 1), "fake")})
+    titles = [gallery["title"] for gallery in of(found, "uncovered")]
+    told = found.document["uncovered"]
+    assert all(title.startswith("Never made") == (told["share"] > told["expected"]) for title in titles)
+
+
+def test_a_folder_names_its_tiles_by_its_files(tmp_path: Path) -> None:
+    from tests.evaluation.making import pngs
+
+    names = [f"a/<b>{number}.png" if number % 2 else f"c/\x1b[31m{number}.png" for number in range(40)]
+    place = pngs(tmp_path / "files", list(IMAGES[:40]), names)
+    sides = {role: side(place, role, extractor=Pixels(side=8)) for role in ("real", "fake")}
+    found = shown(sides)
+    tiles = [tile for gallery in found.document["galleries"] for row in gallery["tiles"] for tile in row]
+    assert {tile["name"] for tile in tiles} <= set(names)
+    assert {tile["label"] for tile in tiles} == {"a", "c"}

@@ -122,6 +122,9 @@ def evaluate(
     versus: Annotated[str | None, typer.Option(help="Samples of another generator to compare with.")] = None,
     train: Annotated[str | None, typer.Option(help="Training data, for the tests for copies.")] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Judge each label by itself too.")] = False,
+    label_column: Annotated[
+        str | None, typer.Option("--label-column", help="Column of a .csv or .parquet that holds labels or prompts.")
+    ] = None,
     features: Annotated[str, typer.Option(help="A name of `uncollapse extractors`, or auto.")] = "auto",
     metrics: Annotated[str | None, typer.Option(help="Names of `uncollapse metrics` with commas; default all.")] = None,
     n: Annotated[int | None, typer.Option("--n", help="Rows of each side; default all.")] = None,
@@ -144,8 +147,8 @@ def evaluate(
 
     more = {"weights": weights, "resize": resize, "alpha": alpha, "max_bad": max_bad, "device": device, "seed": seed}
     run_evaluation(
-        real, fake, versus=versus, train=train, per_class=per_class, features=features, metrics=metrics, n=n,
-        cache=cache, plugins=tuple(plugin), out=out, as_json=as_json, fail_on_collapse=fail_on_collapse, **more,
+        real, fake, versus=versus, train=train, per_class=per_class, label_column=label_column, features=features,
+        metrics=metrics, n=n, cache=cache, plugins=tuple(plugin), out=out, as_json=as_json, fail_on_collapse=fail_on_collapse, **more,
     )  # fmt: skip
 
 

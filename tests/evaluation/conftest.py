@@ -13,8 +13,8 @@ from uncollapse.evaluation import maps
 @pytest.fixture(autouse=True, scope="module")
 def _small_and_apart(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(maps, "MOST", 60)
-        patch.setattr(maps, "ITERATIONS", 250)
+        patch.setattr(maps, "MOST", 40)
+        patch.setattr(maps, "AFTER", 50)
         patch.setenv("UNCOLLAPSE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
 

@@ -88,7 +88,14 @@ def test_one_feature_has_a_map_on_a_line() -> None:
     assert "map_tsne" not in found
 
 
-def test_t_sne_keeps_neighbours_together_and_does_not_depend_on_the_order(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("installed", [True, False], ids=["openTSNE", "scikit-learn"])
+def test_t_sne_keeps_neighbours_together_and_does_not_depend_on_the_order(
+    installed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if installed:
+        pytest.importorskip("openTSNE", reason="the extra [embed] is not installed")
+    else:
+        monkeypatch.setitem(sys.modules, "openTSNE", None)
     monkeypatch.setattr(module, "MOST", 200)
     rows = IMAGES.reshape(len(IMAGES), -1).astype(float)
     found = maps([side(rows[:200]), side(rows[200:400], "fake")], None, {}, seed=0)
@@ -111,6 +118,7 @@ def test_open_tsne_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch
         def fit(self, rows: np.ndarray) -> np.ndarray:
             return rows[:, :2] + 1
 
+    monkeypatch.setattr(module, "MOST", 60)
     package = types.ModuleType("openTSNE")
     package.TSNE = Stand  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "openTSNE", package)

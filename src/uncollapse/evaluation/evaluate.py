@@ -45,6 +45,7 @@ def evaluate(
     features: str = "auto",
     metrics: Sequence[str] | None = None,
     per_class: bool = False,
+    label_column: str | None = None,
     n: int | None = None,
     level: float = 0.95,
     alpha: float = ALPHA,
@@ -69,6 +70,7 @@ def evaluate(
         features: Name of the extractor, or "auto".
         metrics: Names of metrics; default all that can be had.
         per_class: Judge each label by itself too.
+        label_column: Of tables (.csv, .parquet), which column holds the labels: classes, prompts, subgroups.
         n: Rows wanted of each side but the training data; None = all.
         level: Nominal coverage of the metrics' intervals.
         alpha: Chance of a false alarm of the verdict.
@@ -91,7 +93,7 @@ def evaluate(
     )
     asked = _Asked(metrics=metrics, per_class=per_class, level=level, alpha=alpha, seed=seed, command=command)
     reading = Reading(
-        n=n, max_bad=max_bad, seed=seed, plugins=tuple(plugins), device=device,
+        n=n, max_bad=max_bad, seed=seed, plugins=tuple(plugins), label_column=label_column, device=device,
         weights=None if weights is None else Path(weights), resize=resize, cache=cache, progress=progress,
     )  # fmt: skip
     clock = _Clock(reading)

@@ -13,7 +13,9 @@ from uncollapse.evaluation.sides import Side
 
 # Rows a side on the map, of which so many are marked ones where there are so many; rows drawn as densities.
 MOST, LEAST_MARKED, MOST_POINTS = 500, 25, 5_000
-COMPONENTS, PERPLEXITY, ITERATIONS = 32, 30, 400
+COMPONENTS, PERPLEXITY = 32, 30
+# Steps of t-SNE: with its attraction exaggerated (scikit-learn fixes them), and after that.
+EXAGGERATED, AFTER = 250, 150
 CODES = {"real": 0, "fake": 1, "other": 2}
 Matrix = NDArray[np.float64]
 
@@ -122,8 +124,13 @@ def _tsne(leading: Matrix, seed: int) -> NDArray[np.float32]:
         from sklearn.manifold import TSNE
         from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-        made = TSNE(2, perplexity=PERPLEXITY, init=start.astype(np.float32), random_state=seed, max_iter=ITERATIONS)
+        made = TSNE(
+            2, perplexity=PERPLEXITY, init=start.astype(np.float32), random_state=seed, max_iter=EXAGGERATED + AFTER
+        )
         with threadpool_limits(1, "openmp"):
             return np.asarray(made.fit_transform(scaled.astype(np.float32)), np.float32)
-    made = Open(2, perplexity=PERPLEXITY, initialization=start, random_state=seed, n_jobs=1)
+    made = Open(
+        2, perplexity=PERPLEXITY, initialization=start, random_state=seed, n_jobs=1,
+        early_exaggeration_iter=EXAGGERATED, n_iter=AFTER,
+    )  # fmt: skip
     return np.asarray(made.fit(scaled), np.float32)

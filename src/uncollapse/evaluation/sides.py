@@ -90,6 +90,7 @@ class Reading:
         max_bad: Largest share of unreadable rows.
         seed: Of choices and draws.
         plugins: What runs need.
+        label_column: Which column of a table holds the labels.
         device: Where features are computed.
         weights: A file of Inception weights.
         resize: How inception resizes.
@@ -101,6 +102,7 @@ class Reading:
     max_bad: float = 0.01
     seed: int = 0
     plugins: tuple[object, ...] = ()
+    label_column: str | None = None
     device: str = "auto"
     weights: Path | None = None
     resize: str = "clean"
@@ -121,7 +123,9 @@ class Reading:
         if n is None and like is not None and like.count and draws(given):
             n = min(like.count, DRAWN)
         seed = self.seed + ROLES.index(role)
-        return open_source(given, side=role, n=n, seed=seed, max_bad=self.max_bad, plugins=self.plugins)
+        return open_source(
+            given, side=role, n=n, seed=seed, max_bad=self.max_bad, plugins=self.plugins, label_column=self.label_column
+        )
 
     def look(self, given: object, role: str, source: Source) -> list[Pixels]:
         """Some images from all over a side, because folders are often sorted by class.

@@ -148,7 +148,8 @@ def evaluate(
     more = {"weights": weights, "resize": resize, "alpha": alpha, "max_bad": max_bad, "device": device, "seed": seed}
     run_evaluation(
         real, fake, versus=versus, train=train, per_class=per_class, label_column=label_column, features=features,
-        metrics=metrics, n=n, cache=cache, plugins=tuple(plugin), out=out, as_json=as_json, fail_on_collapse=fail_on_collapse, **more,
+        metrics=metrics, n=n, cache=cache, plugins=tuple(plugin), out=out, as_json=as_json,
+        fail_on_collapse=fail_on_collapse, **more,
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from uncollapse.metrics.bures import one_thread
 from uncollapse.metrics.inputs import Features
 from uncollapse.metrics.pairs import Pair, Side, Tile
 
@@ -110,6 +111,11 @@ class PairSums:
 
     def visit(self, tile: Tile) -> None:
         """Adds one tile."""
+        # A strip is too little work to share out.
+        with one_thread(not tile.products.is_cuda):
+            self._add(tile)
+
+    def _add(self, tile: Tile) -> None:
         for strip in _strips(tile):
             values = self._function(strip)
             if tile.on_diagonal:

@@ -96,16 +96,16 @@ def test_t_sne_keeps_neighbours_together_and_does_not_depend_on_the_order(
         pytest.importorskip("openTSNE", reason="the extra [embed] is not installed")
     else:
         monkeypatch.setitem(sys.modules, "openTSNE", None)
-    monkeypatch.setattr(module, "MOST", 200)
+    monkeypatch.setattr(module, "MOST", 120)
     rows = IMAGES.reshape(len(IMAGES), -1).astype(float)
-    found = maps([side(rows[:200]), side(rows[200:400], "fake")], None, {}, seed=0)
-    order = np.random.default_rng(0).permutation(200)
-    again = maps([side(rows[:200][order]), side(rows[200:400], "fake")], None, {}, seed=0)
+    found = maps([side(rows[:120]), side(rows[120:240], "fake")], None, {}, seed=0)
+    order = np.random.default_rng(0).permutation(120)
+    again = maps([side(rows[:120][order]), side(rows[120:240], "fake")], None, {}, seed=0)
     np.testing.assert_array_equal(found["map_tsne"], again["map_tsne"])
-    parts = ((rows[:200], 0), (rows[200:400], 200))
-    chosen = np.concatenate([choose(side(part), 200, seed=0) + first for part, first in parts])
+    parts = ((rows[:120], 0), (rows[120:240], 120))
+    chosen = np.concatenate([choose(side(part), 120, seed=0) + first for part, first in parts])
     near = KNeighborsClassifier(5).fit(found["map_tsne"][::2], LABELS[chosen[::2]])
-    assert near.score(found["map_tsne"][1::2], LABELS[chosen[1::2]]) > 0.8
+    assert near.score(found["map_tsne"][1::2], LABELS[chosen[1::2]]) > 0.75
 
 
 def test_open_tsne_is_used_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from tests.evaluation.making import cloud, digits, ring, side
+from torch.overrides import TorchFunctionMode
 
 from uncollapse.evaluation.memorised import copies
 from uncollapse.evaluation.shown import CLUSTER, GROUP, NEIGHBOURS, PAIRS, REPEATED, Exhibits, exhibits, located
@@ -126,6 +130,45 @@ def test_with_training_rows_the_copies_stand_first_beside_what_they_copy() -> No
     assert all(row[1]["row"] == 7 + (row[0]["row"] - 150) // 10 for row in rows)
     assert of(found, "neighbours")[0]["title"] == "Fakes and their nearest training rows"
     assert set(found.pictures["map_side"].tolist()) == {0, 1}
+
+
+class Largest(TorchFunctionMode):
+    """Notes how many numbers the largest tensor holds that any function returns."""
+
+    numbers = 0
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = function(*args, **(kwargs or {}))
+        for item in found if isinstance(found, tuple) else (found,):
+            self.numbers = max(self.numbers, item.numel() if isinstance(item, torch.Tensor) else 0)
+        return found
+
+
+def test_nothing_grows_with_the_square_of_the_rows() -> None:
+    n = 9_000
+    sides = {role: side(cloud(n, seed), role) for seed, role in enumerate(("real", "fake", "train"))}
+    verdict = Verdict(status="healthy", alpha=0.03, sentence="So it is.", n_real=n, n_fake=n)
+    with Largest() as largest:
+        copied = copies(sides["real"], sides["fake"], sides["train"], alpha=0.03)
+        exhibits(sides, None, verdict, copied, alpha=0.03, seed=0)
+    assert 10 * n < largest.numbers < n * n / 10
+
+
+@pytest.mark.slow
+def test_twenty_thousand_rows_a_side_take_no_more_memory_than_five_thousand(tmp_path: Path) -> None:
+    code = (
+        "import resource, sys, numpy as np, torch, uncollapse as uc\n"
+        "torch.set_num_threads(1)\n"
+        "draws, n = np.random.default_rng(0), int(sys.argv[1])\n"
+        "real, fake, train = (draws.normal(size=(n, 64)).astype('f') for _ in range(3))\n"
+        "uc.evaluate(real, fake, train=train, metrics=[])\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    peaks = [
+        int(subprocess.run([sys.executable, "-c", code, str(n)], capture_output=True, check=True, cwd=tmp_path).stdout)
+        for n in (5_000, 20_000)
+    ]
+    assert peaks[1] < 1.25 * peaks[0]
 
 
 def test_rows_by_chance_without_a_near_fake_are_not_called_never_made() -> None:

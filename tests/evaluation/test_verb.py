@@ -77,7 +77,7 @@ def test_json_is_one_strict_document_on_stdout(sides: dict[str, Path], tmp_path:
 
 
 def test_the_command_in_the_report_gives_the_same_again(sides: dict[str, Path], tmp_path: Path) -> None:
-    options = (*QUICK, "--seed", "3", "--max-bad", "0", "--versus", sides["good"], "--n", "250", "--alpha", "0.05")
+    options = (*QUICK, "--seed", "3", "--max-bad", "0", "--versus", sides["good"], "--n", "80", "--alpha", "0.05")
     uncollapse(sides["real"], sides["bad"], *options, "--out", tmp_path / "one")
     one = json.loads((tmp_path / "one" / "evaluation.json").read_text())
     words = one["command"].split()
@@ -89,7 +89,7 @@ def test_the_command_in_the_report_gives_the_same_again(sides: dict[str, Path], 
 
 def test_by_itself_the_result_goes_below_runs_under_a_name_of_its_own(sides: dict[str, Path], tmp_path: Path) -> None:
     done = [
-        uncollapse(sides["real"], sides[name], *QUICK, *more, cwd=tmp_path)
+        uncollapse(sides["real"], sides[name], *QUICK, "--n", "40", *more, cwd=tmp_path)
         for name, more in (("good", ()), ("good", ()), ("bad", ()), ("good", ("--seed", "1")))
     ]
     places = [item.stdout.splitlines()[-1] for item in done]
@@ -147,6 +147,14 @@ def test_every_mistake_is_one_line_on_stderr_and_exit_code_2(sides: dict[str, Pa
         assert done.stderr.count("\n") == 1
         assert done.stdout == ""
     assert not (tmp_path / "runs").exists()
+
+
+def test_wrong_usage_is_exit_code_2_too(sides: dict[str, Path]) -> None:
+    for arguments in ([], [sides["real"]], [sides["real"], sides["good"], "--no-such-option"]):
+        done = uncollapse(*arguments)
+        assert done.returncode == 2
+        assert "Usage: uncollapse evaluate" in done.stderr
+    assert "--fail-on-collapse" in uncollapse("--help").stdout
 
 
 def test_the_row_that_is_not_finite_is_named(sides: dict[str, Path], tmp_path: Path) -> None:

@@ -29,10 +29,10 @@ demo: $(INSTALLED)
 	$(BIN)/uncollapse demo --out runs/demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -127,7 +127,7 @@ def evaluate(
     ] = None,
     features: Annotated[str, typer.Option(help="A name of `uncollapse extractors`, or auto.")] = "auto",
     metrics: Annotated[str | None, typer.Option(help="Names of `uncollapse metrics` with commas; default all.")] = None,
-    n: Annotated[int | None, typer.Option("--n", help="Rows of each side; default all.")] = None,
+    n: Annotated[int | None, typer.Option("--n", help="Rows of each side but the training data; default all.")] = None,
     weights: Annotated[Path | None, typer.Option(help="A file of Inception weights.")] = None,
     resize: Annotated[str, typer.Option(help="How inception resizes: clean or legacy.")] = "clean",
     alpha: Annotated[float, typer.Option(help="Chance of a false alarm of the verdict.")] = 0.03,

@@ -141,6 +141,18 @@ def test_any_width_is_judged(d: int) -> None:
     assert all(np.isfinite(found.effect) for found in verdict.evidence)
 
 
+@pytest.mark.parametrize("scale", [1e-20, 1e20, 1e30])
+def test_no_scale_changes_the_answer(scale: float) -> None:
+    real, fake = ring(200, 0), ring(200, 1, modes=6)
+    one, other = asked(real, fake), asked(scale * real, scale * fake)
+    assert (one.status, len(one.lost)) == (other.status, len(other.lost))
+    effects = [[found.effect for found in verdict.evidence] for verdict in (one, other)]
+    assert effects[0] == pytest.approx(effects[1], abs=0.02)
+    # Other numbers are ordered otherwise, so other exchanges are drawn.
+    p_values = [[found.p_value for found in verdict.evidence] for verdict in (one, other)]
+    assert p_values[0] == pytest.approx(p_values[1], abs=0.1)
+
+
 def test_constant_rows_are_judged() -> None:
     verdict = asked(np.ones((40, 3)), np.ones((40, 3)))
     assert verdict.status in ("healthy", "inconclusive")

@@ -107,8 +107,13 @@ def _choose(side: Features, generator: torch.Generator) -> Tensor:
 
 
 def _project(rows: Tensor) -> Tensor:
-    """Rows (N, d) centred and on their leading `COMPONENTS` principal components, float32, ordered by variance."""
+    """Rows (N, d) centred and on their leading `COMPONENTS` principal components, float32, ordered by variance.
+
+    They are divided by their largest number first, so that no square overflows; no question depends on the scale.
+    """
+    rows = rows / rows.abs().max().clamp_min(1e-300)
     centred = rows - rows.mean(0)
+    centred = centred / centred.abs().max().clamp_min(1e-300)
     width, count = rows.shape[1], len(rows)
     if width <= count:
         _, axes = torch.linalg.eigh(centred.T @ centred)

@@ -120,16 +120,16 @@ def region_shares(pool: Pool, regions: Regions, *, alpha: float, label: Sequence
     shares = {g: regions.shares_by_vote(members[g]) for g in chosen}
     loss = {g: sure_loss(*shares[g], n, m) for g in chosen}
     found = [g for g in chosen if adjusted[g] <= alpha]
-    effect = max((loss[g] for g in found), default=loss[chosen[0]])
+    told = max(found, key=loss.__getitem__, default=chosen[0])
     lost = tuple(
         _lost_region(pool, members[g], shares[g], float(adjusted[g]), number, label)
         for number, g in enumerate((g for g in found if loss[g] >= MINIMUM_REGION_LOSS), start=1)
     )
     lost = tuple(sorted(lost, key=lambda row: row.share_fake - row.share_real))
     return Finding(
-        metric=REGIONS, statistics=scores.max(1).values, effect=max(0.0, effect), minimum_effect=MINIMUM_REGION_LOSS,
-        signal=signal_of_half(STATED_SHARE, n, m), value_real=shares[chosen[0]][0],
-        value_fake=shares[chosen[0]][1], sentence=_region_sentence(lost, shares[chosen[0]]), lost=lost,
+        metric=REGIONS, statistics=scores.max(1).values, effect=loss[told], minimum_effect=MINIMUM_REGION_LOSS,
+        signal=signal_of_half(STATED_SHARE, n, m), value_real=shares[told][0], value_fake=shares[told][1],
+        sentence=_region_sentence(lost, shares[told]), lost=lost,
         details=details,
     )  # fmt: skip
 

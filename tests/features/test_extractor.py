@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from uncollapse.data.source import Pixels
+from uncollapse.errors import UserError
 from uncollapse.features.extractor import Extractor, Rows
 
 
@@ -45,7 +46,7 @@ def test_the_defaults_claim_nothing() -> None:
     plain = Brightness()
     assert (plain.classes, plain.standard, plain.fits, plain.reusable) == ((), False, False, True)
     assert plain.fit(IMAGES, IMAGES) is None
-    with pytest.raises(NotImplementedError, match="brightness is no classifier"):
+    with pytest.raises(UserError, match="brightness is no classifier and knows no classes; choose one, such as"):
         plain.probabilities(IMAGES)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncollapse.data.source import Pixels
+from uncollapse.errors import UserError
 
 Rows = NDArray[np.float32]
 
@@ -45,8 +46,12 @@ class Extractor(ABC):
         """Feature rows (n, d) float32 of uint8 images, each (h, w) or (h, w, 3) of any size."""
 
     def probabilities(self, images: Sequence[Pixels]) -> Rows:
-        """Class probabilities (n, classes) float32; only of a classifier."""
-        raise NotImplementedError(f"{self.name} is no classifier.")
+        """Class probabilities (n, classes) float32; only of a classifier.
+
+        Raises:
+            UserError: It is none.
+        """
+        raise UserError(f"{self.name} is no classifier and knows no classes; choose one, such as classifier:mnist.")
 
     def both(self, images: Sequence[Pixels]) -> tuple[Rows, Rows | None]:
         """Feature rows and, of a classifier, class probabilities, from one look at the images."""

@@ -20,7 +20,8 @@ class Made(Container):
     form = "test"
 
     def __init__(self, images: list[bytes | None], *, labelled: bool = False, in_order: bool = False) -> None:
-        self.images, self.labelled, self.in_order = images, labelled, in_order
+        self.images, self.in_order = images, in_order
+        self._labels = [str(row % 3) for row in range(len(images))] if labelled else None
         self.policies = Counter({"decided at opening": 1})
         self.readers: set[str] = set()
         self.asked: list[int] = []
@@ -30,9 +31,6 @@ class Made(Container):
 
     def name(self, row: int) -> str:
         return f"{row}.png"
-
-    def label(self, row: int) -> str:
-        return str(row % 3)
 
     def read(self, row: int) -> bytes:
         self.readers.add(threading.current_thread().name)

@@ -36,15 +36,24 @@ class Container(ABC):
 
     Attributes:
         form: What it is, in words.
-        labelled: Whether rows have labels.
         in_order: Reading is quick only from the first row to the last, so one thread reads and the others decode.
         policies: What was left out or decided when it was opened.
     """
 
     form: str
-    labelled: bool
     in_order: bool = False
     policies: Counter[str]
+    _labels: Sequence[str] | None = None  # one a row, set when it is opened
+
+    @property
+    def labelled(self) -> bool:
+        """Whether rows have labels."""
+        return self._labels is not None
+
+    def label(self, row: int) -> str:
+        """The label of a row; asked only of a labelled container."""
+        assert self._labels is not None
+        return self._labels[row]
 
     @abstractmethod
     def __len__(self) -> int:
@@ -53,10 +62,6 @@ class Container(ABC):
     @abstractmethod
     def name(self, row: int) -> str:
         """Where a row comes from."""
-
-    @abstractmethod
-    def label(self, row: int) -> str:
-        """The label of a row; asked only of a labelled container."""
 
     @abstractmethod
     def read(self, row: int) -> bytes:

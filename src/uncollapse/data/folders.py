@@ -60,7 +60,6 @@ class Folder(Container):
         if described.is_file():
             labels = dataset_labels(_small_file(described, place), self._names, place, self.policies)
         self._labels = folder_labels(self._names) if labels is None else labels
-        self.labelled = self._labels is not None
 
     def __len__(self) -> int:
         """Images, readable or not."""
@@ -69,11 +68,6 @@ class Folder(Container):
     def name(self, row: int) -> str:
         """The path in the folder."""
         return self._names[row]
-
-    def label(self, row: int) -> str:
-        """The label of one image."""
-        assert self._labels is not None
-        return self._labels[row]
 
     def read(self, row: int) -> bytes:
         """The bytes of one image.

@@ -65,7 +65,6 @@ class Parquet(Container):
             raise
         except Exception as error:  # pyarrow raises errors of its own, of Python and of the system
             raise UserError(f"{place} is no readable parquet file ({reason(error)}).") from error
-        self.labelled = self._labels is not None
         self._lock = threading.Lock()
         self._batches: Iterator[Any] = iter(())
         self._first = -1  # number of the first row in the batch at hand
@@ -78,11 +77,6 @@ class Parquet(Container):
     def name(self, row: int) -> str:
         """The number of the row."""
         return f"row {row}"
-
-    def label(self, row: int) -> str:
-        """The label of one row."""
-        assert self._labels is not None
-        return self._labels[row]
 
     def read(self, row: int) -> bytes:
         """The bytes of one image; quick from the first row to the last.

@@ -84,7 +84,6 @@ class Tar(Container):
         if not self._names:
             raise UserError(f"{place} holds no image by the endings of its members; give an archive that does.")
         self._labels = self._read_labels(place)
-        self.labelled = self._labels is not None
 
     def __len__(self) -> int:
         """Images, readable or not."""
@@ -93,11 +92,6 @@ class Tar(Container):
     def name(self, row: int) -> str:
         """The member's name."""
         return self._names[row]
-
-    def label(self, row: int) -> str:
-        """The label of one image."""
-        assert self._labels is not None
-        return self._labels[row]
 
     def read(self, row: int) -> bytes:
         """The bytes of one image.

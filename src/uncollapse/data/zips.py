@@ -39,7 +39,6 @@ class Zip(Container):
         rows.sort(key=lambda row: names[row].encode(errors="surrogatepass"))
         self._rows = array("q", rows)
         self._labels = self._read_labels(place)
-        self.labelled = self._labels is not None
 
     def __len__(self) -> int:
         """Images, readable or not."""
@@ -48,11 +47,6 @@ class Zip(Container):
     def name(self, row: int) -> str:
         """The member's name."""
         return self._archive.members.names[self._rows[row]]
-
-    def label(self, row: int) -> str:
-        """The label of one image."""
-        assert self._labels is not None
-        return self._labels[row]
 
     def read(self, row: int) -> bytes:
         """The bytes of one image.

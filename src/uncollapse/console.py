@@ -166,7 +166,7 @@ def list_tasks(name: str | None) -> list[dict[str, Any]]:
             "updates": task.updates,
             "batch": task.batch,
             "measure_size": task.measure_size,
-            "networks": {key: getattr(task.networks, key) for key in ("width", "depth", "latent", "bounded")},
+            "networks": task.networks.to_json(),
             "options": list(task.options),
         }
     ]

@@ -38,6 +38,10 @@ class Draw:
         """Uniform numbers in [0, 1)."""
         return torch.rand(shape, generator=self.generator, device=self.device, dtype=self.dtype)
 
+    def latent(self, law: str, *shape: int) -> Tensor:
+        """Latents: standard normal, or uniform in [-1, 1) for the law ``"uniform"``."""
+        return 2 * self.uniform(*shape) - 1 if law == "uniform" else self.normal(*shape)
+
     def integers(self, high: int, *shape: int) -> Tensor:
         """Uniform int64 numbers in [0, high)."""
         return torch.randint(high, shape, generator=self.generator, device=self.device)

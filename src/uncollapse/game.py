@@ -282,7 +282,8 @@ class _Judge:
         """Judges real and fake, in one concatenated pass where the view allows it."""
         if real is None:
             return None, self(fake, fake_context, FAKE, keep=True)
-        if not self.game.method.view.joint:
+        # Samples that see each other within a pass must not see those of the other kind.
+        if not self.game.method.view.joint or getattr(self.game.critic, "mixes", False):
             return self(real, real_context, REAL, keep=True), self(fake, fake_context, FAKE, keep=True)
         context = None if real_context is None or fake_context is None else torch.cat([real_context, fake_context])
         return self(torch.cat([real, fake]), context, BOTH, keep=True).split(len(real))

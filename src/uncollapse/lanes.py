@@ -17,7 +17,7 @@ from uncollapse.draws import stream
 from uncollapse.errors import UserError
 from uncollapse.game import Player, State
 from uncollapse.method import Method
-from uncollapse.networks.mlp import MLP
+from uncollapse.networks.network import Networks
 from uncollapse.optimiser import Moments
 from uncollapse.parts.scene import Sizes
 from uncollapse.tasks.task import Task
@@ -32,7 +32,7 @@ class Specification(Protocol):
     @property
     def task(self) -> Task: ...  # noqa: D102
     @property
-    def networks(self) -> MLP: ...  # noqa: D102
+    def networks(self) -> Networks: ...  # noqa: D102
     @property
     def seeds(self) -> tuple[int, ...]: ...  # noqa: D102
     @property
@@ -76,6 +76,7 @@ def sizes_of(spec: Specification) -> Sizes:
         batch=spec.batch * spec.method.view.samples,
         group=spec.method.view.group,
         generators=spec.method.population.count,
+        latent_law=spec.networks.latent_law,
     )
 
 
@@ -88,7 +89,7 @@ def lane_seeds(spec: Specification) -> tuple[int, ...]:
     )
 
 
-def shared_out(spec: Specification, sizes: Sizes) -> MLP:
+def shared_out(spec: Specification, sizes: Sizes) -> Networks:
     """The networks of one member: so wide that all members together have at most the parameters of one alone."""
     members, whole = spec.method.population.members, spec.networks
     if members == 1:
@@ -113,7 +114,7 @@ def shared_out(spec: Specification, sizes: Sizes) -> MLP:
 
 
 def drawn_networks(
-    method: Method, networks: MLP, sizes: Sizes, seed: int, dtype: torch.dtype
+    method: Method, networks: Networks, sizes: Sizes, seed: int, dtype: torch.dtype
 ) -> tuple[nn.Module, nn.Module]:
     """Generator and critic with the weights of one seed, leaving torch's global generator as it was."""
     with torch.random.fork_rng(devices=[]):

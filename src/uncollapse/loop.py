@@ -37,6 +37,8 @@ from uncollapse.trees import tree_map
 
 # In updates; an average over less than this is the live generator to the last bit.
 SHORTEST_HALF_LIFE = 1e-3
+# Numbers in the samples that are made at once, because the layers of a convolution need many times their memory.
+SAMPLED_NUMBERS = 2**21
 
 
 class Trainer:
@@ -53,10 +55,12 @@ class Trainer:
         self.dtype: torch.dtype = getattr(torch, spec.dtype)
         self.sizes = sizes_of(spec)
         compatibility.check(self.method, self.sizes)
+        spec.networks.check(self.method, self.sizes)
         self.members = self.method.population.members
         seeds = lane_seeds(spec)
-        self.alone = len(seeds) == 1
-        differentiate = differentiate_alone if self.alone else differentiate_lifted
+        # Plain autograd needs no lift; convolutions are faster in turn than as one stack.
+        self.in_turn = len(seeds) == 1 or not spec.networks.lifts
+        differentiate = differentiate_alone if self.in_turn else differentiate_lifted
         shape = shared_out(spec, self.sizes)
         networks = [drawn_networks(self.method, shape, self.sizes, seed, self.dtype) for seed in seeds]
         self.game = Game.of(self.method, *networks[0], differentiate)
@@ -169,7 +173,7 @@ class Trainer:
         if labels is None and self.method.labelled:
             labels = self.spec.task.balanced_labels(n)
         numbers = stream(self.spec.seeds[lane], "sampling", draw, device="cpu", dtype=self.dtype)
-        latent = numbers.normal(n, self.sizes.latent).to(self.device)
+        latent = numbers.latent(self.sizes.latent_law, n, self.sizes.latent).to(self.device)
         index = numbers.integers(self.sizes.generators, n) if self.sizes.generators > 1 else None
         asked = numbers.integers(self.members, n) if self.members > 1 else torch.zeros(n, dtype=torch.int64)
         batch = Batch(
@@ -189,10 +193,23 @@ class Trainer:
         return samples
 
     def _generated(self, lane: int, batch: Batch, *, averaged: bool) -> Tensor:
+        """Samples of one lane, made a few thousand at a time; batch statistics are the running ones."""
         generator = self.lanes.state.generator
         weights = self.lanes.average if averaged else generator.parameters
         buffers = self.lanes.average_buffers if averaged else generator.buffers
-        return self.game.generate(weights[lane], {name: value[lane] for name, value in buffers.items()}, batch)[0]
+        own = {name: value[lane] for name, value in buffers.items()}
+        at_once = max(1, SAMPLED_NUMBERS // self.sizes.data)
+        self.game.generator.eval()
+        try:
+            parts = [
+                self.game.generate(weights[lane], own, tree_map(lambda value, at=at: value[at : at + at_once], batch))[
+                    0
+                ]
+                for at in range(0, max(1, len(batch.latent)), at_once)
+            ]
+        finally:
+            self.game.generator.train()
+        return torch.cat(parts)
 
     @torch.no_grad()
     def _prepare(self, critics: Sequence[nn.Module], seeds: Sequence[int], sources: Sequence[Source]) -> None:
@@ -305,15 +322,28 @@ class Trainer:
 
         The lanes do not touch, so the gradient of the summed values holds each lane's own gradient.
         """
+        if self.in_turn:
+            lanes = [
+                self._differentiate_lane(objective, parameters, lane, state, batch, clock)
+                for lane in range(len(parameters))
+            ]
+            stacked: tuple[Tensor, Tensor, Any] = tree_map(lambda *items: torch.stack(items), *lanes)
+            return stacked
         leaf = parameters.detach().requires_grad_()
-        if self.alone:
-            first = tree_map(lambda value: value[0], (state, batch))
-            value, outcome = objective(leaf[0], *first, clock)
-            values, outcome = value.unsqueeze(0), tree_map(lambda item: item.unsqueeze(0), outcome)
-        else:
-            values, outcome = lifted(lambda at, lane: objective(at, *lane, clock), leaf, (state, batch), self.at_once)
+        values, outcome = lifted(lambda at, lane: objective(at, *lane, clock), leaf, (state, batch), self.at_once)
         (gradient,) = torch.autograd.grad(values.sum(), leaf)
         return values.detach(), gradient, tree_map(Tensor.detach, outcome)
+
+    @staticmethod
+    def _differentiate_lane(
+        objective: Any, parameters: Tensor, lane: int, state: State, batch: Batch, clock: Clock
+    ) -> tuple[Tensor, Tensor, Any]:
+        """The value, gradient (P,) and outcome of an objective in one lane, by plain autograd."""
+        leaf = parameters[lane].detach().requires_grad_()
+        own = tree_map(lambda value: value[lane], (state, batch))
+        value, outcome = objective(leaf, *own, clock)
+        (gradient,) = torch.autograd.grad(value, leaf)
+        return value.detach(), gradient, tree_map(Tensor.detach, outcome)
 
     def _clock(self, lanes: Lanes) -> Clock:
         """Where all lanes stand before an update."""
@@ -324,7 +354,7 @@ class Trainer:
         """Each lane's critic (seeds, P) put back where the constraint allows it."""
         if not self.method.constraint.projects:
             return critics
-        return self.game.project(critics[0]).unsqueeze(0) if self.alone else vmap(self.game.project)(critics)
+        return self.game.project(critics[0]).unsqueeze(0) if len(critics) == 1 else vmap(self.game.project)(critics)
 
     def _kept_share(self, step: Tensor) -> Tensor:
         """The share of the averaged generator that survives one generator update."""

@@ -21,7 +21,7 @@ from uncollapse.errors import UserError
 from uncollapse.files import only_writer, read_lines, write_json
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
-from uncollapse.networks.mlp import MLP
+from uncollapse.networks.network import Networks
 from uncollapse.sitting import Progress, Sitting, Stopped, read_json, resume
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.tasks.task import Task
@@ -152,7 +152,7 @@ def train(
     seeds: Iterable[int] = range(8),
     updates: int | None = None,
     batch: int | None = None,
-    networks: MLP | None = None,
+    networks: Networks | None = None,
     settings: Mapping[str, Any] | None = None,
     threads: int = 1,
     device: str = "auto",

@@ -25,6 +25,7 @@ from uncollapse.files import append_line, read_lines, write_atomic, write_json
 from uncollapse.loop import Trainer
 from uncollapse.metrics.modes import judged
 from uncollapse.spec import RunSpec
+from uncollapse.tasks.task import PLANAR
 from uncollapse.trees import flatten, restored
 from uncollapse.versions import versions
 
@@ -33,10 +34,6 @@ SNAPSHOTS = (0.0, 0.01, 0.03, 0.06, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 LOSS_LINES = 200
 # Rounds between looks at the clock and at a request to stop.
 SLICE = 20
-# Samples a seed that a snapshot judges; the result judges the task's own number.
-JUDGED, JUDGED_IMAGES = 2_500, 1_000
-# Numbers in a sample up to which it counts as a small vector.
-PLANAR = 16
 TRACKED = ("modes_solid", "modes_hit", "high_quality_share")
 
 
@@ -219,8 +216,7 @@ class Sitting:
     def _judged(self, *, averaged: bool) -> dict[str, Any]:
         """The tracked measures and the shares of the modes of every lane, None for a frozen one."""
         task, diverged = self.spec.task, self.trainer.diverged()
-        size = min(task.measure_size, JUDGED if math.prod(task.shape) <= PLANAR else JUDGED_IMAGES)
-        samples = self.trainer.samples(size, averaged=averaged).cpu()
+        samples = self.trainer.samples(task.snapshot_size, averaged=averaged).cpu()
         measures: dict[str, list[float | None]] = {key: [] for key in TRACKED}
         shares: list[list[float] | None] = []
         for seed, lane in zip(self.spec.seeds, samples, strict=True):
@@ -301,13 +297,18 @@ class Sitting:
         size, diverged = spec.task.measure_size, trainer.diverged()
         drawn = {name: trainer.samples(size, averaged=name == "averaged").cpu() for name in ("averaged", "live")}
         lanes = []
+        labels = spec.task.balanced_labels(size) if spec.method.labelled else None
         for lane, seed in enumerate(spec.seeds):
             found = {name: judged(samples[lane], spec.task) for name, samples in drawn.items()}
+            further = {
+                name: {} if seed in diverged else spec.task.further_measures(samples[lane], labels)
+                for name, samples in drawn.items()
+            }
             lanes.append(
                 {
                     "seed": seed,
                     "diverged_at": diverged.get(seed),
-                    "measures": {name: measures for name, (measures, _, _) in found.items()},
+                    "measures": {name: measures | further[name] for name, (measures, _, _) in found.items()},
                     "counts": {
                         name: {"all": every.tolist(), "high_quality": fine.tolist()}
                         for name, (_, every, fine) in found.items()

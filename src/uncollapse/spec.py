@@ -15,12 +15,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from uncollapse import compatibility
-from uncollapse.blocks import BLOCK
+from uncollapse.blocks import block_length
 from uncollapse.errors import UserError, unknown
 from uncollapse.lanes import sizes_of
 from uncollapse.method import Method
 from uncollapse.methods import METHODS, find_method
-from uncollapse.networks.mlp import MLP
+from uncollapse.networks import FAMILIES, Networks, in_family, networks_from_json, with_setting
 from uncollapse.tasks import find, from_spec
 from uncollapse.tasks.task import Task
 
@@ -45,7 +45,7 @@ class RunSpec:
 
     method: Method
     task: Task
-    networks: MLP
+    networks: Networks
     seeds: tuple[int, ...]
     updates: int
     batch: int
@@ -66,7 +66,9 @@ class RunSpec:
         for path, value in self.method.settings().items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{path} = {value} is not a finite number; choose one.")
-        compatibility.check(self.method, sizes_of(self))
+        sizes = sizes_of(self)
+        compatibility.check(self.method, sizes)
+        self.networks.check(self.method, sizes)
 
     @property
     def hash(self) -> str:
@@ -78,7 +80,8 @@ class RunSpec:
         content = self.content()
         if not self.method.follows_budget:
             content.pop("updates")
-        return hashlib.sha256(json.dumps({**content, "block": BLOCK}, sort_keys=True).encode()).hexdigest()[:12]
+        content["block"] = block_length(sizes_of(self))
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
     def cell(self) -> str:
@@ -97,11 +100,7 @@ class RunSpec:
             return ""
         method = _changed(row, self.method)
         task = {f"task.{name}": value for name, value in self.task.spec().items() if name in self.task.options}
-        networks = {
-            f"networks.{name}": value
-            for name, value in dataclasses.asdict(self.networks).items()
-            if value != getattr(self.task.networks, name)
-        }
+        networks = self._changed_networks()
         changed = method | networks | task
         try:
             again = make_spec(
@@ -117,6 +116,15 @@ class RunSpec:
         numbers = f"--seeds {seeds} --updates {self.updates} --batch {self.batch} --threads {self.threads}"
         return " ".join(["uncollapse train", self.method.name, shlex.quote(self.task.name), numbers, *settings])
 
+    def _changed_networks(self) -> dict[str, Any]:
+        """The settings by which the networks differ from the task's own, another family first."""
+        usual, family = self.task.networks, self.networks.family
+        found: dict[str, Any] = {} if family == usual.family else {"networks.family": family}
+        # Networks of the user's own are in no list, and no setting leads to them.
+        before = in_family(family, usual).settings() if family in FAMILIES else {}
+        changed = {name: value for name, value in self.networks.settings().items() if value != before.get(name)}
+        return found | {f"networks.{name}": value for name, value in changed.items()}
+
     def _task_spec(self) -> dict[str, Any]:
         """The task's own spec, and the number of judged samples where it is not what that spec gives back."""
         spec = self.task.spec()
@@ -131,7 +139,7 @@ class RunSpec:
         return {
             "method": self.method.spec(),
             "task": self._task_spec(),
-            "networks": dataclasses.asdict(self.networks),
+            "networks": self.networks.to_json(),
             "seeds": list(self.seeds),
             "updates": self.updates,
             "batch": self.batch,
@@ -163,7 +171,7 @@ class RunSpec:
         return cls(
             method=Method.from_spec(document["method"]),
             task=_task(document["task"]),
-            networks=_networks(document["networks"]),
+            networks=networks_from_json(document["networks"]),
             seeds=tuple(document["seeds"]),
             updates=document["updates"],
             batch=document["batch"],
@@ -204,14 +212,6 @@ def _task(spec: Mapping[str, Any]) -> Task:
     return dataclasses.replace(task, measure_size=spec["measure_size"]) if "measure_size" in spec else task
 
 
-def _networks(settings: Mapping[str, Any]) -> MLP:
-    known = [item.name for item in fields(MLP)]
-    for name in settings:
-        if name not in known:
-            raise unknown("setting of the networks", name, known)
-    return MLP(**settings)
-
-
 def make_spec(
     method: str | Method,
     task: str | Task,
@@ -219,7 +219,7 @@ def make_spec(
     seeds: Iterable[int] = range(8),
     updates: int | None = None,
     batch: int | None = None,
-    networks: MLP | None = None,
+    networks: Networks | None = None,
     threads: int = 1,
     dtype: str = "float32",
     settings: Mapping[str, Any] | None = None,
@@ -242,15 +242,13 @@ def make_spec(
     """
     chosen, learnt = find_method(method), find(task)
     shape = networks or learnt.networks
-    for path, value in (settings or {}).items():
+    # Another family comes first, because it brings the settings that the others change.
+    for path, value in sorted((settings or {}).items(), key=lambda item: item[0] != "networks.family"):
         axis, _, name = path.partition(".")
         if axis == "task":
             learnt = learnt.but(**{name: value})
         elif axis == "networks":
-            known = [item.name for item in fields(MLP)]
-            if name not in known:
-                raise unknown("setting", path, [f"networks.{item}" for item in known])
-            shape = dataclasses.replace(shape, **{name: value})
+            shape = with_setting(shape, name, value)
         else:
             chosen = chosen.with_setting(path, value)
     return RunSpec(

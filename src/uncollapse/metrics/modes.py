@@ -17,6 +17,7 @@ from torch import Tensor
 
 from uncollapse.draws import stream
 from uncollapse.errors import UserError
+from uncollapse.metrics.further import FURTHER, MODES
 from uncollapse.tasks.mixtures import Mixture
 from uncollapse.tasks.task import Task
 
@@ -109,6 +110,9 @@ def measure_bounds(key: str, weights: Sequence[float]) -> tuple[float, float] | 
     """
     if not weights:
         return None
+    if key in FURTHER:
+        high = FURTHER[key].high
+        return None if high is None else (FURTHER[key].low, float(len(weights)) if high == MODES else high)
     if key in ("modes_hit", "modes_solid"):
         return 0.0, float(len(weights))
     if key in ("high_quality_share", "tutorial_coverage"):
@@ -126,7 +130,7 @@ def diverged_value(key: str) -> float | None:
     None for the divergences, `core_sigma_ratio` and the floors, where 0 would be praise or no number is the worst;
     such a seed is left out, and the record says so.
     """
-    return 0.0 if key in COVERAGE else None
+    return 0.0 if key in COVERAGE or (key in FURTHER and FURTHER[key].covers) else None
 
 
 def mode_counts(x: ArrayLike | Tensor, task: Task) -> tuple[Counts, Counts]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from uncollapse.errors import UserError
+from uncollapse.networks.network import Networks, true_or_false, whole_number
 from uncollapse.parts.scene import Judgement, Sizes
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MLP:
+class MLP(Networks):
     """The settings of a pair of fully connected networks.
 
     Attributes:
@@ -32,6 +32,9 @@ class MLP:
         octaves: Frequencies pi, 2 pi, 4 pi, ... at which the critic also sees sine and cosine of each number.
     """
 
+    family: ClassVar[str] = "mlp"
+    lifts: ClassVar[bool] = True
+
     width: int = 128
     depth: int = 3
     latent: int = 2
@@ -41,13 +44,13 @@ class MLP:
     def __post_init__(self) -> None:
         """Refuses networks without units or layers."""
         for name in ("width", "depth", "latent"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"networks.{name} = {value} is not a whole number of 1 or more.")
-        if isinstance(self.octaves, bool) or not isinstance(self.octaves, int) or self.octaves < 0:
-            raise UserError(f"networks.octaves = {self.octaves} is not a whole number of 0 or more.")
-        if not isinstance(self.bounded, bool):
-            raise UserError(f"networks.bounded = {self.bounded!r} is neither true nor false.")
+            whole_number(getattr(self, name), name, 1)
+        whole_number(self.octaves, "octaves", 0)
+        true_or_false(self.bounded, "bounded")
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings as JSON; the family is left out, because specs that lack one are fully connected."""
+        return self.settings()
 
     def generator(self, method: Method, sizes: Sizes) -> Generator:
         """The generator of one run, drawn from torch's global generator."""

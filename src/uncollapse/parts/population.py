@@ -48,9 +48,9 @@ class Private(nn.Module):
         self.copies = nn.ModuleList(copies)
 
     def forward(self, inputs: Tensor, index: Tensor) -> Tensor:
-        """(batch, in), (batch, generators) one-hot -> (batch, out)."""
+        """(batch, in, ...), (batch, generators) one-hot -> (batch, out, ...)."""
         every = torch.stack([copy(inputs) for copy in self.copies], 1)
-        return (index.unsqueeze(-1) * every).sum(1)
+        return (index.reshape(*index.shape, *[1] * (every.ndim - 2)) * every).sum(1)
 
 
 class Layers(nn.Module):

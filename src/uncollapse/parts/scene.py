@@ -54,6 +54,7 @@ class Sizes:
         batch: Samples in a batch.
         group: Samples the critic reads at once (1 unless the view packs).
         generators: Generators in the population.
+        latent_law: Standard normal latents, or uniform ones in [-1, 1).
     """
 
     shape: tuple[int, ...]
@@ -62,6 +63,7 @@ class Sizes:
     batch: int = 1
     group: int = 1
     generators: int = 1
+    latent_law: Law = "normal"
 
     @property
     def data(self) -> int:

@@ -20,6 +20,7 @@ from torch import Tensor
 from uncollapse.draws import Draw
 from uncollapse.errors import UserError
 from uncollapse.networks.mlp import MLP
+from uncollapse.networks.network import Networks
 from uncollapse.tasks.array_files import read_csv, read_numpy
 from uncollapse.tasks.task import Batch, Modes, Source, Task, rows, training_rows
 
@@ -57,7 +58,7 @@ class Arrays(Task):
     labels: ArrayLike | None = field(default=None, kw_only=False, repr=False)
     clusters: int | None = None
     name: str = "arrays"
-    networks: MLP = UNSET
+    networks: Networks = UNSET
     summary: str = SUMMARY
 
     def __post_init__(self) -> None:

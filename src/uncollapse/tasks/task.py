@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -22,6 +23,10 @@ from torch import Tensor
 from uncollapse.draws import Draw, stream
 from uncollapse.errors import UserError, unknown
 from uncollapse.networks.mlp import MLP
+from uncollapse.networks.network import Networks
+
+# Samples a seed that a snapshot judges: of small vectors (up to so many numbers), and of images.
+PLANAR, JUDGED, JUDGED_IMAGES = 16, 2_500, 1_000
 
 Batch = tuple[Tensor, Tensor | None]
 Source = Callable[[int, Draw], Batch]
@@ -63,7 +68,7 @@ class Task(ABC):
 
     name: str
     train_size: int | None = None
-    networks: MLP = MLP()  # noqa: RUF009  (frozen, so sharing one is safe)
+    networks: Networks = MLP()  # noqa: RUF009  (frozen, so sharing one is safe)
     updates: int = 20_000
     batch: int = 256
     measure_size: int = 10_000
@@ -141,6 +146,23 @@ class Task(ABC):
         With `train_size` the rows are fixed first, from ``stream(seed, "train set")`` on the CPU, so that every device
         trains on the same set; batches then pick rows with replacement.
         """
+
+    @property
+    def snapshot_size(self) -> int:
+        """Generated samples of each seed that a snapshot within a run judges; its result judges `measure_size`."""
+        return min(self.measure_size, JUDGED if math.prod(self.shape) <= PLANAR else JUDGED_IMAGES)
+
+    def further_measures(self, x: Tensor, labels: Tensor | None) -> dict[str, float | None]:
+        """What this task measures of a result beside the mode measures that all tasks share.
+
+        Args:
+            x: Generated samples (n, *shape) on the CPU, n = `measure_size`.
+            labels: int64 (n,), what a conditional generator was asked for; None for an unconditional one.
+
+        Returns:
+            Numbers by the names in `metrics.further.FURTHER`, None where one does not apply.
+        """
+        return {}
 
     def balanced_labels(self, n: int) -> Tensor:
         """n labels in class order whose counts are proportional to the modes' weights, by largest remainder.

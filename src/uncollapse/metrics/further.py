@@ -39,47 +39,52 @@ FURTHER: Mapping[str, Further] = MappingProxyType(
         for measure in (
             Further(
                 name="modes_seen", low=0, high=MODES, covers=True, better="higher",
-                says="Modes with at least one sample of any quality, the count of older papers; errors of the"
-                " classifier inflate it.",
+                says="Modes with at least one of 26,000 samples of any quality, the count of older papers; errors of"
+                " the classifier inflate it.",
             ),
             Further(
                 name="modes_five", low=0, high=MODES, covers=True, better="higher",
-                says="Modes with at least five samples of any quality.",
+                says="Modes with at least five of 26,000 samples of any quality.",
             ),
             Further(
                 name="modes_five_corrected", low=0, high=MODES, covers=True, better="higher",
-                says="Modes with at least five samples once the errors of the classifier, known from held-out digits,"
-                " are taken out of the counts.",
+                says="Modes with at least five of 26,000 samples once the errors of the classifier, known from held-out"
+                " digits, are taken out of the counts.",
             ),
             Further(
                 name="kl_corrected", low=-1, high=None, covers=False, better="lower",
-                says="Kullback-Leibler divergence of the mode shares to the real ones in nats, less its value for a"
-                " perfect generator with as many samples.",
+                says="Kullback-Leibler divergence of the mode shares of all samples to the real ones in nats, less its"
+                " expected value for a perfect generator with as many samples.",
             ),
             Further(
                 name="kl_uniform", low=0, high=None, covers=False, better="lower",
-                says="Kullback-Leibler divergence of the mode shares to equal shares in nats, as older papers report.",
+                says="Kullback-Leibler divergence of the mode shares of 26,000 samples to equal shares in nats, as in"
+                " older papers; .0194 for a perfect generator of equal modes, .0237 for real MNIST.",
             ),
             Further(
                 name="frechet_distance", low=0, high=None, covers=False, better="lower",
-                says="Fréchet distance to held-out real images on the features of the task's classifier.",
+                says="Fréchet distance to as many held-out real images, at most 2,000, on the hidden layer of the"
+                " task's classifier.",
             ),
             Further(
                 name="precision", low=0, high=1, covers=False, better="higher",
-                says="Share of generated images that lie in the neighbourhood of a real one, on the same features.",
+                says="Share of generated images as near to a real one as its third real neighbour, on the same"
+                " features; a few odd real images make it lenient, so that even noise can pass.",
             ),
             Further(
                 name="recall", low=0, high=1, covers=True, better="higher",
-                says="Share of real images that lie in the neighbourhood of a generated one, on the same features.",
+                says="Share of real images as near to a generated one as its third generated neighbour, on the same"
+                " features.",
             ),
             Further(
                 name="within_class_diversity", low=0, high=None, covers=True, better="one",
-                says="Mean distance between generated images of one class, divided by that of real images of the class"
-                " in pixels, and averaged over the classes: below 1, the generator repeats itself inside classes.",
+                says="Mean distance in pixels between generated images of one class, divided by that between held-out"
+                " real ones and averaged over the classes, a lost class counting 0; below 1, the generator repeats"
+                " itself.",
             ),
             Further(
                 name="label_agreement", low=0, high=1, covers=True, better="higher",
-                says="Share of a conditional generator's images that the classifier gives the label asked for.",
+                says="Share of a conditional generator's images in which the classifier sees the label asked for.",
             ),
         )
     }

@@ -8,13 +8,19 @@ from types import MappingProxyType
 from typing import Any
 
 from uncollapse.errors import UserError, unknown
-from uncollapse.tasks import arrays, digits, mixtures
+from uncollapse.tasks import arrays, digits, folder, images, mixtures, stacked
 from uncollapse.tasks.arrays import Arrays
 from uncollapse.tasks.digits import Digits
+from uncollapse.tasks.folder import Folder
+from uncollapse.tasks.images import Images
 from uncollapse.tasks.mixtures import Mixture
+from uncollapse.tasks.stacked import Stacked
 from uncollapse.tasks.task import Modes, Task
 
-__all__ = ["TASKS", "Arrays", "Digits", "Family", "Mixture", "Modes", "Task", "find", "from_spec", "register"]
+__all__ = [
+    "TASKS", "Arrays", "Digits", "Family", "Folder", "Images", "Mixture", "Modes", "Stacked", "Task", "find",
+    "from_spec", "register",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +28,7 @@ class Family:
     """One line of `uncollapse tasks`.
 
     Attributes:
-        name: Name or pattern: ``"ring-8"``, ``"blobs-K"``, ``"array:FILE"``.
+        name: Name or pattern: ``"ring-8"``, ``"blobs-K"``, ``"array:FILE"``, ``"folder:PATH"``.
         summary: One sentence.
         example: A name that `find` accepts, None when it needs the user's own file.
         options: What ``but(...)`` and ``--set task.OPTION=...`` accept.
@@ -38,6 +44,19 @@ def _family(name: str, make: Callable[[], Task], summary: str | None = None) -> 
     task = make()
     return Family(name=name, summary=summary or task.summary, example=task.name, options=task.options)
 
+
+# Image tasks by name.
+NAMED: Mapping[str, Callable[[], Task]] = MappingProxyType(
+    {
+        "digits": digits.digits,
+        "mnist": images.mnist,
+        "fashion-mnist": images.fashion_mnist,
+        "stacked-digits": stacked.stacked_digits,
+        "stacked-mnist": stacked.stacked_mnist,
+    }
+)
+# What stands before the name of the user's own file or folder.
+PREFIXES = ("array:", folder.PREFIX)
 
 TASKS: Mapping[str, Family] = MappingProxyType(
     {
@@ -56,8 +75,9 @@ TASKS: Mapping[str, Family] = MappingProxyType(
                 lambda: mixtures.unequal(8),
                 "The blobs with long-tailed weights, w_k proportional to 1/(k+1): rare modes are lost first.",
             ),
-            _family("digits", digits.digits),
+            *(_family(name, make) for name, make in NAMED.items()),
             Family(name="array:FILE", summary=arrays.SUMMARY, example=None, options=Arrays.options),
+            Family(name="folder:PATH", summary=folder.SUMMARY, example=None, options=Folder.options),
         )
     }
 )
@@ -72,8 +92,7 @@ def register(task: Task) -> None:
     Raises:
         UserError: A built-in task has that name.
     """
-    built_in = task.name == "digits" or task.name.startswith("array:") or mixtures.named(task.name) is not None
-    if built_in:
+    if task.name in NAMED or task.name.startswith(PREFIXES) or mixtures.named(task.name) is not None:
         raise UserError(f"A task named {task.name!r} is built in; give yours another name.")
     _OWN[task.name] = task
 
@@ -82,7 +101,8 @@ def find(name_or_task: str | Task, **options: Any) -> Task:
     """The task of that name, with options.
 
     Args:
-        name_or_task: A name such as ``"blobs-16"``, ``"digits"`` or ``"array:points.npz"``, or a task.
+        name_or_task: A name such as ``"blobs-16"``, ``"digits"``, ``"array:points.npz"`` or ``"folder:photos.zip"``,
+            or a task.
         **options: As for `Task.but`, for example ``train_size=10_000``.
 
     Raises:
@@ -96,7 +116,10 @@ def find(name_or_task: str | Task, **options: Any) -> Task:
     if name.startswith("array:"):
         _check_options(options, Arrays.options)
         return arrays.load(name.removeprefix("array:"), **options)
-    task = digits.digits() if name == "digits" else mixtures.named(name)
+    if name.startswith(folder.PREFIX):
+        _check_options(options, Folder.options)
+        return Folder(name=name, **options)
+    task = NAMED[name]() if name in NAMED else mixtures.named(name)
     if task is None:
         raise unknown("task", name, [*TASKS, *_OWN])
     return task.but(**options)
@@ -118,14 +141,15 @@ def from_spec(spec: Mapping[str, Any]) -> Task:
     if "centres" in options:
         return Mixture(name=name, **options)
     digest = options.pop("sha256", None)
-    if digest is not None and not name.startswith("array:"):
+    if digest is not None and not name.startswith(PREFIXES):
         raise UserError(
             f"Task {name!r} was given as arrays in memory, which a run directory does not hold; pass the same "
             "uc.tasks.Arrays again, or save them with its save(FILE) and train on array:FILE."
         )
     task = find(name, **options)
-    if digest is not None and isinstance(task, Arrays) and task.sha256 != digest:
-        raise UserError(f"The contents of {name.removeprefix('array:')} have changed since this run; restore the file.")
+    if digest is not None and isinstance(task, Arrays | Folder) and task.sha256 != digest:
+        what, where = ("file", name.removeprefix("array:")) if isinstance(task, Arrays) else ("images", name)
+        raise UserError(f"The contents of {where} have changed since this run; restore the {what}.")
     return task
 
 

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,16 +22,13 @@ from uncollapse.errors import UserError
 from uncollapse.networks.mlp import MLP
 from uncollapse.networks.network import Networks
 from uncollapse.tasks.array_files import read_csv, read_numpy
+from uncollapse.tasks.judging import Nearest, held_out_fifth, k_means
 from uncollapse.tasks.task import Batch, Modes, Source, Task, rows, training_rows
-
-if TYPE_CHECKING:
-    from sklearn.neighbors import NearestNeighbors
 
 SUMMARY = "Your own vectors from a .npy, .npz or .csv file; modes are its labels, or k-means clusters without labels."
 FEWEST_ROWS = 50
 SUFFIXES = (".npy", ".npz", ".csv")
-MOST_CLUSTERS, ROWS_PER_CLUSTER, CLUSTER_STARTS = 10, 10, 10
-QUALITY_QUANTILE = 0.95
+MOST_CLUSTERS, ROWS_PER_CLUSTER = 10, 10
 UNSET = MLP()
 
 
@@ -116,26 +113,16 @@ class Arrays(Task):
         if self.labels is not None:
             names, inverse = np.unique(np.asarray(self.labels), return_inverse=True)
             return tuple(f"label {name}" for name in names), inverse.astype(np.int64)
-        from sklearn.cluster import KMeans
-
         count = self.clusters or MOST_CLUSTERS
-        if len(np.unique(self._rows, axis=0)) < count:
-            raise UserError(f"{self.name} has fewer than {count} distinct rows; choose a smaller clusters.")
         spread = self._rows.std(0)
         standard = (self._rows - self._rows.mean(0)) / np.where(spread > 0, spread, 1)
-        found = KMeans(count, n_init=CLUSTER_STARTS, random_state=0).fit(standard)
-        return tuple(f"cluster {k}" for k in range(count)), found.labels_.astype(np.int64)
+        return tuple(f"cluster {k}" for k in range(count)), k_means(standard, count, self.name)
 
     @cached_property
     def _split(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Row numbers of the training and the held-out split: a fifth of each mode, at least one row, is held out."""
-        order = np.random.default_rng(0).permutation(len(self._rows))
-        modes = self._groups[1][order]
-        out = np.zeros(len(order), dtype=bool)
-        for mode in np.unique(modes):
-            members = np.flatnonzero(modes == mode)
-            out[members[: max(1, round(len(members) / 5)) if len(members) > 1 else 0]] = True
-        return np.sort(order[~out]), np.sort(order[out])
+        out = held_out_fifth(self._groups[1])
+        return np.flatnonzero(~out), np.flatnonzero(out)
 
     @cached_property
     def _scale(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -149,14 +136,9 @@ class Arrays(Task):
         return torch.from_numpy((self._rows - centre) / spread).reshape(-1, *self.shape)
 
     @cached_property
-    def _nearest(self) -> tuple[NearestNeighbors, float]:
-        """The index of the training rows and the distance within which 95 % of held-out rows find one."""
-        from sklearn.neighbors import NearestNeighbors
-
+    def _nearest(self) -> Nearest:
         flat = self._standard.reshape(len(self._standard), -1).numpy()
-        index = NearestNeighbors(n_neighbors=1).fit(flat[self._split[0]])
-        distance, _ = index.kneighbors(flat[self._split[1]])
-        return index, float(np.quantile(distance, QUALITY_QUANTILE))
+        return Nearest(flat, self._groups[1], held_out_fifth(self._groups[1]))
 
     @cached_property
     def modes(self) -> Modes:
@@ -184,12 +166,7 @@ class Arrays(Task):
 
     def assign(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The mode of the nearest training row of each standardised sample, and whether that row is near enough."""
-        flat = x.detach().reshape(len(x), -1).float().cpu()
-        finite = torch.isfinite(flat).all(1)
-        index, reach = self._nearest
-        distance, nearest = index.kneighbors(flat.nan_to_num(0.0, 0.0, 0.0).numpy())
-        mode = torch.from_numpy(self._groups[1][self._split[0][nearest[:, 0]]])
-        return mode.where(finite, mode.new_tensor(-1)), finite & torch.from_numpy(distance[:, 0] <= reach)
+        return self._nearest.judge(x.detach().reshape(len(x), -1).float().cpu().numpy())
 
     def to_original(self, x: Tensor) -> Tensor:
         """Standardised samples (n, *shape) in the user's own units."""

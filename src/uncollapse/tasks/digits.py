@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from uncollapse.draws import Draw
-from uncollapse.features.classifier import digits_card, digits_classifier
+from uncollapse.features.classifier import digits_classifier
 from uncollapse.networks.mlp import MLP
+from uncollapse.tasks.judging import classified
 from uncollapse.tasks.task import Batch, Modes, Source, Task, rows, training_rows
 
 HOLD_OUT_EVERY = 4
@@ -99,10 +100,20 @@ class Digits(Task):
 
     def assign(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The digit the classifier sees in each of (n, 8, 8) or (n, 64), and whether it is confident enough."""
-        x = x.detach().reshape(len(x), -1).float().cpu()
-        finite = torch.isfinite(x).all(1)
-        confidence, digit = digits_classifier().probabilities(x.nan_to_num(0.0, 1.0, -1.0)).max(1)
-        return digit.where(finite, digit.new_tensor(-1)), finite & (confidence >= digits_card().confidence_threshold)
+        return classified("digits", x)
+
+    def further_measures(self, x: Tensor, labels: Tensor | None) -> dict[str, float | None]:
+        """Distance, quality, variety and agreement on the classifier, against the held-out digits."""
+        from uncollapse.metrics.images import image_measures
+
+        data = split()
+        return image_measures(
+            x.reshape(-1, *self.shape),
+            labels,
+            classifier=digits_classifier(),
+            held_out=data.held_out,
+            held_out_labels=data.held_out_labels,
+        )
 
 
 def digits() -> Digits:

@@ -38,14 +38,19 @@ def load_plugins(plugins: Iterable[object]) -> list[str]:
     return names
 
 
-def resolve(reference: str) -> object:
+def resolve(reference: str, *, option: str = "--plugin", example: str = "my_methods:MINE") -> object:
     """The object that ``module:attr`` names, imported with the current folder on the path.
+
+    Args:
+        reference: What the user wrote, never a text from a file.
+        option: How messages call where it was written.
+        example: A reference of the kind that is wanted.
 
     Raises:
         UserError: The reference has another form, or there is no such module or attribute.
     """
     if not REFERENCE.fullmatch(reference):
-        raise UserError(f"--plugin {reference!r} is not of the form module:attr, such as my_methods:MINE.")
+        raise UserError(f"{option} {reference!r} is not of the form module:attr, such as {example}.")
     module_name, _, attribute = reference.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:
@@ -56,13 +61,28 @@ def resolve(reference: str) -> object:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise
         raise UserError(
-            f"--plugin {reference}: no module {module_name!r} in the current folder or among installed packages."
+            f"{option} {reference}: no module {module_name!r} in the current folder or among installed packages."
         ) from error
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise unknown(f"attribute of module {module_name!r},", attribute, public)
     found: object = getattr(module, attribute)
     return found
+
+
+def permit_networks(reference: str | None) -> None:
+    """Lets runs that were trained with the user's own networks be opened in this process; None permits nothing.
+
+    Args:
+        reference: What the user wrote after ``--networks``.
+
+    Raises:
+        UserError: It cannot be imported, or names no networks.
+    """
+    if reference is not None:
+        from uncollapse.networks.own import permit
+
+        permit(reference)
 
 
 def _register(item: object, plugin: object) -> str:

@@ -8,12 +8,14 @@ from types import MappingProxyType
 from typing import Any
 
 from uncollapse.errors import unknown
+from uncollapse.networks.dcgan import DCGAN
 from uncollapse.networks.mlp import MLP
 from uncollapse.networks.network import Networks
+from uncollapse.networks.residual import Residual
 
-__all__ = ["FAMILIES", "MLP", "Networks", "in_family", "networks_from_json", "with_setting"]
+__all__ = ["DCGAN", "FAMILIES", "MLP", "Networks", "Residual", "in_family", "networks_from_json", "with_setting"]
 
-FAMILIES: Mapping[str, type[Networks]] = MappingProxyType({family.family: family for family in (MLP,)})
+FAMILIES: Mapping[str, type[Networks]] = MappingProxyType({family.family: family for family in (MLP, DCGAN, Residual)})
 
 
 def in_family(name: object, usual: Networks) -> Networks:

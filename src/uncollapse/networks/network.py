@@ -37,10 +37,14 @@ class Networks(ABC):
     # Whether the seeds of a run move as one stack under vmap. Convolutions take turns, because a stack of them is a
     # grouped convolution, which is slower (benchmarks/lanes.py).
     lifts: ClassVar[bool] = False
-    latent_law: ClassVar[Law] = "normal"
 
     latent: int = 2
     width: int = 128
+
+    @property
+    def latent_law(self) -> Law:
+        """What latents are drawn from: standard normal, or uniform in [-1, 1)."""
+        return "normal"
 
     @abstractmethod
     def generator(self, method: Method, sizes: Sizes) -> nn.Module:

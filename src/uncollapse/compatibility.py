@@ -244,3 +244,24 @@ def check(method: Method, sizes: Sizes) -> None:
     for rule in RULES:
         if rule.broken(method, sizes):
             raise UserError(rule.sentence(method, sizes))
+
+
+def check_precision(method: Method, dtype: str) -> None:
+    """Refuses a method whose loss needs more digits than a floating type has.
+
+    Layers in bfloat16 change a player's gradient by less than a third of what another batch changes, penalties and
+    their second derivatives included; where the score is made of what a reconstruction lacks, by up to .7 of it once
+    the reconstruction is good (`tests/laws/test_bfloat16.py`).
+
+    Args:
+        method: Any method.
+        dtype: Of the networks' layers.
+
+    Raises:
+        UserError: What to choose instead.
+    """
+    if dtype == "bfloat16" and method.loss.reads == "reconstruction":
+        raise UserError(
+            f"{_name(method.loss)} scores by the small difference between a sample and its reconstruction, of which"
+            " bfloat16 keeps too few digits; choose dtype float32."
+        )

@@ -9,17 +9,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
+from uncollapse.calling import Encoder, Tensors, called, under
+from uncollapse.judge import FAKE, REAL, Judge
 from uncollapse.method import Method
 from uncollapse.optimiser import Moments, adam, clipped
 from uncollapse.parts.scene import Judgement, Scene
-
-Tensors = dict[str, Tensor]
 
 
 class Player(NamedTuple):
@@ -133,6 +131,7 @@ class Game:
         generator: Skeleton of the generator; its own parameters are not used.
         critic: Skeleton of the critic; its own parameters are not used.
         differentiate: How gradients inside an objective are taken: alone or lifted.
+        bfloat16_on: Type of the device on which the networks' layers compute in bfloat16; empty for full precision.
     """
 
     method: Method
@@ -141,20 +140,28 @@ class Game:
     generator_layout: Layout
     critic_layout: Layout
     differentiate: Differentiate = differentiate_alone
+    bfloat16_on: str = ""
 
     @classmethod
     def of(
-        cls, method: Method, generator: nn.Module, critic: nn.Module, differentiate: Differentiate = differentiate_alone
+        cls,
+        method: Method,
+        generator: nn.Module,
+        critic: nn.Module,
+        differentiate: Differentiate = differentiate_alone,
+        *,
+        bfloat16_on: str = "",
     ) -> Game:
         """The game of a method on two networks."""
         layouts = Layout(dict(generator.named_parameters())), Layout(dict(critic.named_parameters()))
-        return cls(method, generator, critic, *layouts, differentiate)
+        return cls(method, generator, critic, *layouts, differentiate, bfloat16_on)
 
     def generate(self, parameters: Tensor, buffers: Tensors, batch: Batch) -> tuple[Tensor, Tensors]:
         """Samples (batch, *shape) of a generator, and its buffers afterwards."""
         held = {name: value.clone() for name, value in buffers.items()}
         given = (batch.latent, batch.labels, batch.generator_index)
-        samples: Tensor = _call(self.generator, self.generator_layout.unpack(parameters), held, given)
+        tensors = self.generator_layout.unpack(parameters)
+        samples: Tensor = called(self.generator, tensors, held, given, bfloat16_on=self.bfloat16_on)
         return samples, held
 
     def critic_objective(self, parameters: Tensor, state: State, batch: Batch, clock: Clock) -> tuple[Tensor, Outcome]:
@@ -210,7 +217,8 @@ class Game:
         fake_samples, generator_buffers = self.generate(generator, state.generator.buffers, batch)
 
         def encode(samples: Tensor) -> Tensor:
-            encoded: Tensor = _call(_Encoder(self.generator), _under("network", generator_tensors), {}, (samples,))
+            tensors = under("network", generator_tensors)
+            encoded: Tensor = called(Encoder(self.generator), tensors, {}, (samples,), bfloat16_on=self.bfloat16_on)
             return encoded
 
         def generate(latent: Tensor) -> Tensor:
@@ -224,7 +232,7 @@ class Game:
         if real_samples is not None:
             real_context = condition.context(batch.labels, lambda: encode(real_samples))
             real_context = None if real_context is None else pack(real_context)
-        judge = _Judge(self, critic, state.critic.buffers, _own(batch.noise, "view."), len(fake))
+        judge = Judge(self, critic, state.critic.buffers, _own(batch.noise, "view."), len(fake))
         real_judgement, fake_judgement = judge.both(real, fake, real_context, fake_context)
         scene = Scene(
             real=real,
@@ -247,95 +255,6 @@ class Game:
             encode=encode if condition.encodes else None,
         )
         return scene, (judge.buffers, generator_buffers)
-
-
-REAL, FAKE, BOTH = "real", "fake", "both"
-
-
-class _Judge:
-    """The critic of one update as a function of inputs; keeps the buffers of its last counted pass."""
-
-    def __init__(self, game: Game, parameters: Tensor, buffers: Tensors, noise: Tensors, packs: int) -> None:
-        tensors = game.critic_layout.unpack(parameters)
-        self.game = game
-        # What the view draws has a row for each real item, then one for each fake.
-        self.noise = {
-            BOTH: noise,
-            REAL: {name: value[:packs] for name, value in noise.items()},
-            FAKE: {name: value[packs:] for name, value in noise.items()},
-        }
-        self.tensors, constrained = game.method.constraint.reparameterise(tensors, buffers)
-        self.buffers: Tensors = dict(constrained)
-
-    def __call__(self, inputs: Tensor, context: Tensor | None, kind: str, *, keep: bool = False) -> Judgement:
-        held = {name: value.clone() for name, value in self.buffers.items()}
-        method = self.game.method
-        shown = method.view.alter(inputs, self.noise[kind])
-        judgement: Judgement = _call(self.game.critic, self.tensors, held, (shown, context))
-        if keep:
-            self.buffers = held
-        return method.loss.judge(judgement)
-
-    def both(
-        self, real: Tensor | None, fake: Tensor, real_context: Tensor | None, fake_context: Tensor | None
-    ) -> tuple[Judgement | None, Judgement]:
-        """Judges real and fake, in one concatenated pass where the view allows it."""
-        if real is None:
-            return None, self(fake, fake_context, FAKE, keep=True)
-        # Samples that see each other within a pass must not see those of the other kind.
-        if not self.game.method.view.joint or getattr(self.game.critic, "mixes", False):
-            return self(real, real_context, REAL, keep=True), self(fake, fake_context, FAKE, keep=True)
-        context = None if real_context is None or fake_context is None else torch.cat([real_context, fake_context])
-        return self(torch.cat([real, fake]), context, BOTH, keep=True).split(len(real))
-
-    def slope(self, inputs: Tensor, context: Tensor | None, kind: str) -> Tensor:
-        """Gradient of the summed score at the inputs, (packs, ...)."""
-        gradient, _ = self.game.differentiate(lambda at: (self(at, context, kind).score.sum(), ()), inputs)
-        return gradient
-
-
-class _Encoder(nn.Module):
-    """Gives `functional_call` the encoder of a generator."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, samples: Tensor) -> Tensor:
-        encoded: Tensor = self.network.encode(samples)  # type: ignore[operator]
-        return encoded
-
-
-class _Skeleton(NamedTuple):
-    """What is asked of a network's structure in every call, found once."""
-
-    buffers: frozenset[str]
-    shares_weights: bool
-
-
-_SKELETONS: WeakKeyDictionary[nn.Module, _Skeleton] = WeakKeyDictionary()
-
-
-def _skeleton(network: nn.Module) -> _Skeleton:
-    known = _SKELETONS.get(network)
-    if known is None:
-        single = sum(1 for _ in network.parameters())
-        every = sum(1 for _ in network.named_parameters(remove_duplicate=False))
-        known = _Skeleton(frozenset(name for name, _ in network.named_buffers()), every > single)
-        _SKELETONS[network] = known
-    return known
-
-
-def _call(network: nn.Module, parameters: Mapping[str, Tensor], buffers: Tensors, given: tuple[Any, ...]) -> Any:
-    """A network's output with these tensors in place of its own; buffers of its constraint are left aside."""
-    skeleton = _skeleton(network)
-    own = {name: value for name, value in buffers.items() if name in skeleton.buffers}
-    # Looking for weights that share a tensor costs as much as a small network, so only networks that have some pay.
-    return functional_call(network, {**parameters, **own}, given, tie_weights=skeleton.shares_weights)
-
-
-def _under(prefix: str, tensors: Mapping[str, Tensor]) -> Tensors:
-    return {f"{prefix}.{name}": value for name, value in tensors.items()}
 
 
 def _heard(scene: Scene, owner: str) -> Scene:

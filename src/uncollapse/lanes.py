@@ -12,16 +12,23 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.functional import one_hot
 
+from uncollapse.blocks import Source
 from uncollapse.draws import stream
 from uncollapse.errors import UserError
-from uncollapse.game import Player, State
+from uncollapse.game import Batch, Clock, Game, Outcome, Player, State
 from uncollapse.method import Method
 from uncollapse.networks.network import Networks
 from uncollapse.optimiser import Moments
 from uncollapse.parts.scene import Sizes
 from uncollapse.tasks.task import Task
 from uncollapse.trees import rebuilt, tree_leaves, tree_map
+
+# Of one lane: parameters, state, batch, clock -> value and what it leaves behind.
+Objective = Callable[[Tensor, State, Batch, Clock], tuple[Tensor, Outcome]]
+# Values (seeds,), gradients (seeds, P) and outcomes of an objective.
+Result = tuple[Tensor, Tensor, Outcome]
 
 
 class Specification(Protocol):
@@ -41,6 +48,15 @@ class Specification(Protocol):
     def batch(self) -> int: ...  # noqa: D102
     @property
     def dtype(self) -> str: ...  # noqa: D102
+    @property
+    def accumulate(self) -> int: ...  # noqa: D102
+
+
+class Numbers(NamedTuple):
+    """Where and in which floating type a run's numbers live."""
+
+    device: torch.device
+    dtype: torch.dtype
 
 
 class Lanes(NamedTuple):
@@ -122,6 +138,102 @@ def drawn_networks(
         generator = networks.generator(method, sizes)
         critic = networks.critic(method, sizes)
     return generator.to(dtype), critic.to(dtype)
+
+
+@torch.no_grad()
+def look_at_data(
+    critics: Sequence[nn.Module], seeds: Sequence[int], sources: Sequence[Source], sizes: Sizes, numbers: Numbers
+) -> None:
+    """Lets critics that start from data look at a first real batch of their own seed."""
+    for critic, seed, source in zip(critics, seeds, sources, strict=True):
+        if getattr(critic, "starts_from_data", False):
+            real, labels = source(sizes.batch, stream(seed, "first look", device=numbers.device, dtype=numbers.dtype))
+            hot = None if labels is None else one_hot(labels, sizes.classes).to(real.dtype)
+            critic.start(real.cpu(), None if hot is None else hot.cpu())  # type: ignore[operator]
+
+
+def started(game: Game, networks: Sequence[tuple[nn.Module, nn.Module]], numbers: Numbers) -> Lanes:
+    """The lanes of these pairs of generator and critic before the first update, on the device."""
+    generators, critics = zip(*networks, strict=True)
+    constraint = game.method.constraint
+    constrained = [
+        constraint.init_buffers({name: value.detach() for name, value in critic.named_parameters()})
+        for critic in critics
+    ]
+    generator = player(generators, game.generator_layout, [{} for _ in generators])
+    critic = player(critics, game.critic_layout, constrained)
+    critic = critic._replace(parameters=projected(game, critic.parameters))
+    count, dtype = len(networks), numbers.dtype
+    loss = {
+        name: value.to(dtype).expand(count, *value.shape).clone()
+        for name, value in game.method.loss.init_state().items()
+    }
+    lanes = Lanes(
+        state=State(critic, generator, loss),
+        average=generator.parameters.clone(),
+        average_buffers={name: value.clone() for name, value in generator.buffers.items()},
+        diverged_at=torch.full((count,), -1),
+        critic_loss=torch.zeros(count, dtype=dtype),
+        generator_loss=torch.zeros(count, dtype=dtype),
+        critic_updates=torch.zeros((), dtype=torch.float64),
+        generator_updates=torch.zeros((), dtype=torch.float64),
+    )
+    moved: Lanes = tree_map(lambda value: value.to(numbers.device), lanes)
+    return moved
+
+
+def projected(game: Game, critics: Tensor) -> Tensor:
+    """Each lane's critic (seeds, P) put back where the constraint allows it."""
+    if not game.method.constraint.projects:
+        return critics
+    return game.project(critics[0]).unsqueeze(0) if len(critics) == 1 else vmap(game.project)(critics)
+
+
+def differentiated(
+    objective: Objective,
+    parameters: Tensor,
+    state: State,
+    batch: Batch,
+    clock: Clock,
+    *,
+    in_turn: bool,
+    at_once: int | None = None,
+) -> Result:
+    """Values, gradients and outcomes of an objective in every lane.
+
+    The lanes do not touch, so the gradient of the summed values holds each lane's own gradient.
+
+    Args:
+        objective: Of one lane.
+        parameters: Where to differentiate, (seeds, P).
+        state: Of all lanes.
+        batch: Of all lanes.
+        clock: Where all lanes stand.
+        in_turn: One lane after the other by plain autograd, instead of all in one lift.
+        at_once: Lanes in a lift; None for all.
+    """
+    if in_turn:
+        each = [_in_lane(objective, parameters, state, batch, clock, lane) for lane in range(len(parameters))]
+        stacked: Result = tree_map(lambda *items: torch.stack(items), *each)
+        return stacked
+
+    def in_lift(at: Tensor, lane: tuple[State, Batch]) -> tuple[Tensor, Outcome]:
+        own_state, own_batch = lane
+        return objective(at, own_state, own_batch, clock)
+
+    leaf = parameters.detach().requires_grad_()
+    values, outcome = lifted(in_lift, leaf, (state, batch), at_once)
+    (gradient,) = torch.autograd.grad(values.sum(), leaf)
+    return values.detach(), gradient, tree_map(Tensor.detach, outcome)
+
+
+def _in_lane(objective: Objective, parameters: Tensor, state: State, batch: Batch, clock: Clock, lane: int) -> Result:
+    """The value, gradient (P,) and outcome of an objective in one lane, by plain autograd."""
+    leaf = parameters[lane].detach().requires_grad_()
+    own_state, own_batch = tree_map(lambda value: value[lane], (state, batch))
+    value, outcome = objective(leaf, own_state, own_batch, clock)
+    (gradient,) = torch.autograd.grad(value, leaf)
+    return value.detach(), gradient, tree_map(Tensor.detach, outcome)
 
 
 def lifted(

@@ -7,71 +7,85 @@ frozen and recorded, and the others do not notice. Directories and records are t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
-from torch.func import vmap
-from torch.nn.functional import one_hot
+from torch import Tensor
 
 from uncollapse import compatibility
-from uncollapse.blocks import Blocks, Source
+from uncollapse.blocks import Blocks
 from uncollapse.capture import Captured
-from uncollapse.draws import stream
 from uncollapse.game import Batch, Clock, Game, Player, State, differentiate_alone, differentiate_lifted
+from uncollapse.generation import Sampler
 from uncollapse.lanes import (
     Lanes,
+    Numbers,
+    Objective,
+    Result,
     Specification,
+    differentiated,
     drawn_networks,
     lane_seeds,
-    lifted,
     living,
-    player,
+    look_at_data,
+    projected,
     recorded,
     shared_out,
     sizes_of,
+    started,
     where,
 )
-from uncollapse.optimiser import adam_fused, clipped
-from uncollapse.trees import tree_map
+from uncollapse.optimiser import Moments, adam_fused, clipped
+from uncollapse.shares import Shares, check_networks, check_shares, mean_of_shares
+
+if TYPE_CHECKING:
+    from uncollapse.distributed import Team
 
 # In updates; an average over less than this is the live generator to the last bit.
 SHORTEST_HALF_LIFE = 1e-3
-# Numbers in the samples that are made at once, because the layers of a convolution need many times their memory.
-SAMPLED_NUMBERS = 2**21
 
 
 class Trainer:
     """The loop of one run, in memory.
 
     Args:
-        spec: Method, task, networks, seeds, updates, batch, dtype.
+        spec: Method, task, networks, seeds, updates, batch, dtype, shares of an update.
         device: Where to train.
+        team: The processes that train this run together; None for this one alone.
     """
 
-    def __init__(self, spec: Specification, *, device: torch.device | str = "cpu") -> None:
+    def __init__(self, spec: Specification, *, device: torch.device | str = "cpu", team: Team | None = None) -> None:
         """Builds the players of every seed and draws their weights."""
-        self.spec, self.method, self.device = spec, spec.method, torch.device(device)
-        self.dtype: torch.dtype = getattr(torch, spec.dtype)
+        self.spec, self.method, self.device, self.team = spec, spec.method, torch.device(device), team
+        rounded = spec.dtype == "bfloat16"
+        self.dtype: torch.dtype = torch.float32 if rounded else getattr(torch, spec.dtype)
         self.sizes = sizes_of(spec)
-        compatibility.check(self.method, self.sizes)
-        spec.networks.check(self.method, self.sizes)
         self.members = self.method.population.members
+        self.shares = Shares.of_rank(0 if team is None else team.rank, self.ranks, spec.accumulate)
+        compatibility.check(self.method, self.sizes)
+        check_shares(self.method, self.sizes, self.shares.count)
+        spec.networks.check(self.method, self.sizes)
         seeds = lane_seeds(spec)
-        # Plain autograd needs no lift; convolutions are faster in turn than as one stack.
-        self.in_turn = len(seeds) == 1 or not spec.networks.lifts
-        differentiate = differentiate_alone if self.in_turn else differentiate_lifted
+        # Plain autograd needs no lift; convolutions are faster in turn than as one stack, and a lift rounds nothing.
+        self.in_turn = len(seeds) == 1 or not spec.networks.lifts or rounded
         shape = shared_out(spec, self.sizes)
         networks = [drawn_networks(self.method, shape, self.sizes, seed, self.dtype) for seed in seeds]
-        self.game = Game.of(self.method, *networks[0], differentiate)
+        check_networks(*networks[0], self.shares.count)
+        self.game = Game.of(
+            self.method,
+            *networks[0],
+            differentiate_alone if self.in_turn else differentiate_lifted,
+            bfloat16_on=self.device.type if rounded else "",
+        )
         # The members of an ensemble learn from one data set, with batches of their own.
         sources = [
             spec.task.source(seed, device=self.device, dtype=self.dtype)
             for seed in spec.seeds
             for _ in range(self.members)
         ]
-        self._prepare([critic for _, critic in networks], seeds, sources)
-        self.lanes = self._start(networks)
+        numbers = Numbers(self.device, self.dtype)
+        look_at_data([critic for _, critic in networks], seeds, sources, self.sizes, numbers)
+        self.lanes = started(self.game, networks, numbers)
         self.critic_blocks, self.generator_blocks = (
             Blocks(
                 purpose,
@@ -85,11 +99,18 @@ class Trainer:
             )
             for purpose, with_real in (("critic", True), ("generator", self.method.generator_sees_real))
         )
+        self.sampler = Sampler(spec=spec, game=self.game, sizes=self.sizes, device=self.device, dtype=self.dtype)
         asked = [part.lanes for part in self.method.nested_parts() if part.lanes is not None]
         self.at_once = min(asked) if asked and self.device.type == "cpu" else None
         self.rounds = 0
-        captured = self.device.type == "cuda" and not any(part.eager for part in self.method.nested_parts())
-        self._round = Captured(self._play_round) if captured else self._play_round
+        # Processes wait for each other within an update, which no graph can hold.
+        waits = self.ranks > 1 or any(part.eager for part in self.method.nested_parts())
+        self._round = Captured(self._play_round) if self.device.type == "cuda" and not waits else self._play_round
+
+    @property
+    def ranks(self) -> int:
+        """Processes that train this run together."""
+        return 1 if self.team is None else self.team.size
 
     @property
     def update(self) -> int:
@@ -102,7 +123,14 @@ class Trainer:
         return self.rounds * self.method.dynamics.generator_steps
 
     def advance(self, until: int) -> None:
-        """Plays whole rounds until at least `until` critic updates are done."""
+        """Plays whole rounds until at least `until` critic updates are done; rank 0 leads its whole team."""
+        if self.team is None:
+            self.play(until)
+        else:
+            self.team.advance(self, until)
+
+    def play(self, until: int) -> None:
+        """What `advance` does in this process."""
         dynamics = self.method.dynamics
         while self.update < until:
             critic, generator = self.update, self.generator_updates
@@ -152,102 +180,16 @@ class Trainer:
         reading = self.update + (self.generator_updates if self.method.generator_sees_real else 0)
         return reading * self.sizes.batch * self.members
 
-    @torch.no_grad()
     def samples(self, n: int, *, averaged: bool = True, labels: Tensor | None = None, draw: int = 0) -> Tensor:
-        """Samples of every seed from its own stream of latents; (seeds, n, *shape).
+        """Samples of every seed from its own stream of latents; (seeds, n, *shape). For the rest see `Sampler`."""
+        places = range(len(self.spec.seeds))
+        return torch.stack([self.lane_samples(at, n, averaged=averaged, labels=labels, draw=draw) for at in places])
 
-        Args:
-            n: Samples for each seed.
-            averaged: From the averaged generator, or from the live one.
-            labels: (n,) labels to ask for; by default the task's balanced labels.
-            draw: Another number gives other latents; the same number always the same.
-        """
-        lanes = range(len(self.spec.seeds))
-        return torch.stack([self.lane_samples(lane, n, averaged=averaged, labels=labels, draw=draw) for lane in lanes])
-
-    @torch.no_grad()
     def lane_samples(
         self, lane: int, n: int, *, averaged: bool = True, labels: Tensor | None = None, draw: int = 0
     ) -> Tensor:
-        """What `samples` gives for the seed at one place; (n, *shape). Of several members, each sample asks one."""
-        if labels is None and self.method.labelled:
-            labels = self.spec.task.balanced_labels(n)
-        numbers = stream(self.spec.seeds[lane], "sampling", draw, device="cpu", dtype=self.dtype)
-        latent = numbers.latent(self.sizes.latent_law, n, self.sizes.latent).to(self.device)
-        index = numbers.integers(self.sizes.generators, n) if self.sizes.generators > 1 else None
-        asked = numbers.integers(self.members, n) if self.members > 1 else torch.zeros(n, dtype=torch.int64)
-        batch = Batch(
-            latent=latent,
-            real=None,
-            labels=None if labels is None else one_hot(labels, self.sizes.classes).to(self.device, self.dtype),
-            generator_index=None
-            if index is None
-            else one_hot(index, self.sizes.generators).to(self.device, self.dtype),
-            noise={},
-        )
-        samples = torch.empty(n, *self.spec.task.shape, dtype=self.dtype, device=self.device)
-        for member in range(self.members):
-            rows = (asked == member).nonzero().squeeze(-1).to(self.device)
-            own = tree_map(lambda value, rows=rows: value[rows], batch)
-            samples[rows] = self._generated(lane * self.members + member, own, averaged=averaged)
-        return samples
-
-    def _generated(self, lane: int, batch: Batch, *, averaged: bool) -> Tensor:
-        """Samples of one lane, made a few thousand at a time; batch statistics are the running ones."""
-        generator = self.lanes.state.generator
-        weights = self.lanes.average if averaged else generator.parameters
-        buffers = self.lanes.average_buffers if averaged else generator.buffers
-        own = {name: value[lane] for name, value in buffers.items()}
-        at_once = max(1, SAMPLED_NUMBERS // self.sizes.data)
-        self.game.generator.eval()
-        try:
-            parts = [
-                self.game.generate(weights[lane], own, tree_map(lambda value, at=at: value[at : at + at_once], batch))[
-                    0
-                ]
-                for at in range(0, max(1, len(batch.latent)), at_once)
-            ]
-        finally:
-            self.game.generator.train()
-        return torch.cat(parts)
-
-    @torch.no_grad()
-    def _prepare(self, critics: Sequence[nn.Module], seeds: Sequence[int], sources: Sequence[Source]) -> None:
-        """Lets critics that start from data look at a first real batch of their own seed."""
-        for critic, seed, source in zip(critics, seeds, sources, strict=True):
-            if getattr(critic, "starts_from_data", False):
-                draw = stream(seed, "first look", device=self.device, dtype=self.dtype)
-                real, labels = source(self.sizes.batch, draw)
-                hot = None if labels is None else one_hot(labels, self.sizes.classes).to(real.dtype)
-                critic.start(real.cpu(), None if hot is None else hot.cpu())  # type: ignore[operator]
-
-    def _start(self, networks: Sequence[tuple[nn.Module, nn.Module]]) -> Lanes:
-        """The lanes before the first update."""
-        generators, critics = zip(*networks, strict=True)
-        constrained = [
-            self.method.constraint.init_buffers({name: value.detach() for name, value in critic.named_parameters()})
-            for critic in critics
-        ]
-        generator = player(generators, self.game.generator_layout, [{} for _ in generators])
-        critic = player(critics, self.game.critic_layout, constrained)
-        critic = critic._replace(parameters=self._projected(critic.parameters))
-        seeds = len(networks)
-        loss = {
-            name: value.to(self.dtype).expand(seeds, *value.shape).clone()
-            for name, value in self.method.loss.init_state().items()
-        }
-        lanes = Lanes(
-            state=State(critic, generator, loss),
-            average=generator.parameters.clone(),
-            average_buffers={name: value.clone() for name, value in generator.buffers.items()},
-            diverged_at=torch.full((seeds,), -1),
-            critic_loss=torch.zeros(seeds, dtype=self.dtype),
-            generator_loss=torch.zeros(seeds, dtype=self.dtype),
-            critic_updates=torch.zeros((), dtype=torch.float64),
-            generator_updates=torch.zeros((), dtype=torch.float64),
-        )
-        moved: Lanes = tree_map(lambda value: value.to(self.device), lanes)
-        return moved
+        """What `samples` gives for the seed at one place; (n, *shape)."""
+        return self.sampler.of_seed(self.lanes, lane, n, averaged=averaged, labels=labels, draw=draw)
 
     def _play_round(self, lanes: Lanes, critic_batches: Sequence[Batch], generator_batches: Sequence[Batch]) -> Lanes:
         """Critic steps, then generator steps: a pure function of its arguments."""
@@ -259,24 +201,15 @@ class Trainer:
 
     def _critic_update(self, lanes: Lanes, batch: Batch) -> Lanes:
         clock, critic = self._clock(lanes), lanes.state.critic
-        values, gradient, outcome = self._differentiate(
+        values, gradient, outcome = self._differentiated(
             self.game.critic_objective, critic.parameters, lanes.state, batch, clock
         )
-        dynamics = self.method.dynamics
         step = lanes.critic_updates + 1
-        rate = dynamics.lr_critic * dynamics.schedule(clock.progress)
-        parameters, moments = adam_fused(
-            critic.parameters,
-            clipped(gradient, dynamics.clip),
-            critic.moments,
-            step=step,
-            rate=rate,
-            betas=dynamics.betas,
-        )
-        player = Player(self._projected(parameters), moments, outcome.critic_buffers)
+        parameters, moments = self._moved(critic, gradient, self.method.dynamics.lr_critic, step, clock)
+        moved = Player(projected(self.game, parameters), moments, outcome.critic_buffers)
         healthy = living(lanes.diverged_at, values, gradient)
         return lanes._replace(
-            state=lanes.state._replace(critic=where(healthy, player, critic)),
+            state=lanes.state._replace(critic=where(healthy, moved, critic)),
             diverged_at=recorded(lanes.diverged_at, healthy, step),
             critic_loss=torch.where(healthy, values, lanes.critic_loss),
             critic_updates=step,
@@ -284,77 +217,55 @@ class Trainer:
 
     def _generator_update(self, lanes: Lanes, batch: Batch) -> Lanes:
         clock, generator = self._clock(lanes), lanes.state.generator
-        values, gradient, outcome = self._differentiate(
+        values, gradient, outcome = self._differentiated(
             self.game.generator_objective, generator.parameters, lanes.state, batch, clock
         )
-        dynamics = self.method.dynamics
         step = lanes.generator_updates + 1
-        rate = dynamics.lr_generator * dynamics.schedule(clock.progress)
-        parameters, moments = adam_fused(
-            generator.parameters,
-            clipped(gradient, dynamics.clip),
-            generator.moments,
-            step=step,
-            rate=rate,
-            betas=dynamics.betas,
-        )
-        player = Player(parameters, moments, outcome.generator_buffers)
+        parameters, moments = self._moved(generator, gradient, self.method.dynamics.lr_generator, step, clock)
+        moved = Player(parameters, moments, outcome.generator_buffers)
         keep = self._kept_share(step)
         average = parameters.lerp(lanes.average, keep)
+        buffers = self._averaged(lanes, outcome.generator_buffers, keep)
         healthy = living(lanes.diverged_at, values, gradient)
         return lanes._replace(
             state=lanes.state._replace(
-                generator=where(healthy, player, generator), loss=where(healthy, outcome.loss, lanes.state.loss)
+                generator=where(healthy, moved, generator), loss=where(healthy, outcome.loss, lanes.state.loss)
             ),
             average=where(healthy, average, lanes.average),
-            average_buffers=where(
-                healthy, self._averaged(lanes, outcome.generator_buffers, keep), lanes.average_buffers
-            ),
+            average_buffers=where(healthy, buffers, lanes.average_buffers),
             diverged_at=recorded(lanes.diverged_at, healthy, lanes.critic_updates),
             generator_loss=torch.where(healthy, values, lanes.generator_loss),
             generator_updates=step,
         )
 
-    def _differentiate(
-        self, objective: Any, parameters: Tensor, state: State, batch: Batch, clock: Clock
-    ) -> tuple[Tensor, Tensor, Any]:
-        """Values (seeds,), gradients (seeds, P) and outcomes of an objective in every lane.
+    def _differentiated(
+        self, objective: Objective, parameters: Tensor, state: State, batch: Batch, clock: Clock
+    ) -> Result:
+        """Values (seeds,), gradients (seeds, P) and outcomes of an objective on the whole batch, in every lane."""
+        result = mean_of_shares(
+            differentiated(objective, parameters, state, part, clock, in_turn=self.in_turn, at_once=self.at_once)
+            for part in self.shares.of(batch)
+        )
+        return result if self.team is None else self.team.mean(result)
 
-        The lanes do not touch, so the gradient of the summed values holds each lane's own gradient.
-        """
-        if self.in_turn:
-            lanes = [
-                self._differentiate_lane(objective, parameters, lane, state, batch, clock)
-                for lane in range(len(parameters))
-            ]
-            stacked: tuple[Tensor, Tensor, Any] = tree_map(lambda *items: torch.stack(items), *lanes)
-            return stacked
-        leaf = parameters.detach().requires_grad_()
-        values, outcome = lifted(lambda at, lane: objective(at, *lane, clock), leaf, (state, batch), self.at_once)
-        (gradient,) = torch.autograd.grad(values.sum(), leaf)
-        return values.detach(), gradient, tree_map(Tensor.detach, outcome)
-
-    @staticmethod
-    def _differentiate_lane(
-        objective: Any, parameters: Tensor, lane: int, state: State, batch: Batch, clock: Clock
-    ) -> tuple[Tensor, Tensor, Any]:
-        """The value, gradient (P,) and outcome of an objective in one lane, by plain autograd."""
-        leaf = parameters[lane].detach().requires_grad_()
-        own = tree_map(lambda value: value[lane], (state, batch))
-        value, outcome = objective(leaf, *own, clock)
-        (gradient,) = torch.autograd.grad(value, leaf)
-        return value.detach(), gradient, tree_map(Tensor.detach, outcome)
+    def _moved(
+        self, player: Player, gradient: Tensor, rate: float, step: Tensor, clock: Clock
+    ) -> tuple[Tensor, Moments]:
+        """A player's parameters and moments after one step of Adam."""
+        dynamics = self.method.dynamics
+        return adam_fused(
+            player.parameters,
+            clipped(gradient, dynamics.clip),
+            player.moments,
+            step=step,
+            rate=rate * dynamics.schedule(clock.progress),
+            betas=dynamics.betas,
+        )
 
     def _clock(self, lanes: Lanes) -> Clock:
         """Where all lanes stand before an update."""
         progress = (lanes.critic_updates / self.spec.updates).clamp(max=1).to(self.dtype)
         return Clock(progress=progress, critic_step=lanes.critic_updates + 1)
-
-    def _projected(self, critics: Tensor) -> Tensor:
-        """Each lane's critic (seeds, P) put back where the constraint allows it."""
-        if not self.method.constraint.projects:
-            return critics
-        return self.game.project(critics[0]).unsqueeze(0) if len(critics) == 1 else vmap(self.game.project)(critics)
 
     def _kept_share(self, step: Tensor) -> Tensor:
         """The share of the averaged generator that survives one generator update."""
@@ -366,6 +277,6 @@ class Trainer:
     def _averaged(self, lanes: Lanes, live: dict[str, Tensor], keep: Tensor) -> dict[str, Tensor]:
         """The generator's floating buffers averaged like its weights; counters are copied."""
         return {
-            name: value.lerp(lanes.average_buffers[name], keep) if value.is_floating_point() else value
+            name: value.lerp(lanes.average_buffers[name], keep) if value.is_floating_point() else value.clone()
             for name, value in live.items()
         }

@@ -59,6 +59,7 @@ class PullingAway(GeneratorTerm):
     """
 
     reads_code: ClassVar[bool] = True
+    batch_level: ClassVar[bool] = True
     weight: float = 0.1
 
     def __post_init__(self) -> None:
@@ -167,6 +168,7 @@ class ModeSeeking(GeneratorTerm):
     Reference: Mao et al. 2019, arXiv:1903.05628.
     """
 
+    batch_level: ClassVar[bool] = True  # a ratio of two means
     weight: float = 1.0
 
     def __post_init__(self) -> None:
@@ -237,6 +239,7 @@ class DeterminantalPointProcess(GeneratorTerm):
 
     eager: ClassVar[bool] = True
     generator_sees_real: ClassVar[bool] = True
+    batch_level: ClassVar[bool] = True
     weight: float = 1.0
     magnitude: float = 1e-4
     top: int = 8
@@ -315,6 +318,7 @@ class BuresMetric(GeneratorTerm):
 
     eager: ClassVar[bool] = True
     generator_sees_real: ClassVar[bool] = True
+    batch_level: ClassVar[bool] = True
     weight: float = 1.0
 
     def __post_init__(self) -> None:

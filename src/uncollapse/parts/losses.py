@@ -202,6 +202,7 @@ class BoundaryEquilibrium(Loss):
 
     generator_sees_real: ClassVar[bool] = True
     reads: ClassVar[Literal["score", "reconstruction", "generator_logits"]] = "reconstruction"
+    batch_level: ClassVar[bool] = True  # k is held in [0, 1] after each step, and M is an absolute value
     gamma: float = 0.5
     gain: float = 0.001
 
@@ -385,6 +386,7 @@ class TopK(Loss):
     """
 
     follows_budget: ClassVar[bool] = True
+    batch_level: ClassVar[bool] = True
     share: float = 0.5
     ramp: float = 0.5
 

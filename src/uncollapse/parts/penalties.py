@@ -142,6 +142,7 @@ class Dragan(Penalty):
     """
 
     off_samples: ClassVar[bool] = True
+    batch_level: ClassVar[bool] = True  # the neighbourhood is as wide as the whole batch spreads
     weight: float = 10.0
     spread: float = 0.5
 

@@ -133,11 +133,14 @@ class Part:
         follows_budget: Whether it reads the share of the budget that is spent, so that another number of updates is
             another run and not a continuation.
         lanes: Seeds that a CPU should train at once, because more would not fit its cache; None for any number.
+        batch_level: Whether it depends on a batch otherwise than by means over its items (it compares or ranks them,
+            say), so that no update can be made from shares of a batch.
     """
 
     eager: ClassVar[bool] = False
     follows_budget: ClassVar[bool] = False
     lanes: ClassVar[int | None] = None
+    batch_level: ClassVar[bool] = False
 
     def heads(self, sizes: Sizes) -> dict[str, int]:
         """Extra heads this part reads from the critic: name of the `Judgement` field -> width."""

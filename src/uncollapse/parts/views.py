@@ -128,6 +128,7 @@ class MinibatchDiscrimination(View):
 
     joint: ClassVar[bool] = False
     entangles: ClassVar[bool] = True
+    batch_level: ClassVar[bool] = True
     lanes: ClassVar[int | None] = 2
     kernels: int = 16
     size: int = 5

@@ -1,0 +1,95 @@
+"""Samples of the generators of a run, live or averaged: a function of weights, seed and draw.
+
+`loop.py` asks for them; records, pictures and judgements are made from them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from uncollapse.draws import stream
+from uncollapse.game import Batch, Game
+from uncollapse.lanes import Lanes, Specification
+from uncollapse.parts.scene import Sizes
+from uncollapse.trees import tree_map
+
+# Numbers in the samples that are made at once, because the layers of a convolution need many times their memory.
+SAMPLED_NUMBERS = 2**21
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """Makes the samples of one run.
+
+    Attributes:
+        spec: The run.
+        game: Holds the generator; samples are made in full precision, whatever the layers are trained in.
+        sizes: Of the task and the batch.
+        device: Where samples are made; latents are drawn on the CPU, so that all devices are asked the same.
+        dtype: Floating type.
+    """
+
+    spec: Specification
+    game: Game
+    sizes: Sizes
+    device: torch.device
+    dtype: torch.dtype
+
+    @torch.no_grad()
+    def of_seed(
+        self, lanes: Lanes, place: int, n: int, *, averaged: bool = True, labels: Tensor | None = None, draw: int = 0
+    ) -> Tensor:
+        """Samples of the seed at one place of the run's list; (n, *shape). Of several members, each sample asks one.
+
+        Args:
+            lanes: Where the run stands.
+            place: Which seed.
+            n: How many.
+            averaged: From the averaged generator, or from the live one.
+            labels: (n,) labels to ask for; by default the task's balanced labels.
+            draw: Another number gives other latents; the same number always the same.
+        """
+        members = self.spec.method.population.members
+        if labels is None and self.spec.method.labelled:
+            labels = self.spec.task.balanced_labels(n)
+        numbers = stream(self.spec.seeds[place], "sampling", draw, device="cpu", dtype=self.dtype)
+        latent = numbers.latent(self.sizes.latent_law, n, self.sizes.latent).to(self.device)
+        index = numbers.integers(self.sizes.generators, n) if self.sizes.generators > 1 else None
+        asked = numbers.integers(members, n) if members > 1 else torch.zeros(n, dtype=torch.int64)
+        batch = Batch(
+            latent=latent,
+            real=None,
+            labels=None if labels is None else self._hot(labels, self.sizes.classes),
+            generator_index=None if index is None else self._hot(index, self.sizes.generators),
+            noise={},
+        )
+        samples = torch.empty(n, *self.spec.task.shape, dtype=self.dtype, device=self.device)
+        for member in range(members):
+            rows = (asked == member).nonzero().squeeze(-1).to(self.device)
+            own = tree_map(lambda value, rows=rows: value[rows], batch)
+            samples[rows] = self._of_lane(lanes, place * members + member, own, averaged=averaged)
+        return samples
+
+    def _hot(self, labels: Tensor, count: int) -> Tensor:
+        return one_hot(labels, count).to(self.device, self.dtype)
+
+    def _of_lane(self, lanes: Lanes, lane: int, batch: Batch, *, averaged: bool) -> Tensor:
+        """Samples of one lane, made a few thousand at a time; batch statistics are the running ones."""
+        live, game = lanes.state.generator, replace(self.game, bfloat16_on="")
+        weights = lanes.average if averaged else live.parameters
+        buffers = lanes.average_buffers if averaged else live.buffers
+        own = {name: value[lane] for name, value in buffers.items()}
+        at_once = max(1, SAMPLED_NUMBERS // self.sizes.data)
+        game.generator.eval()
+        try:
+            parts = [
+                game.generate(weights[lane], own, tree_map(lambda value, at=at: value[at : at + at_once], batch))[0]
+                for at in range(0, max(1, len(batch.latent)), at_once)
+            ]
+        finally:
+            game.generator.train()
+        return torch.cat(parts)

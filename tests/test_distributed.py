@@ -1,0 +1,320 @@
+"""Several processes train one run: equal to one process with the whole batch, and no failure that hangs or loses."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests import in_processes
+from tests.in_processes import TRAINED, UPDATES, specification
+from torch import Tensor
+
+from uncollapse.distributed import fingerprint
+from uncollapse.errors import UserError
+from uncollapse.loop import Trainer
+from uncollapse.ranks import Ranks
+from uncollapse.run import execute, make_spec
+from uncollapse.trees import flatten
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+LONGEST = 300  # seconds for what takes ten on an idle machine
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def processes(count: int, *command: str, cwd: Path) -> Iterator[list[subprocess.Popen[str]]]:
+    """The same command in several processes that know of each other, as torchrun starts them."""
+    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    started = [
+        subprocess.Popen(
+            [sys.executable, *command],
+            env={**ENVIRONMENT, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in range(count)
+    ]  # fmt: skip
+    try:
+        yield started
+    finally:
+        for process in started:
+            process.kill()
+            process.communicate()
+
+
+class Seen:
+    """What two processes left behind."""
+
+    def __init__(self, folder: Path, codes: list[int]) -> None:
+        self.codes = codes
+        self.said = [json.loads((folder / f"rank-{rank}.json").read_text()) for rank in range(2)]
+        self.tensors = [load_file(folder / f"rank-{rank}.safetensors") for rank in range(2)]
+
+    def lanes(self, rank: int, name: str) -> dict[str, Tensor]:
+        return {
+            path.removeprefix(f"{name}/"): value
+            for path, value in self.tensors[rank].items()
+            if path.startswith(f"{name}/")
+        }
+
+
+@pytest.fixture(scope="module")
+def seen(tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    folder = tmp_path_factory.mktemp("two")
+    with processes(2, in_processes.__file__, str(folder), cwd=folder) as started:
+        told = [process.communicate(timeout=LONGEST) for process in started]
+        codes = [process.returncode for process in started]
+    assert codes == [0, 9], told
+    return Seen(folder, codes)
+
+
+def alone(method: str) -> Trainer:
+    trainer = Trainer(specification(method))
+    trainer.advance(UPDATES)
+    return trainer
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_two_processes_train_what_one_trains_with_the_whole_batch(seen: Seen, name: str) -> None:
+    trainer = alone(TRAINED[name][0])
+    expected, found = flatten(trainer.lanes), seen.lanes(0, name)
+    assert found.keys() == expected.keys()
+    for player in ("critic", "generator"):
+        # A weight without any gradient (a constant, where only differences of scores count) moves by rounding alone.
+        moved = expected[f"state.{player}.moments.second"] > 1e-20
+        assert moved.float().mean() > 0.4
+        ours, theirs = (one[f"state.{player}.parameters"][moved] for one in (found, expected))
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    for path in ("state.critic.parameters", "average", "critic_loss", "generator_loss", "state.critic.moments.second"):
+        torch.testing.assert_close(found[path], expected[path], rtol=1e-10, atol=1e-12)
+    for path in ("diverged_at", "critic_updates", "generator_updates"):
+        assert torch.equal(found[path], expected[path])
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_all_processes_hold_the_same_numbers_to_the_last_bit(seen: Seen, name: str) -> None:
+    first, second = (seen.lanes(rank, name) for rank in range(2))
+    assert first.keys() == second.keys() != set()
+    assert all(torch.equal(first[path], second[path]) for path in first)
+
+
+def test_the_comparison_would_see_half_a_batch(seen: Seen) -> None:
+    """The law can fail: what one process makes of half the batch is another run."""
+    half = Trainer(make_spec("wgan-gp", "blobs-4", seeds=(3, 7), updates=100, batch=12, dtype="float64",
+                             networks=specification("wgan-gp").networks))  # fmt: skip
+    half.advance(UPDATES)
+    found = seen.lanes(0, "wgan-gp")["state.critic.parameters"]
+    assert (found - half.lanes.state.critic.parameters).abs().max() > 1e-4
+
+
+def test_processes_agree_or_rank_0_has_the_sentence(seen: Seen) -> None:
+    assert [said["same number"] for said in seen.said] == ["", ""]
+    assert [said["other numbers"] for said in seen.said] == ["UserError: They differ.", "RanksFailed: They differ."]
+
+
+def test_a_process_that_is_asked_to_stop_stops_all(seen: Seen) -> None:
+    assert [said["asked"] for said in seen.said] == ["Halted: ", "Halted: "]
+
+
+def test_one_changed_bit_in_one_process_ends_all_with_a_sentence(seen: Seen) -> None:
+    for said in seen.said:
+        assert said["drifted"].startswith("RanksFailed: The processes no longer hold the same weights: their machines")
+    assert seen.said[1]["order after the drift"] == "FAIL"  # for whoever had not noticed
+
+
+def test_processes_that_see_other_data_do_not_train(seen: Seen) -> None:
+    sentence = "The processes do not see the same data; give every machine the same files"
+    assert [said["other data"].partition(": ")[0] for said in seen.said] == ["UserError", "RanksFailed"]
+    assert all(sentence in said["other data"] for said in seen.said)
+
+
+def test_a_process_that_is_gone_ends_the_other_with_a_sentence(seen: Seen) -> None:
+    assert seen.said[0]["gone"].startswith(
+        "RanksFailed: Another process of this run is gone; its own message says why."
+    )
+    assert seen.said[0]["gone"].endswith("What is saved is intact, and the same command continues from it.")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.bool])
+def test_a_fingerprint_sees_any_one_number(dtype: torch.dtype) -> None:
+    values = (torch.rand(7, 5) > 0.5) if dtype == torch.bool else torch.rand(7, 5).mul(100).to(dtype)
+    before = fingerprint([values, values.flip(0)])
+    assert before.shape == (2,)
+    assert before[0] == before[1] >= 0  # the order within a tensor does not count
+    changed = values.clone()
+    changed[3, 2] = ~changed[3, 2] if dtype == torch.bool else changed[3, 2] + 1
+    assert fingerprint([changed, values])[0] != before[0]
+    assert fingerprint([changed, values])[1] == before[1]
+
+
+def test_a_fingerprint_tells_numbers_apart_that_compare_equal() -> None:
+    zeros = torch.zeros(3), -torch.zeros(3)
+    assert torch.equal(*zeros)
+    assert fingerprint([zeros[0]]) != fingerprint([zeros[1]])
+    nan = torch.full((3,), float("nan"))
+    assert torch.equal(fingerprint([nan]), fingerprint([nan.clone()]))
+
+
+def test_several_processes_need_a_folder() -> None:
+    spec = specification("vanilla")
+    with pytest.raises(UserError, match=r"^Several processes need one folder for their run; give it, as out=\.$"):
+        execute(spec, ranks=Ranks(rank=0, size=2))
+
+
+def torchrun(folder: Path, *arguments: str, expect: int = 0) -> str:
+    """What two processes under torchrun print, all together."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command += ["-m", "uncollapse", "train", *arguments]
+    done = subprocess.run(
+        command, env=ENVIRONMENT, cwd=folder, capture_output=True, text=True, timeout=LONGEST, check=False
+    )
+    assert (done.returncode == 0) == (expect == 0), done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_the_command_line_trains_under_torchrun_what_it_trains_alone(tmp_path: Path) -> None:
+    printed = torchrun(tmp_path, "wgan-gp", "ring-8", "--seeds", "2", "--updates", "20", "--out", "two", "--json")
+    assert printed.count('"status": "finished"') == 1  # rank 0 alone prints
+    ours = json.loads((tmp_path / "two" / "result.json").read_text())
+    spec = make_spec("wgan-gp", "ring-8", seeds=range(2), updates=20)
+    theirs = execute(spec, tmp_path / "one").result
+    assert ours["hash"] == theirs["hash"] == spec.hash
+    assert ours["cost"] == theirs["cost"] | {"ranks": 2}
+    for one, other in zip(ours["lanes"], theirs["lanes"], strict=True):
+        for weights in ("averaged", "live"):
+            measures, expected = one["measures"][weights], other["measures"][weights]
+            assert measures.keys() == expected.keys()
+            for name, value in measures.items():
+                assert value == (None if expected[name] is None else pytest.approx(expected[name], rel=0.02, abs=1e-3))
+    histories = [
+        [json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
+        for name in ("two", "one")
+    ]
+    losses = [[line["losses"]["critic"] for line in history if "losses" in line] for history in histories]
+    torch.testing.assert_close(torch.tensor(losses[0]), torch.tensor(losses[1]), rtol=1e-4, atol=1e-5)
+    lines = [json.loads(line) for line in (tmp_path / "two" / "timing.jsonl").read_text().splitlines()]
+    assert {line["ranks"] for line in lines} == {2}
+    assert not [line for line in (tmp_path / "one" / "timing.jsonl").read_text().splitlines() if "ranks" in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["bures", "ring-8"], "uncollapse: BuresMetric depends on the whole batch at once, so that 2 shares of it"),
+        (["wgan-gp", "ring-8", "--batch", "7"], "uncollapse: A batch of 7 cannot be split into 2 equal shares"),
+        (
+            ["vanilla", "digits", "--set", "networks.family=dcgan", "--set", "networks.norm=batch"],
+            "uncollapse: In the generator the samples of a batch see each other (batch norm), so that 2 shares",
+        ),
+    ],
+)
+def test_what_cannot_be_shared_is_refused_once_and_leaves_nothing(
+    tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    printed = torchrun(tmp_path, *arguments, "--seeds", "1", "--updates", "20", "--out", "run", expect=1)
+    assert printed.count(sentence) == 1
+    assert printed.count("uncollapse: ") == 1
+    assert not (tmp_path / "run").exists()
+
+
+TRAINING = ("-m", "uncollapse", "train", "wgan-gp", "ring-8", "--seeds", "2", "--batch", "16", "--updates", "400")
+
+
+def wait_for_a_checkpoint(run: Path) -> None:
+    until = time.monotonic() + LONGEST
+    while not list(run.glob("checkpoints/step-*/MANIFEST.json")):
+        assert time.monotonic() < until, "no checkpoint was saved"
+        time.sleep(0.05)
+
+
+def newest(run: Path) -> dict[str, Tensor]:
+    return load_file(max(run.glob("checkpoints/step-*")) / "lanes.safetensors")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tensor]:
+    """The last numbers of a run that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    with processes(2, *TRAINING, "--out", str(folder / "run"), cwd=folder) as started:
+        assert [process.wait(LONGEST) for process in started] == [0, 0]
+    return newest(folder / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rank", "number", "codes", "says"),
+    [
+        (0, signal.SIGKILL, [-9, 1], ["", ""]),
+        (
+            1,
+            signal.SIGKILL,
+            [1, -9],
+            ["uncollapse: Another process of this run is gone; its own message says why.", ""],
+        ),
+        (0, signal.SIGTERM, [143, 143], ["Stopped by signal 15 with a checkpoint in", ""]),
+        (1, signal.SIGTERM, [143, 143], ["Stopped as another process was asked to with a checkpoint in", ""]),
+    ],
+)
+def test_whoever_ends_ends_all_and_the_same_command_continues_to_the_same_numbers(
+    tmp_path: Path, uninterrupted: dict[str, Tensor], rank: int, number: int, codes: list[int], says: list[str]
+) -> None:
+    cut = tmp_path / "cut"
+    with processes(2, *TRAINING, "--out", str(cut), cwd=tmp_path) as started:
+        wait_for_a_checkpoint(cut)
+        started[rank].send_signal(number)
+        told = [process.communicate(timeout=LONGEST)[1] for process in started]
+        assert [process.returncode for process in started] == codes, told
+    for text, sentence in zip(told, says, strict=True):
+        assert sentence in text
+        assert "Traceback" not in text
+    assert not (cut / "result.json").exists()
+    with processes(2, *TRAINING, "--out", str(cut), cwd=tmp_path) as started:
+        assert [process.wait(LONGEST) for process in started] == [0, 0]
+    ours = newest(cut)
+    assert ours.keys() == uninterrupted.keys()
+    assert all(torch.equal(ours[path], uninterrupted[path]) for path in ours)
+
+
+@pytest.mark.slow
+def test_three_processes_agree_to_the_last_bit_and_continue_what_two_began(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for count, updates in ((2, "100"), (3, "200")):
+        command = (
+            "-m",
+            "uncollapse",
+            "train",
+            "r3gan",
+            "ring-8",
+            "--seeds",
+            "2",
+            "--batch",
+            "24",
+            "--updates",
+            updates,
+        )
+        with processes(count, *command, "--set", 'dynamics.schedule={part = "Constant"}', "--set",
+                       'penalties.0.schedule={part = "Constant"}', "--set", 'penalties.1.schedule={part = "Constant"}',
+                       "--out", str(run), cwd=tmp_path) as started:  # fmt: skip
+            told = [process.communicate(timeout=LONGEST) for process in started]
+            assert [process.returncode for process in started] == [0] * count, told
+    result: dict[str, Any] = json.loads((run / "result.json").read_text())
+    assert result["cost"]["ranks"] == 3
+    assert result["warnings"] == ["Started under ranks 2, continued under 3: equal in law only."]

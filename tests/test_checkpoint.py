@@ -1,10 +1,11 @@
-"""Checkpoints: whole or skipped, the newest intact one, two kept."""
+"""Checkpoints: whole or skipped, the newest intact one, two kept and the best."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,17 +32,30 @@ def names(folder: Path) -> list[str]:
 SPEC = "0123456789ab"
 
 
-def save(directory: Path, update: int, tensors: dict[str, Tensor] | None = None) -> Path:
+def save(
+    directory: Path,
+    update: int,
+    tensors: dict[str, Tensor] | None = None,
+    *,
+    measure: tuple[float, float] | None = None,
+    best: int | None = None,
+) -> Path:
     values = tensors or {"x": torch.full((40,), float(update))}
-    return checkpoint.save(directory, values, spec=SPEC, update=update, rounds=update // 5, history_bytes=update * 11)
+    return checkpoint.save(
+        directory, values, spec=SPEC, update=update, rounds=update // 5, history_bytes=update * 11, measure=measure,
+        best=best,
+    )  # fmt: skip
 
 
 def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
-    folder = checkpoint.save(tmp_path / "checkpoints", TENSORS, spec=SPEC, update=35, rounds=7, history_bytes=1234)
+    folder = checkpoint.save(
+        tmp_path / "checkpoints", TENSORS, spec=SPEC, update=35, rounds=7, history_bytes=1234, measure=(2.5, 1 / 3)
+    )
     assert folder == tmp_path / "checkpoints" / "step-000000035"
     for found in (checkpoint.read(folder), checkpoint.newest(folder.parent)[0]):
         assert found is not None
-        assert (found.rounds, found.history_bytes) == (7, 1234)
+        assert (found.rounds, found.history_bytes, found.spec, found.update) == (7, 1234, SPEC, 35)
+        assert found.measure == (2.5, 1 / 3)
         assert sorted(found.tensors) == sorted(TENSORS)
         for name, value in TENSORS.items():
             assert found.tensors[name].dtype == value.dtype
@@ -64,19 +78,35 @@ def test_the_files_are_what_other_readers_expect(tmp_path: Path) -> None:
     assert torch.equal(load_file(folder / "lanes.safetensors")["x"], torch.full((40,), 10.0))
 
 
+def test_tensors_that_share_memory_are_saved_each_for_itself(tmp_path: Path) -> None:
+    whole = torch.arange(12.0)
+    shared = {"a": whole, "b": whole, "part": whole[4:8], "again": whole.reshape(3, 4), "empty": torch.empty(0)}
+    found = checkpoint.read(save(tmp_path, 5, shared))
+    for name, value in shared.items():
+        assert torch.equal(found.tensors[name], value)
+
+
 def test_where_nothing_was_saved_nothing_is_found(tmp_path: Path) -> None:
     assert checkpoint.newest(tmp_path / "nowhere") == (None, [])
     assert checkpoint.newest(tmp_path) == (None, [])
 
 
 def test_the_two_newest_are_kept(tmp_path: Path) -> None:
-    for update in (5, 20, 10, 100):
+    for update in (5, 10, 20, 100):
         save(tmp_path, update)
         assert len(names(tmp_path)) <= 2
     assert names(tmp_path) == ["step-000000020", "step-000000100"]
     found, skipped = checkpoint.newest(tmp_path)
     assert found is not None
     assert (found.rounds, skipped) == (20, [])
+
+
+def test_what_claims_to_be_later_goes_and_does_not_crowd_out_what_is_intact(tmp_path: Path) -> None:
+    for update in (90, 100):
+        truncate(save(tmp_path, update))
+    save(tmp_path, 50)
+    save(tmp_path, 60)
+    assert names(tmp_path) == ["step-000000050", "step-000000060"]
 
 
 def test_the_same_update_may_be_saved_again(tmp_path: Path) -> None:
@@ -86,6 +116,80 @@ def test_the_same_update_may_be_saved_again(tmp_path: Path) -> None:
     assert found is not None
     assert found.tensors["x"].tolist() == [1.0]
     assert names(tmp_path) == ["step-000000005"]
+
+
+def test_what_bears_another_name_is_neither_read_nor_removed(tmp_path: Path) -> None:
+    for name in ("step-mine", "step-12-copy", "notes"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "step-000000012").write_text("a file")
+    for update in (5, 10, 20):
+        save(tmp_path, update)
+    assert names(tmp_path) == ["notes", *(f"step-0000000{n}" for n in (10, 12, 20)), "step-12-copy", "step-mine"]
+    assert checkpoint.newest(tmp_path)[1] == []
+
+
+def test_updates_are_ordered_as_numbers_also_beyond_nine_digits(tmp_path: Path) -> None:
+    for update in (999_999_995, 1_000_000_000):
+        save(tmp_path, update)
+    found, _ = checkpoint.newest(tmp_path)
+    assert found is not None
+    assert found.update == 1_000_000_000
+
+
+# --- the best -------------------------------------------------------------------------------------------------------
+
+
+def worths(directory: Path) -> tuple[int | None, list[str]]:
+    found, skipped = checkpoint.best(directory)
+    return (None if found is None else found.update), skipped
+
+
+def test_the_best_is_kept_for_as_long_as_it_is_named(tmp_path: Path) -> None:
+    save(tmp_path, 5, measure=(1.0, 0.5), best=5)
+    for update in (10, 20, 30):
+        save(tmp_path, update, measure=(0.5, 0.9), best=5)
+    assert names(tmp_path) == ["step-000000005", "step-000000020", "step-000000030"]
+    assert worths(tmp_path) == (5, [])
+    save(tmp_path, 40, measure=(2.0, 0.1), best=40)
+    assert names(tmp_path) == ["step-000000030", "step-000000040"]
+    assert worths(tmp_path) == (40, [])
+
+
+def test_modes_come_first_then_quality_then_the_earlier_one(tmp_path: Path) -> None:
+    order = [(5, (3.0, 0.2)), (10, (3.0, 0.4)), (20, (2.9, 1.0)), (30, (3.0, 0.4)), (40, None)]
+    for number, (update, measure) in enumerate(order):
+        save(tmp_path / str(number), update, measure=measure)
+        for path in (tmp_path / str(number)).iterdir():
+            path.rename(tmp_path / path.name)
+        (tmp_path / str(number)).rmdir()
+    assert worths(tmp_path) == (10, [])
+
+
+def test_what_was_not_measured_is_no_best(tmp_path: Path) -> None:
+    assert worths(tmp_path / "nowhere") == (None, [])
+    save(tmp_path, 5)
+    assert worths(tmp_path) == (None, [])
+
+
+def test_a_damaged_best_is_skipped_and_named_and_the_next_takes_its_place(tmp_path: Path) -> None:
+    flip(save(tmp_path, 5, measure=(3.0, 0.2), best=5))
+    save(tmp_path, 10, measure=(1.0, 0.2), best=5)
+    sentence = "step-000000005 is damaged and was skipped (ValueError: lanes.safetensors does not match its manifest)."
+    assert worths(tmp_path) == (10, [sentence])
+    (tmp_path / "step-000000005" / "MANIFEST.json").write_text("{")
+    assert worths(tmp_path) == (10, [])  # it does not even claim to be the best
+
+
+def test_a_best_one_that_needs_more_history_than_there_is_is_none(tmp_path: Path) -> None:
+    save(tmp_path, 5, measure=(1.0, 0.5), best=5)  # 55 bytes
+    save(tmp_path, 10, measure=(2.0, 0.5), best=10)  # 110 bytes
+    found, skipped = checkpoint.best(tmp_path, history=109)
+    assert found is not None
+    assert found.update == 5
+    assert skipped == ["step-000000010 was skipped, because the history has lost lines that it builds on."]
+
+
+# --- damage ---------------------------------------------------------------------------------------------------------
 
 
 def truncate(folder: Path) -> None:
@@ -125,6 +229,35 @@ def test_a_damaged_checkpoint_is_skipped_and_named(damage: str, tmp_path: Path) 
         raise ValueError(skipped[0])
 
 
+def test_a_manifest_of_another_update_is_damage(tmp_path: Path) -> None:
+    save(tmp_path, 5).rename(tmp_path / "step-000000025")
+    found, skipped = checkpoint.newest(tmp_path)
+    assert found is None
+    assert skipped == ["step-000000025 is damaged and was skipped (ValueError: its manifest is of update 5)."]
+
+
+def test_a_form_of_another_version_is_skipped_but_not_called_damaged(tmp_path: Path) -> None:
+    folder = save(tmp_path, 5)
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    manifest.pop("sha256")
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest | {"schema": 2}))
+    found, skipped = checkpoint.newest(tmp_path)
+    assert found is None
+    assert skipped == ["step-000000005 was skipped, because another version of uncollapse wrote it (schema 2)."]
+    with pytest.raises(checkpoint.AnotherVersion):
+        checkpoint.read(folder)
+
+
+def test_a_checkpoint_that_never_was_worth_anything_is_read_as_before(tmp_path: Path) -> None:
+    folder = save(tmp_path, 5)
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    for key in ("sha256", "measure"):  # as they were written before there was a best one
+        manifest.pop(key)
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    assert checkpoint.read(folder).measure is None
+    assert checkpoint.read(folder).update == 5
+
+
 def test_when_all_are_damaged_none_is_found_and_each_is_named(tmp_path: Path) -> None:
     for update in (5, 10):
         truncate(save(tmp_path, update))
@@ -144,6 +277,32 @@ def test_no_flipped_bit_anywhere_goes_unnoticed(tmp_path: Path) -> None:
                 told = (found.rounds, found.history_bytes, found.tensors["x"].tolist())
                 assert told == (24_691, 1_358_005, [123_455.0] * 40), f"{path.name}, byte {position}"
         path.write_bytes(content)
+
+
+def test_a_removal_that_was_killed_leaves_no_half_checkpoint_under_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for update in (5, 10):
+        save(tmp_path, update)
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)  # it never got so far
+        save(tmp_path, 15)
+    visible = [name for name in names(tmp_path) if name.startswith("step-")]
+    assert visible == ["step-000000010", "step-000000015"]
+    assert any(name.startswith(".tmp-old-step-000000005") for name in names(tmp_path))
+    save(tmp_path, 20)
+    assert names(tmp_path) == ["step-000000015", "step-000000020"]
+
+
+def test_a_checkpoint_that_is_a_link_is_unlinked_and_its_target_stays(tmp_path: Path) -> None:
+    target = save(tmp_path / "elsewhere", 5)
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / target.name).symlink_to(target)
+    for update in (10, 15):
+        save(home, update)
+    assert names(home) == ["step-000000010", "step-000000015"]
+    assert names(target) == ["MANIFEST.json", "lanes.safetensors"]
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])

@@ -311,3 +311,56 @@ def test_the_demo_is_the_built_in_plan_even_beside_a_file_of_that_name(
     monkeypatch.setattr(uncollapse_commands, "run_comparison", lambda plan, **options: given.append((plan, options)))
     assert uncollapse("demo", "--json", cwd=tmp_path).returncode == 0
     assert given == [(builtin_plan("demo"), {"out": None, "as_json": True})]
+
+
+NETS = """
+from torch import nn
+
+def pair(sizes):
+    generator = nn.Sequential(nn.Linear(sizes.latent, 6), nn.ReLU(), nn.Linear(6, sizes.data))
+    return generator, nn.Sequential(nn.Flatten(), nn.Linear(sizes.data, 6), nn.ReLU(), nn.Linear(6, 1))
+"""
+
+
+def test_networks_of_ones_own_are_named_on_the_command_line_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uncollapse.networks.own._PERMITTED", [])
+    (tmp_path / "nets_of_cli.py").write_text(NETS)
+    own = ("--networks", "nets_of_cli:pair")
+    train = ("train", "wgan-gp", "blobs-4", "--seeds", "3,5", "--updates", "10", "--batch", "8", "--out", "run", *own)
+    done = uncollapse(*train, "--set", "networks.latent=3", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    written = json.loads((tmp_path / "run" / "spec.json").read_text())
+    assert (written["networks"]["latent"], written["networks"]["reference"]) == (3, "nets_of_cli:pair")
+    assert written["command"].endswith("--networks nets_of_cli:pair --set networks.latent=3")
+    assert uncollapse("report", "run", cwd=tmp_path).returncode == 0
+    for verb in (
+        ("sample", "run", "--n", "5", "--out", "x.npz"),
+        ("doctor", "run"),
+        ("evaluate", "run", "run", "--n", "60", "--metrics", "coverage", "--out", "evaluation"),
+    ):
+        refused = uncollapse(*verb, cwd=tmp_path)
+        assert refused.returncode == (1 if verb[0] == "doctor" else 2)
+        said = " ".join((refused.stdout + refused.stderr).split())
+        assert "repeat the command with `--networks nets_of_cli:pair`" in said
+        assert "Traceback" not in said
+        done = uncollapse(*verb, *own, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        monkeypatch.setattr("uncollapse.networks.own._PERMITTED", [])
+    assert contents(tmp_path / "x.npz")["samples"].shape == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ("nets_of_cli", "--networks 'nets_of_cli' is not of the form module:attr, such as my_networks:pair."),
+        ("no_nets_of_mine:pair", "--networks no_nets_of_mine:pair: no module 'no_nets_of_mine' in the current folder"),
+        ("json:loads", "Your generator (json:loads) cannot be made: TypeError: the JSON object must be str, bytes"),
+    ],
+)
+def test_a_reference_that_leads_to_no_networks_is_one_line(reference: str, message: str, tmp_path: Path) -> None:
+    done = uncollapse("train", "vanilla", "blobs-4", "--networks", reference, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1

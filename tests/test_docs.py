@@ -284,6 +284,25 @@ def test_the_table_of_cures_gains_its_measured_columns_with_the_results(
     assert next(line for line in lines if "`wgan`" in line).endswith("| not run |")
 
 
+def test_the_table_of_images_appears_with_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    generate = load(ROOT / "docs" / "generate.py")
+    monkeypatch.setattr(generate, "ROOT", tmp_path)
+    assert generate.images() == "*No run of these plans is among the committed results yet.*"
+    measures = {
+        "recall": {"mean": 0.5, "low": 0.25, "high": 0.75},
+        "label_agreement": {"mean": None, "low": None, "high": None},
+        "frechet_distance": {"mean": 9.0, "low": None, "high": None},
+    }
+    won = {"successes": 7, "n": 8}
+    cell = {"method": "wgan-gp", "task": "mnist", "measures": measures, "success_rate": won}
+    folder = tmp_path / "results" / "conditional-vs-unconditional-mnist"
+    folder.mkdir(parents=True)
+    (folder / "comparison.json").write_text(json.dumps({"cells": [cell]}))
+    lines = generate.images().splitlines()
+    assert lines[2] == "| mnist | `wgan-gp` | 7 of 8 |  | 9.00 |  | 0.50 [0.25, 0.75] |  |  |"
+    assert "`uncollapse compare conditional-vs-unconditional-mnist`" in lines[-1]
+
+
 def test_the_tutorials_table_holds_the_committed_numbers() -> None:
     table = load(ROOT / "docs" / "generate.py").mode_coverage().splitlines()
     rows = {line.split(" | ")[0].removeprefix("| "): line.split(" | ")[1:] for line in table[2:]}

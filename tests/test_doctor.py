@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from uncollapse import doctor
+from uncollapse import checkpoint, doctor
+from uncollapse.cli import app
 from uncollapse.errors import UserError
 from uncollapse.experiments.compare import compare
 from uncollapse.experiments.plan import Plan
@@ -76,6 +78,37 @@ def test_a_run_alone_is_examined(healthy: Path) -> None:
     assert doctor.healthy(checks)
 
 
+def test_disk_use_is_shown_by_what_takes_it_the_largest_run_first(comparison: Path) -> None:
+    small, large = sorted(comparison.glob("runs/*"))
+    (large / "notes").write_bytes(bytes(5_000_000))
+    checks = {check.name: check for check in doctor.examine(comparison) if check.name.startswith("disk use")}
+    assert list(checks) == ["disk use", f"disk use: {large.name}", f"disk use: {small.name}"]
+    of_large = checks[f"disk use: {large.name}"]
+    assert of_large.bytes is not None
+    assert 5_000_000 <= of_large.bytes["other"] < 5_010_000
+    assert of_large.detail.startswith("5.")
+    assert "MB: other 5.0 MB, samples " in of_large.detail
+    whole = checks["disk use"].bytes
+    assert whole is not None
+    files = [path.stat().st_size for path in comparison.rglob("*") if path.is_file()]
+    assert sum(whole.values()) == sum(files)
+    assert checks["disk use"].to_json()["bytes"] == whole
+    assert "bytes" not in doctor.Check(name="x", status="ok", detail="y").to_json()
+
+
+def test_the_best_checkpoint_is_shown_and_missed(healthy: Path, comparison: Path) -> None:
+    name = sorted(comparison.glob("runs/*"))[0].name
+    found, _ = checkpoint.best(healthy / "runs" / name / "checkpoints")
+    assert found is not None
+    shown = {check.name: check for check in doctor.examine(healthy)}[f"{name}: checkpoint"]
+    assert shown.detail == f"the newest valid one is of round 10, the best of round {found.rounds}."
+    damaged = comparison / "runs" / name / "checkpoints" / f"step-{found.update:09d}" / "lanes.safetensors"
+    damaged.write_bytes(b"")
+    check = {check.name: check for check in doctor.examine(comparison)}[f"{name}: checkpoint"]
+    assert check.status == "note"
+    assert f"step-{found.update:09d} is damaged and was skipped" in check.detail
+
+
 def test_damage_is_found_where_it_is(comparison: Path) -> None:
     first, second = sorted(comparison.glob("runs/*"))
     (first / "spec.json").write_text("{", encoding="utf-8")
@@ -107,6 +140,31 @@ def test_a_damaged_lock_and_an_unstarted_run_are_named(comparison: Path) -> None
     assert (checks[gone.name].status, checks[gone.name].detail) == ("note", "not started")
     (comparison / "plan.lock.json").write_text("[", encoding="utf-8")
     assert "is damaged" in bad(doctor.examine(comparison))["plan.lock.json"]
+
+
+def test_the_verb_cleans_and_may_be_asked_twice(comparison: Path) -> None:
+    run = sorted(comparison.glob("runs/*"))[0]
+    (run / ".result.json.77.tmp").write_bytes(b"1234567")
+    first = CliRunner().invoke(app, ["doctor", str(comparison), "--clean"])
+    assert first.exit_code == 0
+    assert first.output.splitlines() == [
+        f"removed runs/{run.name}/.result.json.77.tmp (7 B): a killed process left it half-written",
+        f"{comparison} holds 7 B less.",
+    ]
+    again = CliRunner().invoke(app, ["doctor", str(comparison), "--clean", "--json"])
+    assert json.loads(again.output) == {"directory": str(comparison), "bytes": 0, "removed": [], "left": []}
+    refused = CliRunner().invoke(app, ["doctor", "--clean"])
+    assert isinstance(refused.exception, UserError)
+    assert doctor.healthy(doctor.examine(comparison))
+
+
+def test_the_verb_tells_bytes_as_json(comparison: Path) -> None:
+    told = {
+        check["name"]: check
+        for check in json.loads(CliRunner().invoke(app, ["doctor", str(comparison), "--json"]).output)
+    }
+    assert set(told["disk use"]["bytes"]) == {"checkpoints", "samples", "history", "report", "other"}
+    assert set(told["comparison.json"]) == {"name", "status", "detail"}
 
 
 def test_other_directories_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits as cross_entrop
 from torch.nn.functional import mse_loss
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
-from uncollapse.draws import stream
 from uncollapse.loop import Trainer, sizes_of
 from uncollapse.method import Method
 from uncollapse.methods import VANILLA
@@ -253,73 +252,11 @@ def test_sizes_are_those_of_task_networks_and_view() -> None:
     assert (sizes.group, sizes.packs, sizes.generators, sizes.data) == (4, 5, 1, 64)
 
 
-def by_hand(
-    played: Trainer, lane: int, weights: Tensor, n: int, draw: int = 0, labels: list[int] | None = None
-) -> Tensor:
-    """Samples of a plain module with the lane's weights."""
-    latent = stream(SEEDS[lane], "sampling", draw, dtype=torch.float64).normal(n, 2)
-    hot = None if labels is None else torch.eye(3, dtype=torch.float64)[labels]
-    with torch.no_grad():
-        samples: Tensor = filled(SMALL.generator(played.method, played.sizes), weights[lane])(latent, hot)
-    return samples
-
-
 @pytest.fixture(scope="module")
 def vanilla() -> Trainer:
     played = trainer(lr_generator=1e-2)
     played.advance(10)
     return played
-
-
-@pytest.fixture(scope="module")
-def conditional() -> Trainer:
-    played = trainer("cwgan-gp", lr_generator=1e-2)
-    played.advance(10)
-    return played
-
-
-@pytest.mark.parametrize("draw", [0, 3])
-@pytest.mark.parametrize("averaged", [True, False])
-def test_samples_come_from_the_averaged_or_the_live_generator(vanilla: Trainer, averaged: bool, draw: int) -> None:
-    weights = vanilla.lanes.average if averaged else vanilla.lanes.state.generator.parameters
-    found = vanilla.samples(50, averaged=averaged, draw=draw)
-    assert found.shape == (2, 50, 2)
-    assert not found.requires_grad
-    for lane in range(2):
-        torch.testing.assert_close(found[lane], by_hand(vanilla, lane, weights, 50, draw), rtol=1e-12, atol=1e-14)
-
-
-def test_samples_are_a_function_of_weights_and_draw(vanilla: Trainer) -> None:
-    first = vanilla.samples(50)
-    torch.manual_seed(1)
-    assert torch.equal(vanilla.samples(50), first)
-    for other in (vanilla.samples(50, draw=1), vanilla.samples(50, averaged=False), first.flip(0)):
-        assert 1e-3 < (other - first).abs().max() < 10
-
-
-def test_samples_of_images_have_their_shape() -> None:
-    spec = make_spec("cgan", "digits", seeds=(1, 2), updates=2, batch=4, networks=MLP(width=4, depth=1, bounded=True))
-    found = Trainer(spec).samples(7)
-    assert found.shape == (2, 7, 8, 8)
-    assert found.dtype == torch.float32
-    assert 0 < found.abs().max() <= 1
-
-
-def test_conditional_samples_have_the_labels_of_the_task_in_proportion(conditional: Trainer) -> None:
-    labels = [0] * 6 + [1] * 3 + [2] * 2  # weights 6/11, 3/11, 2/11
-    balanced = conditional.samples(11)
-    assert torch.equal(balanced, conditional.samples(11, labels=torch.tensor(labels)))
-    for lane in range(2):
-        expected = by_hand(conditional, lane, conditional.lanes.average, 11, labels=labels)
-        torch.testing.assert_close(balanced[lane], expected, rtol=1e-12, atol=1e-14)
-
-
-def test_the_asked_labels_are_those_that_are_used(conditional: Trainer) -> None:
-    labels = [2, 0, 1, 1, 2]
-    found = conditional.samples(5, labels=torch.tensor(labels), averaged=False)
-    weights = conditional.lanes.state.generator.parameters
-    torch.testing.assert_close(found[1], by_hand(conditional, 1, weights, 5, labels=labels), rtol=1e-12, atol=1e-14)
-    assert (found - conditional.samples(5, averaged=False)).abs().max() > 1e-3
 
 
 def test_nothing_has_diverged_and_no_loss_is_missing_after_ordinary_updates(vanilla: Trainer) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from uncollapse import sitting
 from uncollapse.errors import UserError
@@ -30,6 +30,7 @@ from uncollapse.loop import Trainer
 from uncollapse.method import Method
 from uncollapse.methods import VANILLA
 from uncollapse.networks.mlp import MLP
+from uncollapse.networks.sources import Pair
 from uncollapse.parts.dynamics import Dynamics
 from uncollapse.parts.losses import Loss
 from uncollapse.parts.scene import Judgement, Scene
@@ -62,7 +63,10 @@ def digest(folder: Path) -> str:
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    return sorted((directory / "checkpoints").glob("step-*"))
+    """The two newest; the best may stand beside them."""
+    found = sorted((directory / "checkpoints").glob("step-*"))
+    assert len(found) <= 3
+    return found[-2:]
 
 
 def end(directory: Path) -> dict[str, Any]:
@@ -171,9 +175,11 @@ def test_points_are_whole_rounds() -> None:
 
 def test_clocks_stand_in_a_file_of_their_own(finished: Path) -> None:
     lines = [strict(line) for line in (finished / "timing.jsonl").read_text().splitlines()]
-    assert [(line["from"], line["update"], line["device"]) for line in lines] == [(0, 40, "cpu")]
-    assert 0 < lines[0]["seconds"] < 60
-    assert lines[0]["updates_per_second"] == pytest.approx(2 * 40 / lines[0]["seconds"], rel=0.2)
+    assert {(line["from"], line["device"]) for line in lines} == {(0, "cpu")}
+    snapshots = [1, 2, 3, 4, 8, 14, 20, 30]  # where the best so far may have been saved
+    assert [line["update"] for line in lines] == [*(at for at in snapshots if at in {x["update"] for x in lines}), 40]
+    assert 0 < lines[0]["seconds"] <= lines[-1]["seconds"] < 60
+    assert lines[-1]["updates_per_second"] == pytest.approx(2 * 40 / lines[-1]["seconds"], rel=0.2)
 
 
 def test_the_spec_is_written_with_versions_and_command(finished: Path) -> None:
@@ -671,7 +677,7 @@ def test_samples_that_do_not_exist_are_refused(finished: Path) -> None:
     run = load(finished, device="cpu")
     with pytest.raises(UserError, match=r"^This run has no seed 4; it has 3, 5\.$"):
         run.samples(2, seed=4)
-    with pytest.raises(UserError, match=r"^There are no 'ema' weights; choose averaged or live\.$"):
+    with pytest.raises(UserError, match=r"^There are no 'ema' weights; choose averaged, live or best\.$"):
         run.samples(2, seed=3, weights="ema")
 
 
@@ -762,3 +768,65 @@ def test_a_run_on_cuda_that_was_stopped_comes_to_the_same_end(tmp_path: Path) ->
     ours, theirs = (load_file(checkpoints(tmp_path / name)[-1] / "lanes.safetensors") for name in ("stopped", "whole"))
     for path, value in ours.items():
         torch.testing.assert_close(value, theirs[path], rtol=1e-9, atol=1e-9)
+
+
+# --- networks of the user's own -------------------------------------------------------------------------------------
+
+
+class Maker(nn.Module):
+    """A user's generator."""
+
+    def __init__(self, width: int = 6, norm: type[nn.Module] = nn.LayerNorm) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(2, width), norm(width), nn.ReLU(), nn.Linear(width, 2))
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return self.net(latent)  # type: ignore[no-any-return]
+
+
+def scorer() -> nn.Module:
+    return nn.Sequential(nn.Linear(2, 6), nn.LeakyReLU(0.2), nn.Linear(6, 1))
+
+
+OWN: dict[str, Any] = {"seeds": (3, 5), "batch": 8, "device": "cpu"}
+
+
+def test_networks_of_ones_own_are_trained_interrupted_and_continued_to_the_same_bits(tmp_path: Path) -> None:
+    def normed() -> nn.Module:
+        return Maker(norm=nn.BatchNorm1d)  # whose statistics are state, too
+
+    whole = train("wgan-gp", "blobs-2", updates=40, generator=normed, critic=scorer, out=tmp_path / "whole", **OWN)
+    one = make_spec("wgan-gp", "blobs-2", updates=40, own=Pair.of(normed, scorer), seeds=(3, 5), batch=8)
+    asked = itertools.count()
+    with pytest.raises(Stopped):
+        execute(one, tmp_path / "parts", device="cpu", stop=lambda: next(asked) == 3)
+    assert checkpoints(tmp_path / "parts")
+    train("wgan-gp", "blobs-2", updates=40, generator=normed, critic=scorer, out=tmp_path / "parts", **OWN)
+    assert end(tmp_path / "parts") == end(tmp_path / "whole")
+    cost = whole.result["cost"]["parameters"]
+    assert cost == {"generator": 2 * 6 + 6 + 12 + 6 * 2 + 2, "critic": 2 * 6 + 6 + 6 + 1}
+
+
+def test_a_run_with_networks_of_ones_own_opens_with_them_only(tmp_path: Path) -> None:
+    run = train("vanilla", "blobs-2", updates=4, generator=Maker, critic=scorer, out=tmp_path, **OWN)
+    with pytest.raises(UserError, match=r"^This run's generator and critic \(\S+Maker and \S+scorer\) were given in"):
+        load(tmp_path)
+    opened = load(tmp_path, device="cpu", generator=Maker, critic=scorer)
+    assert opened.spec == run.spec
+    assert torch.equal(opened.samples(20, seed=5), run.samples(20, seed=5))
+    with pytest.raises(UserError, match=r"Maker\) is not the generator of this run|<lambda>\) is not the generator"):
+        load(tmp_path, generator=lambda: Maker(7), critic=scorer)
+    written = strict((tmp_path / "spec.json").read_text())
+    assert written["command"] == ""
+
+
+def test_changed_networks_do_not_continue_a_run(tmp_path: Path) -> None:
+    train("vanilla", "blobs-2", updates=4, generator=Maker, critic=scorer, out=tmp_path, **OWN)
+    sentence = (
+        f"{tmp_path} was trained with other networks of your own (layers, shapes or starting weights differ); restore"
+        " them, choose another --out, or --fresh to replace it."
+    )
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
+        train("vanilla", "blobs-2", updates=8, generator=lambda: Maker(7), critic=scorer, out=tmp_path, **OWN)
+    more = train("vanilla", "blobs-2", updates=8, generator=Maker, critic=scorer, out=tmp_path, **OWN)
+    assert more.result["updates"] == 8

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from uncollapse import checkpoint
 from uncollapse.errors import UserError
 from uncollapse.run import execute, make_spec
 from uncollapse.sampling import check_form, class_number, grid, pixels, write, write_samples
@@ -86,11 +87,34 @@ def test_impossible_numbers_and_labels_are_refused(tmp_path: Path) -> None:
         ({"n": 1, "draw": -1}, "--draw -1"),
         ({"n": 1, "label": "0"}, "vanilla is not conditional"),
         ({"n": 1, "seed": 3}, "seed"),
-        ({"n": 1, "weights": "best"}, "weights"),
+        ({"n": 1, "weights": "worst"}, "Known: best, ema, live"),
     ]:
         with pytest.raises(UserError, match=message):
             write_samples(tmp_path / "run", out=out, **options)  # type: ignore[arg-type]
     assert not out.exists()
+
+
+def test_the_best_weights_are_those_of_the_best_checkpoint(tmp_path: Path) -> None:
+    spec = make_spec("vanilla", "blobs-4", seeds=(1, 2), updates=6, batch=8)
+    run = execute(spec, tmp_path / "run", device="cpu")
+    best, _ = checkpoint.best(tmp_path / "run" / "checkpoints")
+    assert best is not None
+    samples = {}
+    for weights, name in (("best", "best"), ("ema", "averaged"), ("live", "live")):
+        written = write_samples(tmp_path / "run", 9, tmp_path / f"{weights}.npz", seed=2, weights=weights, draw=3)
+        assert written["weights"] == name
+        with np.load(tmp_path / f"{weights}.npz") as archive:
+            samples[weights] = archive["samples"]
+    np.testing.assert_array_equal(samples["best"], run.samples(9, seed=2, weights="best", draw=3).numpy())
+    assert (best.update == 6) == np.array_equal(samples["best"], samples["ema"])
+    assert not np.array_equal(samples["best"], samples["live"])
+    for path in (tmp_path / "run" / "checkpoints").glob("*/MANIFEST.json"):
+        path.write_text("{")
+    with pytest.raises(
+        UserError, match=r"holds no best checkpoint: none was saved .*; choose averaged \(ema\) or live"
+    ):
+        write_samples(tmp_path / "run", 9, tmp_path / "none.npz", weights="best")
+    assert not (tmp_path / "none.npz").exists()
 
 
 def test_a_class_is_what_the_data_call_it() -> None:

@@ -28,6 +28,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 Plugins = Annotated[
     list[str], typer.Option("--plugin", metavar="MODULE:ATTR", help="Your own method, part or task; may be repeated.")
 ]
+OwnNetworks = Annotated[
+    str | None, typer.Option("--networks", metavar="MODULE:FACTORY", help="Your own generator and critic.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")]
 Jobs = Annotated[int | None, typer.Option(help="Runs at a time; default: one a core, one on a GPU.")]
 TimeLimit = Annotated[
@@ -57,9 +60,12 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change one number of method, networks or task; repeatable."),
     ] = None,
+    networks: OwnNetworks = None,
     plugin: Plugins = [],  # noqa: B006
     device: Device = "auto",
     threads: Annotated[int, typer.Option(help="Torch threads; they change the last bits.")] = 1,
+    accumulate: Annotated[int, typer.Option(help="Make each update in so many shares of the batch: less memory.")] = 1,
+    dtype: Annotated[str, typer.Option(help="float32, float64, or bfloat16 for the layers alone.")] = "float32",
     out: OutDirectory = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin again instead of continuing.")] = False,
     as_json: AsJson = False,
@@ -67,7 +73,10 @@ def train(
     """Train all seeds of one method on one task; an unfinished run is continued."""
     from uncollapse.commands import parse_settings, plan_run, train_run
 
-    spec = plan_run(method, task, seeds, updates, batch, threads, parse_settings(settings or []), plugin)
+    spec = plan_run(
+        method, task, seeds, updates, batch, threads, parse_settings(settings or []), plugin,
+        networks=networks, dtype=dtype, accumulate=accumulate,
+    )  # fmt: skip
     train_run(spec, out, device=device, fresh=fresh, as_json=as_json)
 
 
@@ -102,15 +111,18 @@ def sample(
         int | None, typer.Option(help="Which seed's generator; default: the first that did not diverge.")
     ] = None,
     label: Annotated[str | None, typer.Option("--class", help="One class, as the data label it.")] = None,
-    weights: Annotated[str, typer.Option(help="ema (the averaged generator) or live.")] = "ema",
+    weights: Annotated[str, typer.Option(help="ema (the averaged generator), live or best.")] = "ema",
     draw: Annotated[int, typer.Option(help="Which independent batch, from 0.")] = 0,
+    networks: OwnNetworks = None,
     plugin: Plugins = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
     """Draw samples of a trained run into a file."""
     from uncollapse.console import show, show_json
+    from uncollapse.plugins import permit_networks
     from uncollapse.sampling import write_samples
 
+    permit_networks(networks)
     written = write_samples(run, n, out, seed=seed, label=label, weights=weights, draw=draw, plugins=tuple(plugin))
     show_json(written) if as_json else show(written["file"])
 
@@ -135,6 +147,7 @@ def evaluate(
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Of all choices and draws.")] = 0,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep features and use them again.")] = True,
+    networks: OwnNetworks = None,
     plugin: Plugins = [],  # noqa: B006
     out: OutDirectory = None,
     fail_on_collapse: Annotated[
@@ -144,7 +157,9 @@ def evaluate(
 ) -> None:
     """Judge any generator by its samples: verdict, evidence, what was lost, and every metric with its interval."""
     from uncollapse.evaluation.verb import run_evaluation
+    from uncollapse.plugins import permit_networks
 
+    permit_networks(networks)
     more = {"weights": weights, "resize": resize, "alpha": alpha, "max_bad": max_bad, "device": device, "seed": seed}
     run_evaluation(
         real, fake, versus=versus, train=train, per_class=per_class, label_column=label_column, features=features,
@@ -167,6 +182,22 @@ def report(
     load_plugins(plugin)
     built = str(build(directory))
     show_json({"directory": str(directory), "report": built}) if as_json else show(built)
+
+
+@app.command(epilog="Example: uncollapse watch runs/demo")
+def watch(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run, a comparison, or a folder of runs.")],
+    port: Annotated[int | None, typer.Option(help="Default: 8660, or a free one when that is taken.")] = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine's own need --i-know.")] = (
+        "127.0.0.1"
+    ),
+    i_know: Annotated[bool, typer.Option("--i-know", help="Let other machines reach the page, unencrypted.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a live page of what is trained, was trained or crashed in a directory; it is only read. Ctrl+C ends."""
+    from uncollapse.watch import server
+
+    raise typer.Exit(server.watch(directory, host=host, port=port, i_know=i_know, as_json=as_json))
 
 
 @app.command(epilog="Example: uncollapse methods wgan-gp")
@@ -268,19 +299,30 @@ def fetch(
 @app.command(epilog="Example: uncollapse doctor runs/demo")
 def doctor(
     directory: Annotated[Path | None, typer.Argument(metavar="[DIR]", help="Check this directory.")] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Remove what it does not need; never results, histories or samples.")
+    ] = False,
+    networks: OwnNetworks = None,
     plugin: Plugins = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """Check this machine with a short training, or whether a run's or comparison's directory is whole."""
-    from dataclasses import asdict
-
+    """Check this machine with a short training, or whether a directory is whole and what takes the room in it."""
+    from uncollapse import disk
     from uncollapse.console import checks_table, show, show_json
     from uncollapse.doctor import examine, healthy
-    from uncollapse.plugins import load_plugins
+    from uncollapse.plugins import load_plugins, permit_networks
 
     load_plugins(plugin)
+    permit_networks(networks)
+    if clean:
+        done = disk.clean(directory)
+        for line in [] if as_json else done.lines():
+            show(line)
+        if as_json:
+            show_json(done.to_json())
+        return
     checks = examine(directory)
-    show_json([asdict(check) for check in checks]) if as_json else show(checks_table(checks))
+    show_json([check.to_json() for check in checks]) if as_json else show(checks_table(checks))
     raise typer.Exit(0 if healthy(checks) else 1)
 
 
@@ -295,7 +337,8 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> None:
+    from uncollapse.ranks import said_by
     from uncollapse.text import clean
 
-    print(f"uncollapse: {clean(message)}", file=sys.stderr)
+    print(f"uncollapse: {said_by()}{clean(message)}", file=sys.stderr)
     raise SystemExit(code)

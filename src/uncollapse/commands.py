@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,7 +29,11 @@ from uncollapse.plugins import load_plugins
 from uncollapse.text import seed_text
 
 if TYPE_CHECKING:
+    from uncollapse.ranks import Ranks
     from uncollapse.run import Progress, RunSpec
+
+# Seconds that rank 0 has for what it says at the end.
+LAST_WORDS = 1.0
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -69,27 +75,40 @@ def plan_run(
     threads: int,
     settings: Mapping[str, Any],
     plugins: Sequence[str],
+    networks: str | None = None,
+    dtype: str = "float32",
+    accumulate: int = 1,
 ) -> RunSpec:
-    """The checked specification of one run."""
+    """The checked specification of one run; `networks` is ``module:factory`` of the user's own."""
+    from uncollapse.networks.sources import Pair
     from uncollapse.run import make_spec
 
-    for name, value in (("--updates", updates), ("--batch", batch), ("--threads", threads)):
+    numbers = {"--updates": updates, "--batch": batch, "--threads": threads, "--accumulate": accumulate}
+    for name, value in numbers.items():
         if value is not None and value < 1:
             raise UserError(f"{name} {value} is not possible; give a whole number of at least 1.")
     load_plugins(plugins)
-    chosen = parse_seeds(seeds)
-    return make_spec(method, task, seeds=chosen, updates=updates, batch=batch, threads=threads, settings=settings)
+    chosen, own = parse_seeds(seeds), None if networks is None else Pair.named(networks)
+    return make_spec(
+        method, task, seeds=chosen, updates=updates, batch=batch, threads=threads, dtype=dtype, accumulate=accumulate,
+        settings=settings, own=own,
+    )  # fmt: skip
 
 
 def train_run(spec: RunSpec, out: Path | None, *, device: str, fresh: bool, as_json: bool) -> None:
-    """Trains one run with progress on stderr and its result on stdout.
+    """Trains one run with progress on stderr and its result on stdout; under torchrun, rank 0 alone writes and prints.
 
     Raises:
         typer.Exit: 128 + n when signal n stopped it, after a checkpoint.
     """
+    from uncollapse.distributed import RanksFailed
+    from uncollapse.ranks import ranks_of_environment
     from uncollapse.run import Stopped, execute
 
-    directory = out or Path("runs") / spec.directory_name
+    directory, ranks = out or Path("runs") / spec.directory_name, ranks_of_environment()
+    if not ranks.leads:
+        follow_run(spec, directory, ranks, device)
+        return
     job = Job(
         spec={},
         directory=directory,
@@ -107,15 +126,42 @@ def train_run(spec: RunSpec, out: Path | None, *, device: str, fresh: bool, as_j
                     board.progress(job.name, progress)
                     board.tick()
 
-                run = execute(spec, directory, device=device, progress=report, stop=stop, fresh=fresh)
+                run = execute(spec, directory, device=device, progress=report, stop=stop, fresh=fresh, ranks=ranks)
         except Stopped:
-            say(f"Stopped by signal {stop.signal} with a checkpoint in {directory}; the same command continues.")
-            raise typer.Exit(stop.exit_code) from None
+            why = "as another process was asked to" if stop.signal is None else f"by signal {stop.signal}"
+            say(f"Stopped {why} with a checkpoint in {directory}; the same command continues.")
+            raise typer.Exit(stop.exit_code or 128 + signal.SIGTERM) from None
+        except RanksFailed as error:  # said before the signal that torchrun sends next can end this process
+            say(f"uncollapse: {error}")
+            raise typer.Exit(1) from None
     if as_json:
         show_json(run.result | {"directory": str(directory)})
     else:
         show(run_table(run.result))
         show(str(directory))
+
+
+def follow_run(spec: RunSpec, directory: Path, ranks: Ranks, device: str) -> None:
+    """Trains a run along with rank 0, which says all there is to say, but for what goes wrong here alone.
+
+    Raises:
+        typer.Exit: 1 when another process failed, 128 + n when the run was stopped.
+    """
+    from uncollapse.distributed import RanksFailed
+    from uncollapse.run import Stopped, execute
+
+    with Stop() as stop:
+        try:
+            execute(spec, directory, device=device, stop=stop, ranks=ranks)
+        except Stopped:
+            code = stop.exit_code or 128 + signal.SIGTERM
+        except RanksFailed:
+            code = 1
+        else:
+            return
+        # As soon as one process ends so, torchrun ends the others; rank 0 has something to say first.
+        time.sleep(LAST_WORDS)
+    raise typer.Exit(code)
 
 
 def run_comparison(plan: str | Plan, *, out: Path | None, as_json: bool, **options: Any) -> None:

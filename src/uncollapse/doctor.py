@@ -1,6 +1,6 @@
-"""`uncollapse doctor`: what this machine offers, whether training works, and whether a directory is whole.
+"""`uncollapse doctor`: what this machine offers, whether training works, whether a directory is whole, what it takes.
 
-Each finding is a `Check`; nothing here changes a file.
+Each finding is a `Check`; nothing here changes a file. What `--clean` removes is the business of `disk.py`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from uncollapse.data.cache import cache_folder
+from uncollapse.disk import is_comparison, is_run, runs_in, use
 from uncollapse.errors import UserError
 from uncollapse.experiments.packing import LOCK, read_lock
 from uncollapse.files import read_lines
@@ -38,11 +39,18 @@ class Check:
         name: What was looked at.
         status: ``"ok"``, ``"note"`` (works, but worth knowing) or ``"bad"``.
         detail: What was found, and for a bad one what to do.
+        bytes: Of disk use, by what takes them; None for other findings.
     """
 
     name: str
     status: Literal["ok", "note", "bad"]
     detail: str
+    bytes: dict[str, int] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        counted = {} if self.bytes is None else {"bytes": self.bytes}
+        return {"name": self.name, "status": self.status, "detail": self.detail, **counted}
 
 
 def examine(directory: Path | None = None) -> list[Check]:
@@ -160,10 +168,12 @@ def examine_directory(directory: Path) -> list[Check]:
     """
     if not directory.is_dir():
         raise UserError(f"There is no directory {directory}; give a run's or a comparison's.")
-    if (directory / "spec.json").exists():
+    if is_run(directory):
         return [*examine_run(directory), _disk(directory)]
-    if (directory / LOCK).exists() or (directory / "comparison.json").exists():
-        return [*examine_comparison(directory), _disk(directory)]
+    if is_comparison(directory):
+        runs = [_disk(run, f"disk use: {run.name}") for run in runs_in(directory)]
+        largest_first = sorted(runs, key=lambda check: -sum((check.bytes or {}).values()))
+        return [*examine_comparison(directory), _disk(directory), *largest_first]
     raise UserError(f"{directory} is neither a run (no spec.json) nor a comparison (no {LOCK}).")
 
 
@@ -190,7 +200,7 @@ def examine_comparison(directory: Path) -> list[Check]:
 
 
 def examine_run(directory: Path, prefix: str = "") -> list[Check]:
-    """The specification, the history, the newest valid checkpoint and the result of one run."""
+    """The specification, the history, the newest and the best valid checkpoint and the result of one run."""
     return [
         _specification(directory, prefix),
         _history(directory, prefix),
@@ -228,7 +238,7 @@ def _history(directory: Path, prefix: str) -> Check:
 
 
 def _checkpoint(directory: Path, prefix: str) -> Check:
-    from uncollapse.checkpoint import newest
+    from uncollapse.checkpoint import best, newest
 
     name = f"{prefix}checkpoint"
     found, skipped = newest(directory / "checkpoints")
@@ -236,8 +246,11 @@ def _checkpoint(directory: Path, prefix: str) -> Check:
         return Check(name=name, status="bad", detail=f"{' '.join(skipped)} None is left; train again with --fresh.")
     if found is None:
         return Check(name=name, status="note", detail="no checkpoint yet")
-    detail = " ".join([f"the newest valid one is of round {found.rounds:,}.", *skipped])
-    return Check(name=name, status="note" if skipped else "ok", detail=detail)
+    top, also_skipped = best(directory / "checkpoints")
+    newer = f"the newest valid one is of round {found.rounds:,}"
+    marked = f", the best of round {top.rounds:,}." if top is not None else "."
+    skipped = list(dict.fromkeys([*skipped, *also_skipped]))
+    return Check(name=name, status="note" if skipped else "ok", detail=" ".join([newer + marked, *skipped]))
 
 
 def _describe_result(result: dict[str, Any]) -> str:
@@ -260,6 +273,7 @@ def _readable(
         return Check(name=name, status="bad", detail=f"{path.name} is damaged ({error}); remove it and run again")
 
 
-def _disk(directory: Path) -> Check:
-    total = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
-    return Check(name="disk use", status="ok", detail=size(total))
+def _disk(directory: Path, name: str = "disk use") -> Check:
+    taken = use(directory)
+    parts = ", ".join(f"{part} {size(count)}" for part, count in taken.items())
+    return Check(name=name, status="ok", detail=f"{size(sum(taken.values()))}: {parts}", bytes=taken)

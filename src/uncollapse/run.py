@@ -17,12 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from uncollapse.distributed import Team, train_together
 from uncollapse.errors import UserError
 from uncollapse.files import only_writer, read_lines, write_json
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
 from uncollapse.networks.network import Networks
-from uncollapse.sitting import Progress, Sitting, Stopped, read_json, resume
+from uncollapse.networks.own import another
+from uncollapse.networks.sources import Network, Pair
+from uncollapse.ranks import Ranks, ranks_of_environment
+from uncollapse.resuming import trained
+from uncollapse.room import check_room
+from uncollapse.sitting import Progress, Sitting, Stopped, read_json
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.tasks.task import Task
 from uncollapse.versions import choose_device, versions
@@ -39,7 +45,7 @@ class Run:
     def __init__(self, directory: Path, spec: RunSpec, *, device: torch.device) -> None:
         """Reads nothing yet."""
         self.directory, self.spec, self._device = directory, spec, device
-        self._trainer: Trainer | None = None
+        self._trainers: dict[bool, Trainer] = {}
 
     @property
     def status(self) -> str:
@@ -77,7 +83,8 @@ class Run:
         Args:
             n: How many.
             seed: One of the run's seeds.
-            weights: ``"averaged"`` or ``"live"``.
+            weights: ``"averaged"`` or ``"live"`` of the newest checkpoint; ``"best"``: the averaged ones of the
+                checkpoint whose samples were worth most.
             labels: (n,) int64 labels for a conditional method; by default balanced as the task's modes are.
             draw: Another number gives other latents.
 
@@ -86,18 +93,15 @@ class Run:
         """
         if seed not in self.spec.seeds:
             raise UserError(f"This run has no seed {seed}; it has {', '.join(map(str, self.spec.seeds))}.")
-        if weights not in ("averaged", "live"):
-            raise UserError(f"There are no {weights!r} weights; choose averaged or live.")
+        if weights not in ("averaged", "live", "best"):
+            raise UserError(f"There are no {weights!r} weights; choose averaged, live or best.")
         if labels is not None:
             self._check_labels(n, labels)
-        if self._trainer is None:
-            trainer = Trainer(self.spec, device=self._device)
-            if not resume(trainer, self.spec, self.directory)[0]:
-                raise UserError(f"{self.directory} holds no intact checkpoint to sample from; train it again.")
-            self._trainer = trainer
-        lane = self.spec.seeds.index(seed)
-        averaged = weights == "averaged"
-        return self._trainer.lane_samples(lane, n, averaged=averaged, labels=labels, draw=draw).cpu()
+        best, lane = weights == "best", self.spec.seeds.index(seed)
+        if best not in self._trainers:
+            self._trainers[best] = trained(self.spec, self.directory, self._device, best=best)
+        averaged = weights != "live"
+        return self._trainers[best].lane_samples(lane, n, averaged=averaged, labels=labels, draw=draw).cpu()
 
     def _check_labels(self, n: int, labels: Tensor) -> None:
         method, classes = self.spec.method, self.spec.task.classes
@@ -116,6 +120,7 @@ def execute(
     stop: Callable[[], bool] = lambda: False,
     fresh: bool = False,
     checkpoint_seconds: float = 30.0,
+    ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
 ) -> Run:
     """Trains a run, or what is missing of it.
 
@@ -127,21 +132,36 @@ def execute(
         stop: Asked every few updates; when true, a checkpoint is saved and `Stopped` is raised.
         fresh: Throw away what is there.
         checkpoint_seconds: Time between checkpoints; results do not depend on it.
+        ranks: The place of this process among those that train the run together and all call this.
 
     Raises:
         UserError: The directory holds another run, or another process is writing there.
+        CannotWrite: There is no room on the disk; says what is safe, and the same call continues.
         Stopped: `stop` was true; the same call continues.
     """
-    chosen = choose_device(device)
+    chosen = ranks.own(choose_device(device))
     temporary = directory is None
+    if temporary and ranks.size > 1:
+        raise UserError("Several processes need one folder for their run; give it, as out=.")
     directory = directory or Path(tempfile.mkdtemp(prefix="uncollapse-"))
     run = Run(directory, spec, device=chosen)
     if temporary:
         weakref.finalize(run, shutil.rmtree, directory, ignore_errors=True)
-    with only_writer(directory), _threads(spec.threads):
-        _open(directory, spec, fresh)
-        if not is_finished(directory, spec):
-            Sitting(spec, directory, chosen, progress, stop, checkpoint_seconds).run()
+
+    def sit(team: Team | None = None) -> None:
+        if fresh or not is_finished(directory, spec):
+            check_room(directory, spec, fresh=fresh)
+        with only_writer(directory):
+            _open(directory, spec, fresh)
+            if not is_finished(directory, spec):
+                asked = stop if team is None else lambda: stop() or team.asked
+                Sitting(spec, directory, chosen, progress, asked, checkpoint_seconds, team).run()
+
+    with _threads(spec.threads):
+        if ranks.size == 1:
+            sit()
+        else:
+            train_together(spec, ranks, chosen, lead=sit, stop=stop, stopped=Stopped)
     return run
 
 
@@ -153,8 +173,12 @@ def train(
     updates: int | None = None,
     batch: int | None = None,
     networks: Networks | None = None,
+    generator: Network | None = None,
+    critic: Network | None = None,
     settings: Mapping[str, Any] | None = None,
     threads: int = 1,
+    dtype: str = "float32",
+    accumulate: int = 1,
     device: str = "auto",
     out: Path | str | None = None,
     fresh: bool = False,
@@ -169,9 +193,14 @@ def train(
         updates: Critic updates; by default the task's own budget.
         batch: Real samples (or packs) in a critic update; by default the task's own.
         networks: Settings of the networks; by default the task's own.
+        generator: Your own: a class or function that makes a module, called once a seed (with the `Sizes` if it takes
+            one argument), or a module whose weights every seed starts from; see docs/own-networks.md.
+        critic: Your own, likewise; what you leave out comes from `networks`.
         settings: Values by dotted path, as ``{"dynamics.lr_critic": 2e-4}``.
         threads: CPU threads; the number belongs to the run, because it changes the last bits.
-        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        dtype: ``"float32"``, ``"float64"``, or ``"bfloat16"`` for weights in float32 and layers in bfloat16.
+        accumulate: Shares of the batch in which an update is made, one after the other: less memory, same numbers.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``; under torchrun each process takes the GPU of its LOCAL_RANK.
         out: The run's directory; by default a temporary one that lives as long as the returned run.
         fresh: Throw away what is in `out`; otherwise an unfinished run is continued.
         progress: Called every few updates.
@@ -183,21 +212,38 @@ def train(
         UserError: Anything unknown, impossible or in the way, in one sentence.
     """
     spec = make_spec(
-        method, task, seeds=seeds, updates=updates, batch=batch, networks=networks, threads=threads, settings=settings
-    )
-    return execute(spec, None if out is None else Path(out), device=device, fresh=fresh, progress=progress)
+        method, task, seeds=seeds, updates=updates, batch=batch, networks=networks, threads=threads, dtype=dtype,
+        accumulate=accumulate, settings=settings, own=Pair.of(generator, critic),
+    )  # fmt: skip
+    where, ranks = None if out is None else Path(out), ranks_of_environment()
+    return execute(spec, where, device=device, fresh=fresh, progress=progress, ranks=ranks)
 
 
-def load(directory: Path | str, plugins: Sequence[object] = (), *, device: str = "auto") -> Run:
+def load(
+    directory: Path | str,
+    plugins: Sequence[object] = (),
+    *,
+    device: str = "auto",
+    generator: Network | None = None,
+    critic: Network | None = None,
+) -> Run:
     """Opens a run's directory.
 
+    Args:
+        directory: What `train` wrote.
+        plugins: Your own methods, parts and tasks that it was trained with.
+        device: ``"auto"``, ``"cpu"`` or ``"cuda"``.
+        generator: Your own generator that it was trained with, as it was given to `train`.
+        critic: Likewise.
+
     Raises:
-        UserError: It holds no run, or one that needs a plugin that was not given.
+        UserError: It holds no run, or one that needs a plugin or networks that were not given.
     """
     path = Path(directory)
     if not (path / "spec.json").is_file():
         raise UserError(f"{path} is not a run (no spec.json); give the folder that `uncollapse train` wrote.")
-    return Run(path, RunSpec.from_json(read_json(path / "spec.json"), plugins), device=choose_device(device))
+    spec = RunSpec.from_json(read_json(path / "spec.json"), plugins, Pair.of(generator, critic))
+    return Run(path, spec, device=choose_device(device))
 
 
 def read_result(directory: Path) -> dict[str, Any] | None:
@@ -220,6 +266,11 @@ def _open(directory: Path, spec: RunSpec, fresh: bool) -> None:
     path = directory / "spec.json"
     there = read_json(path) if path.exists() and not fresh else None
     if there is not None and there.get("hash") != spec.hash:
+        if another(there, spec.content()):
+            raise UserError(
+                f"{directory} was trained with other networks of your own (layers, shapes or starting weights differ);"
+                " restore them, choose another --out, or --fresh to replace it."
+            )
         raise UserError(
             f"{directory} holds another run ({there['method']['name']} on {there['task']['name']}, hash"
             f" {there.get('hash')}, not {spec.hash}); choose another --out, or --fresh to replace it."

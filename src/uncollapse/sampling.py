@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from uncollapse.tasks import Task
 
 FORMS = (".npz", ".png", ".csv", "")
-WEIGHTS = {"ema": "averaged", "averaged": "averaged", "live": "live"}
+WEIGHTS = {"ema": "averaged", "averaged": "averaged", "live": "live", "best": "best"}
 CELL_PIXELS = 32
 LISTED = 12
 
@@ -48,7 +48,8 @@ def write_samples(
         seed: Which of the run's generators; None = the first that did not diverge.
         label: A class as the data label it, or its mode's name, for a conditional method; None = all classes in the
             data's proportions.
-        weights: ``"ema"`` (the averaged generator) or ``"live"``.
+        weights: ``"ema"`` (the averaged generator), ``"live"`` or ``"best"`` (the averaged generator of the checkpoint
+            whose samples were worth most).
         draw: Which independent batch, from 0.
         plugins: What the run's specification needs.
 
@@ -66,7 +67,7 @@ def write_samples(
     if n < 1 or draw < 0:
         raise UserError(f"--n {n} --draw {draw} is not possible; n counts from 1 and draw from 0.")
     if weights not in WEIGHTS:
-        raise unknown("kind of weights", weights, ("ema", "live"))
+        raise unknown("kind of weights", weights, ("ema", "live", "best"))
     run = load(directory, plugins=plugins)
     shape = run.spec.task.shape
     check_form(out, shape)

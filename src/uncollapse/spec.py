@@ -21,10 +21,13 @@ from uncollapse.lanes import sizes_of
 from uncollapse.method import Method
 from uncollapse.methods import METHODS, find_method
 from uncollapse.networks import FAMILIES, Networks, in_family, networks_from_json, with_setting
+from uncollapse.networks.own import PLACES, Own, beside, read
+from uncollapse.networks.sources import Pair
+from uncollapse.shares import check as check_in_shares
 from uncollapse.tasks import find, from_spec
 from uncollapse.tasks.task import Task
 
-DTYPES = ("float32", "float64")
+DTYPES = ("float32", "float64", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,8 @@ class RunSpec:
             part follows the budget (a schedule).
         batch: Real samples in a critic update (packs, under a view that counts packs).
         threads: CPU threads; part of the hash, because the number of threads changes the last bits.
-        dtype: ``"float32"`` or ``"float64"``.
+        dtype: ``"float32"``, ``"float64"``, or ``"bfloat16"`` for weights in float32 and layers in bfloat16.
+        accumulate: Shares of the batch in which an update is made, one after the other: less memory, same numbers.
     """
 
     method: Method
@@ -51,16 +55,21 @@ class RunSpec:
     batch: int
     threads: int = 1
     dtype: str = "float32"
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         """Refuses what cannot be trained, before anything starts."""
-        for name in ("updates", "batch", "threads"):
+        for name in ("updates", "batch", "threads", "accumulate"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise UserError(f"{name} = {value} is not possible; give a whole number of 1 or more.")
         whole = all(type(seed) is int and seed >= 0 for seed in self.seeds)
         if not self.seeds or not whole or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds = {list(self.seeds)} must be different whole numbers of 0 or more, at least one.")
+        if self.dtype == "float16":
+            raise UserError(
+                "float16 is not offered, because slopes and their derivatives leave its range; choose dtype bfloat16."
+            )
         if self.dtype not in DTYPES:
             raise unknown("dtype", self.dtype, DTYPES)
         for path, value in self.method.settings().items():
@@ -68,7 +77,11 @@ class RunSpec:
                 raise UserError(f"{path} = {value} is not a finite number; choose one.")
         sizes = sizes_of(self)
         compatibility.check(self.method, sizes)
+        compatibility.check_precision(self.method, self.dtype)
+        if isinstance(self.networks, Own):  # what they are is known once they have been built for these sizes
+            object.__setattr__(self, "networks", self.networks.settled(self.method, sizes))
         self.networks.check(self.method, sizes)
+        check_in_shares(self, self.accumulate)
 
     @property
     def hash(self) -> str:
@@ -81,6 +94,8 @@ class RunSpec:
         if not self.method.follows_budget:
             content.pop("updates")
         content["block"] = block_length(sizes_of(self))
+        if isinstance(self.networks, Own):
+            content["networks"] = {name: item for name, item in content["networks"].items() if name not in PLACES}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
@@ -96,7 +111,8 @@ class RunSpec:
     def command(self) -> str:
         """The command that trains this run on its own; empty where it needs Python (a user's own method or data)."""
         row = METHODS.get(self.method.name)
-        if row is None:
+        reference = self.networks.reference if isinstance(self.networks, Own) else None
+        if row is None or reference == "":
             return ""
         method = _changed(row, self.method)
         task = {f"task.{name}": value for name, value in self.task.spec().items() if name in self.task.options}
@@ -105,7 +121,8 @@ class RunSpec:
         try:
             again = make_spec(
                 row, self.task.name, seeds=self.seeds, updates=self.updates, batch=self.batch,
-                threads=self.threads, settings=changed,
+                threads=self.threads, dtype=self.dtype, accumulate=self.accumulate, settings=changed,
+                own=Pair.named(reference) if reference else None,
             )  # fmt: skip
         except UserError:
             return ""
@@ -114,15 +131,20 @@ class RunSpec:
         settings = [f"--set {shlex.quote(f'{path}={json.dumps(value)}')}" for path, value in changed.items()]
         seeds = ",".join(map(str, self.seeds)) if len(self.seeds) > 1 else f"{self.seeds[0]}-{self.seeds[0]}"
         numbers = f"--seeds {seeds} --updates {self.updates} --batch {self.batch} --threads {self.threads}"
-        return " ".join(["uncollapse train", self.method.name, shlex.quote(self.task.name), numbers, *settings])
+        numbers += f" --dtype {self.dtype}" if self.dtype != "float32" else ""
+        numbers += f" --accumulate {self.accumulate}" if self.accumulate > 1 else ""
+        own = [f"--networks {reference}"] if reference else []
+        return " ".join(["uncollapse train", self.method.name, shlex.quote(self.task.name), numbers, *own, *settings])
 
     def _changed_networks(self) -> dict[str, Any]:
         """The settings by which the networks differ from the task's own, another family first."""
-        usual, family = self.task.networks, self.networks.family
+        usual = self.task.networks
+        networks = self.networks.usual(usual) if isinstance(self.networks, Own) else self.networks
+        family = networks.family
         found: dict[str, Any] = {} if family == usual.family else {"networks.family": family}
         # Networks of the user's own are in no list, and no setting leads to them.
         before = in_family(family, usual).settings() if family in FAMILIES else {}
-        changed = {name: value for name, value in self.networks.settings().items() if value != before.get(name)}
+        changed = {name: value for name, value in networks.settings().items() if value != before.get(name)}
         return found | {f"networks.{name}": value for name, value in changed.items()}
 
     def _task_spec(self) -> dict[str, Any]:
@@ -145,6 +167,8 @@ class RunSpec:
             "batch": self.batch,
             "threads": self.threads,
             "dtype": self.dtype,
+            # Left out at its default, so that runs from before it existed are found by their hash.
+            **({"accumulate": self.accumulate} if self.accumulate > 1 else {}),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -152,12 +176,13 @@ class RunSpec:
         return {"schema": 1, "hash": self.hash, **self.content()}
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any], plugins: Sequence[object] = ()) -> RunSpec:
+    def from_json(cls, document: Mapping[str, Any], plugins: Sequence[object] = (), own: Pair | None = None) -> RunSpec:
         """The spec of a document.
 
         Args:
             document: What `to_json` gave; unknown keys beside it are ignored.
             plugins: ``module:attr`` of a user's own parts, or the objects; nothing else is ever imported.
+            own: The user's networks that it was trained with, where it was.
 
         Raises:
             UserError: It names a part, task or axis that is not known here, with the command that works.
@@ -165,18 +190,19 @@ class RunSpec:
         from uncollapse.plugins import load_plugins
 
         load_plugins(plugins)
-        missing = [item.name for item in fields(cls) if item.name not in document]
+        missing = [item.name for item in fields(cls) if item.name not in (*document, "accumulate")]
         if missing:
             raise UserError(f"This spec lacks {missing[0]!r}; it was not written by uncollapse or was edited.")
         return cls(
             method=Method.from_spec(document["method"]),
             task=_task(document["task"]),
-            networks=networks_from_json(document["networks"]),
+            networks=_networks(document["networks"], own),
             seeds=tuple(document["seeds"]),
             updates=document["updates"],
             batch=document["batch"],
             threads=document["threads"],
             dtype=document["dtype"],
+            accumulate=document.get("accumulate", 1),
         )
 
 
@@ -207,6 +233,14 @@ def _parts(items: list[Any]) -> bool:
     return bool(items) and all(isinstance(item, Mapping) for item in items)
 
 
+def _networks(settings: Mapping[str, Any], own: Pair | None) -> Networks:
+    if settings.get("family") == Own.family:
+        return read(settings, own)
+    if own is not None:
+        raise UserError("This run was trained with the project's own networks; leave yours out.")
+    return networks_from_json(settings)
+
+
 def _task(spec: Mapping[str, Any]) -> Task:
     task = from_spec({name: value for name, value in spec.items() if name != "measure_size"})
     return dataclasses.replace(task, measure_size=spec["measure_size"]) if "measure_size" in spec else task
@@ -222,7 +256,9 @@ def make_spec(
     networks: Networks | None = None,
     threads: int = 1,
     dtype: str = "float32",
+    accumulate: int = 1,
     settings: Mapping[str, Any] | None = None,
+    own: Pair | None = None,
 ) -> RunSpec:
     """The spec of a run from names or objects; what is left out is the task's own.
 
@@ -234,8 +270,10 @@ def make_spec(
         batch: Real samples in a critic update (packs, under a view that counts packs).
         networks: Settings of the networks.
         threads: CPU threads.
-        dtype: ``"float32"`` or ``"float64"``.
+        dtype: ``"float32"``, ``"float64"`` or ``"bfloat16"``.
+        accumulate: Shares of the batch in which an update is made, one after the other.
         settings: Values by dotted path, as ``{"dynamics.lr_critic": 2e-4, "task.train_size": 1000}``.
+        own: The user's networks; the others give the latent, and what is lacking.
 
     Raises:
         UserError: Anything unknown or impossible, naming the nearest known name.
@@ -251,7 +289,7 @@ def make_spec(
             shape = with_setting(shape, name, value)
         else:
             chosen = chosen.with_setting(path, value)
-    return RunSpec(
+    spec = RunSpec(
         method=chosen,
         task=learnt,
         networks=shape,
@@ -260,4 +298,15 @@ def make_spec(
         batch=learnt.batch if batch is None else batch,
         threads=threads,
         dtype=dtype,
+        accumulate=accumulate,
     )
+    return spec if own is None else _with_own(spec, own, settings or {})
+
+
+def _with_own(spec: RunSpec, pair: Pair, settings: Mapping[str, Any]) -> RunSpec:
+    """The spec with the user's networks in place of the project's; settings that would change nothing are refused."""
+    networks = beside(pair, spec.networks, sizes_of(spec))
+    idle = [path for path in settings if path.startswith("networks.") and path != "networks.latent"]
+    if networks.other is None and idle:
+        raise UserError(f"{idle[0]} changes nothing, because both networks are your own; only networks.latent does.")
+    return dataclasses.replace(spec, networks=networks)

@@ -18,6 +18,7 @@ from uncollapse.experiments.plan import Plan, builtin_plan, builtin_plans, load_
 from uncollapse.experiments.search import Tuning
 from uncollapse.experiments.tuning import trials
 from uncollapse.methods import _ROWS
+from uncollapse.report.words import needed_seeds
 from uncollapse.run import make_spec
 from uncollapse.tasks.mixtures import Mixture
 
@@ -124,6 +125,20 @@ def test_the_big_table_asks_every_method_for_the_same() -> None:
     assert {cell.task for cell in plan.cells()} == {"ring-8", "blobs-32", "grid-25"}
     assert len({repr((cell.set, cell.updates, cell.batch)) for cell in plan.cells()}) == 1
     assert len(plan.seeds) >= 12  # fewer cannot pass the test corrected for 32 methods
+
+
+@pytest.mark.parametrize("which", ["", "-mnist", "-fashion-mnist"])
+def test_the_image_experiment_is_that_of_the_tutorial(which: str) -> None:
+    plan = load_plan(f"conditional-vs-unconditional{which}")
+    cells = plan.cells()
+    assert [cell.name for cell in cells] == ["wgan-gp", "cwgan-gp"]
+    assert {cell.task for cell in cells} == {which.removeprefix("-") or "digits"}
+    for cell in cells:
+        spec = make_spec(cell.method, cell.task, seeds=cell.seeds, updates=cell.updates, settings=cell.set)
+        assert spec.method.dynamics.critic_steps == 5
+        assert [part["weight"] for part in spec.method.spec()["penalties"]] == [10.0]
+    # Fewer seeds could establish none of the six differences that the report tests.
+    assert len(plan.seeds) >= (4 if which else needed_seeds(6))
 
 
 def test_the_records_stay_within_their_budget() -> None:

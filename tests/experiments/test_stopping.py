@@ -1,4 +1,4 @@
-"""Stopping: by time, by signal, twice, and with the host's handlers put back."""
+"""Stopping: by time, by signal, twice, with the host's handlers put back; `train` and `compare` end with 128 + n."""
 
 from __future__ import annotations
 
@@ -8,27 +8,66 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.experiments.stopping import Stop
+from uncollapse.experiments import stopping
+from uncollapse.experiments.stopping import SIGNALS, Stop
 
 
-def test_a_signal_asks_to_stop_and_the_host_gets_its_handler_back() -> None:
+def test_what_slurm_the_terminal_and_the_system_send_is_heard() -> None:
+    assert [number.name for number in SIGNALS] == ["SIGINT", "SIGTERM", "SIGUSR1"]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_asks_to_stop_and_the_host_gets_its_handler_back(number: signal.Signals) -> None:
     def host(number: int, frame: object) -> None:
         raise AssertionError("the host's handler must not run while training")
 
-    before = signal.signal(signal.SIGTERM, host)
+    before = signal.signal(number, host)
     try:
         with Stop() as stop:
             assert not stop()
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), number)
             assert stop()
-            assert (stop.signal, stop.exit_code, stop.out_of_time) == (15, 143, False)
-        assert signal.getsignal(signal.SIGTERM) is host
+            assert (stop.signal, stop.exit_code, stop.out_of_time) == (number, 128 + number, False)
+        assert signal.getsignal(number) is host
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(number, before)
+
+
+def test_a_handler_that_could_not_be_put_back_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    touched = []
+    monkeypatch.setattr(signal, "getsignal", lambda number: None if number == signal.SIGUSR1 else signal.SIG_DFL)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: touched.append(number))
+    with Stop():
+        assert touched == [signal.SIGINT, signal.SIGTERM]
+    assert touched == [signal.SIGINT, signal.SIGTERM] * 2
+
+
+def test_a_system_without_sigusr1_hears_the_others() -> None:
+    code = (
+        "import signal\n"
+        "del signal.SIGUSR1\n"
+        "from uncollapse.experiments.stopping import SIGNALS, Stop\n"
+        "with Stop():\n"
+        "    print([number.name for number in SIGNALS])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "['SIGINT', 'SIGTERM']"
+
+
+def test_in_a_child_of_a_host_no_handler_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping.multiprocessing, "parent_process", lambda: object())
+        with Stop():
+            assert signal.getsignal(signal.SIGTERM) is before
+    with Stop() as stop:
+        assert signal.getsignal(signal.SIGTERM) == stop._handle
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_time_limit_asks_to_stop_and_is_no_error() -> None:
@@ -70,3 +109,37 @@ def test_a_second_signal_exits_at_once() -> None:
         "    time.sleep(30)\n"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == 143
+
+
+PLAN = """
+[plan]
+name = "long"
+seeds = [0]
+updates = 1000000
+batch = 8
+[[cells]]
+methods = ["vanilla", "lsgan"]
+tasks = ["blobs-4"]
+set = { networks.width = 4 }
+"""
+VERBS = {
+    "train": ["train", "vanilla", "blobs-4", "--updates", "1000000", "--batch", "8", "--out", "out"],
+    "compare": ["compare", "long.toml", "--jobs", "1", "--out", "out"],
+    "compare in workers": ["compare", "long.toml", "--jobs", "2", "--out", "out"],
+}
+
+
+@pytest.mark.parametrize("verb", ["train", "compare", pytest.param("compare in workers", marks=pytest.mark.slow)])
+def test_a_preempted_job_saves_and_ends_with_the_signal_in_its_exit_code(verb: str, tmp_path: Path) -> None:
+    (tmp_path / "long.toml").write_text(PLAN, encoding="utf-8")
+    command = [sys.executable, "-m", "uncollapse", *VERBS[verb]]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as one:
+        started = 2 if verb == "compare in workers" else 1
+        while one.poll() is None and len(list((tmp_path / "out").rglob("history.jsonl"))) < started:
+            time.sleep(0.05)
+        os.kill(one.pid, signal.SIGUSR1)
+        _, err = one.communicate(timeout=120)
+    assert one.returncode == 128 + signal.SIGUSR1, err
+    assert f"Stopped by signal {signal.SIGUSR1:d}" in err
+    saved = list((tmp_path / "out").rglob("step-*/MANIFEST.json"))
+    assert len({path.parents[2] for path in saved}) == started

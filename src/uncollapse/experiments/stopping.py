@@ -1,10 +1,12 @@
 """Asks a training to stop at its next update: after a signal, or when a time limit is over.
 
-Used by `train` and `compare`; the loop polls the object, saves a checkpoint and raises `Stopped`.
+Used by `train` and `compare`; the loop polls the object, saves a checkpoint and raises `Stopped`. SIGUSR1 is what SLURM
+is told to send before it takes a job away (``--signal=USR1@120``); systems without it have the other two.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -14,13 +16,16 @@ from typing import Any
 
 from uncollapse.errors import UserError
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: tuple[signal.Signals, ...] = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
 
 
 class Stop:
-    """True from the first SIGINT or SIGTERM on, or once the time limit is over; a second signal exits at once.
+    """True from the first of `SIGNALS` on, or once the time limit is over; a second signal exits at once.
 
-    Handlers are installed in the main thread only and put back on exit, so that a host program keeps its own.
+    Handlers are installed in the main thread of the main process only, and put back on exit, so that a host program
+    keeps its own; one that was not installed from Python could not be put back and is left alone.
 
     Args:
         minutes: Time limit, counted from the creation of the object; None = no limit.
@@ -57,8 +62,10 @@ class Stop:
 
     def __enter__(self) -> Stop:
         """Installs the handlers."""
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
+        if threading.current_thread() is threading.main_thread() and multiprocessing.parent_process() is None:
+            for number in SIGNALS:
+                if signal.getsignal(number) is not None:
+                    self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(
@@ -67,3 +74,4 @@ class Stop:
         """Puts the previous handlers back."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
+        self._previous.clear()

@@ -312,7 +312,12 @@ def _digits(runs: Path) -> list[dict[str, Any]]:
     plain = write_run(runs, "wgan-gp", "digits", [ten[:8], ten[1:], ten, ten[:9]], hash_="f5")
     labelled = write_run(runs, "cwgan-gp", "digits", [ten] * 4, hash_="a6", conditional=True)
     first = (cell("wgan-gp", "digits", plain, [8, 9, 10, 9], (7.7, 10.0),
-                      class_entropy=([2.9, 3.1, 3.3, 3.1], 2.85, 3.32)))  # fmt: skip
+                      class_entropy=([2.9, 3.1, 3.3, 3.1], 2.85, 3.32),
+                      frechet_distance=([21.0, 25.0, 22.0, 24.0], 20.1, 25.9), recall=([0.5, 0.6, 0.5, 0.6], 0.4, 0.7),
+                      within_class_diversity=([0.7, 0.8, 0.7, 0.8], 0.66, 0.84)))  # fmt: skip
     second = (cell("cwgan-gp", "digits", labelled, [10] * 4, (9.2, 10.0),
-                      class_entropy=([3.31, 3.32, 3.31, 3.32], 3.3, 3.32)))  # fmt: skip
+                      class_entropy=([3.31, 3.32, 3.31, 3.32], 3.3, 3.32),
+                      frechet_distance=([11.0, 12.0, 11.0, 12.0], 10.6, 12.4), recall=([0.6, 0.6, 0.5, 0.7], 0.4, 0.8),
+                      within_class_diversity=([0.4, 0.3, 0.4, 0.3], 0.26, 0.44),
+                      label_agreement=([0.97, 0.98, 0.97, 0.98], 0.96, 0.99)))  # fmt: skip
     return [first, second]

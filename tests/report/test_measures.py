@@ -4,7 +4,10 @@ import math
 
 import pytest
 
-from uncollapse.report.measures import BY_KEY, number, p_text, span
+from uncollapse.metrics.further import FURTHER
+from uncollapse.metrics.images import NAMES
+from uncollapse.report.measures import BY_KEY, IMAGE_KEYS, best, glossary, measure_of, number, p_text, span
+from uncollapse.report.records import Cell
 
 
 @pytest.mark.parametrize(
@@ -32,3 +35,23 @@ def test_p() -> None:
 
 def test_every_measure_is_explained() -> None:
     assert all(measure.meaning.endswith(".") and measure.better for measure in BY_KEY.values())
+    assert set(FURTHER) <= set(BY_KEY)
+    assert IMAGE_KEYS == NAMES
+
+
+def test_what_image_tasks_measure_is_shown_as_its_facts_say() -> None:
+    kinds = {key: measure_of(key).kind for key in ("modes_five", "recall", "frechet_distance", "kl_corrected")}
+    assert kinds == {"modes_five": "count", "recall": "share", "frechet_distance": "number", "kl_corrected": "number"}
+    assert best({"a": 9.0, "b": 2.0}, "frechet_distance") == "b"
+    assert best({"a": 1.4, "b": 0.9}, "within_class_diversity") == "b"
+
+
+def test_a_page_explains_what_it_shows_and_the_measures_of_every_task() -> None:
+    def cell(*keys: str) -> Cell:
+        measures = {key: {"mean": 0.5, "per_seed": [0.5]} for key in keys}
+        return Cell(method="a", task="digits", seeds=(0,), runs=(), measures=measures)
+
+    bare = [measure.key for measure in glossary([cell()])]
+    assert "modes_solid" in bare
+    assert not set(bare) & set(FURTHER)
+    assert [key for key in (m.key for m in glossary([cell(), cell("recall")])) if key not in bare] == ["recall"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uncollapse.report.raster import BANDWIDTH, Frame, centres, density, filled, grid, scatter
+from uncollapse.report.raster import BANDWIDTH, Frame, centres, density, filled, grid, heat, scatter
 
 
 def opened(uri: str) -> np.ndarray:
@@ -80,3 +80,10 @@ def test_grid_keeps_places_and_leaves_holes_clear() -> None:
 def test_grid_shows_colour() -> None:
     red = np.stack([np.ones((2, 2)), np.zeros((2, 2)), np.zeros((2, 2))])
     assert tuple(opened(grid([[red]], 0, 1, pixels=2))[0, 0]) == (255, 0, 0, 255)
+
+
+def test_heat_is_one_pixel_a_value_and_its_ink_is_the_value() -> None:
+    picture = opened(heat(np.array([[0.0, 0.5, 1.0], [-3.0, 0.2, 7.0]]), "#2b86c5"))
+    assert picture.shape == (2, 3, 4)
+    assert picture[..., 3].tolist() == [[0, 136, 255], [0, 51, 255]]
+    assert picture[0, 2, :3].tolist() == [0x2B, 0x86, 0xC5]

@@ -100,12 +100,18 @@ def _bars(heights: Array, top: float, alt: str, labels: Sequence[str]) -> Markup
     )
 
 
-def real_entropy(real: Real) -> float | None:
-    """Entropy in bits of the held-out real labels, None without labels."""
-    if real.labels is None:
+def true_shares(real: Real) -> Array | None:
+    """The shares of the classes in the training data, None without labels."""
+    if real.labels is None or real.task is None:
         return None
-    shares = np.bincount(real.labels) / len(real.labels)
-    return float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum())
+    shares: Array = real.task.modes.weights.double().numpy()
+    return shares
+
+
+def real_entropy(real: Real) -> float | None:
+    """Entropy in bits of the true shares of the classes, None without labels."""
+    shares = true_shares(real)
+    return None if shares is None else float(-(shares[shares > 0] * np.log2(shares[shares > 0])).sum())
 
 
 def entropies(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], weights: str = "averaged") -> Panel | None:
@@ -135,7 +141,7 @@ def entropies(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], wei
         drawn.axes.set_ylabel("bits")
         drawn.axes.set_xlabel("critic updates")
         count_ticks(drawn.axes)
-    said = f"Dashed grey: real held-out data, {bound:.2f} bits. " if bound is not None else ""
+    said = f"Dashed grey: the true shares, {bound:.2f} bits. " if bound is not None else ""
     caption = said + "Lines: mean over seeds; bands: lowest and highest seed."
     return Panel(title="Entropy of the classes", method="", markup=drawn.markup, caption=caption) if drawn_any else None
 
@@ -153,8 +159,9 @@ def final_shares(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], 
     from matplotlib.ticker import MaxNLocator
 
     groups: list[tuple[str, Array, tuple[list[float], list[float]] | None]] = []
-    if real.labels is not None:
-        groups.append(("", np.bincount(real.labels, minlength=len(real.mode_names)) / len(real.labels), None))
+    true = true_shares(real)
+    if true is not None:
+        groups.append(("", true, None))
     for cell in cells:
         table = _final_table(cell, weights)
         if table is not None:
@@ -182,7 +189,7 @@ def final_shares(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], 
     )
     if any(cell.conditional for cell in cells):
         caption += "Methods that take a label are asked for the true shares. "
-    caption += f"Grey: real held-out data.{class_key(real, count)}"
+    caption += f"Grey: the true shares.{class_key(real, count)}"
     return Panel(title="Final shares of the classes", method="", markup=drawn.markup, caption=caption)
 
 

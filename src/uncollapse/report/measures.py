@@ -6,10 +6,11 @@ Numbers never appear without their interval and their number of seeds, so the fo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from uncollapse.metrics.further import FURTHER, MODES, Further
 from uncollapse.report.records import Cell
 
 MINUS = "\N{MINUS SIGN}"
@@ -37,7 +38,7 @@ class Measure:
     direction: str = "higher"
 
 
-MEASURES = (
+_BASE = (
     Measure(
         key="modes_solid",
         title="Solid modes",
@@ -104,7 +105,48 @@ MEASURES = (
         "log2(10) = 3.32 bits, one class alone has 0.",
     ),
 )
+# What a few measures of `metrics.further` are called where their key is no good table head, and what is best.
+_TITLES = {
+    "modes_five": "Modes with 5 samples",
+    "modes_five_corrected": "Modes with 5, corrected",
+    "kl_corrected": "KL, corrected",
+    "kl_uniform": "KL to equal shares",
+    "frechet_distance": "Fréchet distance",
+    "within_class_diversity": "Diversity inside classes",
+}
+_BEST = {
+    "frechet_distance": "that of real training images is best",
+    "precision": "that of real training images is best",
+    "recall": "that of real training images is best",
+    "within_class_diversity": "1 is best",
+    "label_agreement": "as often as it is right on real images is best",
+    "kl_corrected": "0 is best",
+    "kl_uniform": "that of the real shares is best",
+}
+
+
+def _further(measure: Further) -> Measure:
+    kind = {MODES: "count", 1: "share"}.get(measure.high or 0, "number")
+    return Measure(
+        key=measure.name,
+        title=_TITLES.get(measure.name, measure.name.replace("_", " ").capitalize()),
+        kind=kind,
+        better=_BEST.get(measure.name, {"count": "all K is best"}.get(kind, f"{measure.better} is better")),
+        meaning=measure.says,
+        direction=measure.better,
+    )
+
+
+MEASURES = (*_BASE, *(_further(measure) for measure in FURTHER.values()))
 BY_KEY: Mapping[str, Measure] = {measure.key: measure for measure in MEASURES}
+# Shown in a table of their own beside real images, not among the modes.
+IMAGE_KEYS = ("frechet_distance", "precision", "recall", "within_class_diversity", "label_agreement")
+
+
+def glossary(cells: Iterable[Cell]) -> tuple[Measure, ...]:
+    """The measures that a page explains: those of every task, and what image tasks measured beside them."""
+    cells = tuple(cells)
+    return tuple(m for m in MEASURES if m in _BASE or any(entry_of(cell, m.key) for cell in cells))
 
 
 def measure_of(key: str) -> Measure:
@@ -115,11 +157,11 @@ def measure_of(key: str) -> Measure:
 def spoken(key: str) -> str:
     """A measure's name inside a sentence.
 
-    >>> spoken("kl_all"), spoken("core_sigma_ratio")
-    ('KL, all samples', 'core sigma ratio')
+    >>> spoken("kl_all"), spoken("core_sigma_ratio"), spoken("frechet_distance")
+    ('KL, all samples', 'core sigma ratio', 'Fréchet distance')
     """
     title = measure_of(key).title
-    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+    return title if title[:2].isupper() or title.startswith("Fréchet") else title[:1].lower() + title[1:]
 
 
 def best(means: Mapping[str, float], key: str) -> str:

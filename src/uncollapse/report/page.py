@@ -16,10 +16,12 @@ from markupsafe import Markup
 
 from uncollapse.cards import AVERAGED
 from uncollapse.files import write_atomic
-from uncollapse.report import class_grids, class_shares, curves, planar, sample_map, tables
+from uncollapse.report import class_grids, class_history, class_shares, curves, planar, sample_map, tables
 from uncollapse.report.claims import claims
+from uncollapse.report.conditional import findings
+from uncollapse.report.image_table import ImageTable, image_table
 from uncollapse.report.load import load
-from uncollapse.report.measures import MEASURES, seeds_text
+from uncollapse.report.measures import glossary, seeds_text
 from uncollapse.report.method_cards import method_cards
 from uncollapse.report.next_steps import healthy_sentence, next_steps
 from uncollapse.report.palette import Style, styles
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
 LIMIT = 4_800_000  # bytes: below 5 MB with a margin
 COLUMNS = 11
+# Classes of a task above which bars, and above which pictures with one row a class, would show nothing.
+BARS, ROWS = 100, 25
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +52,19 @@ class TaskPictures:
     modes: list[curves.Panel]
     losses: list[curves.Panel]
     grids: list[planar.PictureRow]
+    history: list[planar.PictureRow]
     bars: list[tuple[str, list[curves.Panel]]]
     spread: list[curves.Panel]
-    map: curves.Panel | None
+    maps: list[curves.Panel]
+    findings: tuple[str, ...]
+    beside_real: ImageTable | None
     judge: str
     class_note: str
+
+    @property
+    def of_classes(self) -> bool:
+        """Whether there is anything to show about classes."""
+        return bool(self.grids or self.bars or self.spread or self.maps or self.beside_real)
 
 
 def build(directory: Path) -> Path:
@@ -133,7 +145,7 @@ def _content(record: Record, detail: float) -> dict[str, Any]:
         "costs": tables.costs(record),
         "runs": tables.runs(record),
         "took": duration(record.seconds) if record.seconds else "",
-        "glossary": MEASURES,
+        "glossary": glossary(record.cells),
         "seeds_text": seeds_text,
     }
 
@@ -144,6 +156,7 @@ def _pictures(record: Record, name: str, looks: Mapping[str, Style], detail: flo
     look, sharp = dict(looks), max(0.4, detail**0.5)
     images = real.images
     by_class = images or (real.labelled and (real.own_arrays or any(cell.conditional for cell in cells)))
+    count = len(real.mode_names) or next((cell.modes for cell in cells if cell.modes), 0)
     return TaskPictures(
         task=name,
         classes=class_grids.class_names(real) if images else (),
@@ -152,10 +165,13 @@ def _pictures(record: Record, name: str, looks: Mapping[str, Style], detail: flo
         strips=planar.strips(cells, real, look, columns, round(240 * sharp)) if real.planar or images else [],
         modes=curves.modes_over_training(cells, name, look, detail, record.weights),
         losses=curves.losses(cells, name, look, detail),
-        grids=class_grids.class_grids(cells, real, record.weights) if images else [],
-        bars=class_shares.share_bars(cells, real, columns, record.weights) if by_class else [],
-        spread=_spread(record, real, look) if by_class else [],
-        map=sample_map.common_map(cells, real, look, record.weights) if math.prod(real.shape) > 2 else None,
+        grids=class_grids.class_grids(cells, real, record.weights) if images and count <= ROWS else [],
+        history=class_history.class_history(cells, real, look, record.weights) if images and count <= ROWS else [],
+        bars=class_shares.share_bars(cells, real, columns, record.weights) if by_class and count <= BARS else [],
+        spread=_spread(record, real, look, count) if by_class else [],
+        maps=sample_map.common_maps(cells, real, look, record.weights) if math.prod(real.shape) > 2 else [],
+        findings=findings(cells, real, record.baseline),
+        beside_real=image_table(cells, real),
         judge=real.judge,
         class_note=next((note for cell in cells if (note := curves.weights_note(cell, "shares", record.weights))), ""),
     )
@@ -167,11 +183,11 @@ def _family_methods(record: Record, family: str) -> list[str]:
     return [method for method in record.methods if any(c.method == method and c.task in tasks for c in record.cells)]
 
 
-def _spread(record: Record, real: Real, looks: Mapping[str, Style]) -> list[curves.Panel]:
+def _spread(record: Record, real: Real, looks: Mapping[str, Style], count: int) -> list[curves.Panel]:
     cells = record.of(real.name)
     panels = (
         class_shares.entropies(cells, real, looks, record.weights),
-        class_shares.final_shares(cells, real, looks, record.weights),
+        class_shares.final_shares(cells, real, looks, record.weights) if count <= BARS else None,
     )
     return [panel for panel in panels if panel is not None]
 

@@ -102,6 +102,15 @@ def scatter(points: Array, frame: Frame, tone: str, *, pixels: int = 320, radius
     return _toned(np.round(alpha * 15).astype(np.uint8), tone, [int(17 * level) for level in range(16)])
 
 
+def heat(values: Array, tone: str) -> str:
+    """A table of values in 0 .. 1 (rows, columns) as a PNG data URI, one pixel a value; the value is the ink.
+
+    It is to be enlarged by the page with sharp pixels. Values outside the range are drawn as its ends.
+    """
+    steps = np.round(15 * np.clip(values, 0, 1)).astype(np.uint8)
+    return _toned(steps, tone, [int(17 * level) for level in range(16)])
+
+
 def _toned(steps: Array, tone: str, alphas: Sequence[int]) -> str:
     """A picture of one colour whose opacity is alphas[step], as a palette PNG."""
     picture = Image.fromarray(steps, mode="P")

@@ -8,6 +8,7 @@ from typing import Any
 
 from uncollapse.experiments.tuning import failed_trials
 from uncollapse.report.measures import (
+    IMAGE_KEYS,
     MEASURES,
     Measure,
     entry_of,
@@ -75,10 +76,11 @@ class Table:
 
 
 def table(record: Record, task: str) -> Table:
-    """The comparison table of one task: only measures that some method has."""
+    """The comparison table of one task: only measures that some method has, without those of `image_table`."""
     cells = record.of(task)
     headline = measure_of(record.headline)
-    shown = tuple(m for m in MEASURES if m.key != headline.key and any(entry_of(cell, m.key) for cell in cells))
+    wanted = [measure for measure in MEASURES if measure.key not in (headline.key, *IMAGE_KEYS)]
+    shown = tuple(measure for measure in wanted if any(entry_of(cell, measure.key) for cell in cells))
     modes = next((cell.modes for cell in cells if cell.modes), None)
     top = _scale(cells, headline, modes)
     floors = [entry["mean"] for cell in cells if (entry := entry_of(cell, "kl_high_quality_floor"))]
@@ -116,8 +118,8 @@ def _row(cell: Cell, headline: Measure, shown: tuple[Measure, ...], top: float) 
     won = ("", "", "")
     if success.get("n"):
         won = (f"{success['successes']} of {success['n']}", span(success, "share"), seeds_text(success["n"]))
-    values = tuple(_triple(cell, measure) for measure in shown)
-    return Row(method=cell.method, strip=strip, headline=_triple(cell, headline), success=won, values=values)
+    values = tuple(triple(cell, measure) for measure in shown)
+    return Row(method=cell.method, strip=strip, headline=triple(cell, headline), success=won, values=values)
 
 
 def _dots(places: list[float]) -> tuple[tuple[float, float], ...]:
@@ -131,7 +133,8 @@ def _dots(places: list[float]) -> tuple[tuple[float, float], ...]:
     return tuple(dots)
 
 
-def _triple(cell: Cell, measure: Measure) -> tuple[str, str, str]:
+def triple(cell: Cell, measure: Measure) -> tuple[str, str, str]:
+    """A cell's value, interval and number of seeds as text; all empty where it has none."""
     entry = entry_of(cell, measure.key)
     if entry is None:
         return ("", "", "")

@@ -260,6 +260,7 @@ class Trainer:
             step=step,
             rate=rate * dynamics.schedule(clock.progress),
             betas=dynamics.betas,
+            apart=self.in_turn,
         )
 
     def _clock(self, lanes: Lanes) -> Clock:

@@ -76,6 +76,7 @@ def adam_fused(
     step: Tensor,
     rate: Tensor | float,
     betas: tuple[float, float],
+    apart: bool = False,
 ) -> tuple[Tensor, Moments]:
     """The same step as `adam` by torch's fused kernel; nothing given is changed, and no gradient flows through it.
 
@@ -86,18 +87,18 @@ def adam_fused(
         step: Scalar, number of this step counted from 1.
         rate: Learning rate.
         betas: The two decay rates.
+        apart: Whether the first axis counts players that are to move to the bit as each would alone; the kernel rounds
+            the last few numbers of a tensor otherwise than those before.
 
     Returns:
         The new parameters and moments.
     """
     moved, first, second = parameters.clone(), moments.first.clone(), moments.second.clone()
+    tensors = [list(whole.unbind()) if apart else [whole] for whole in (moved, gradient, first, second)]
     torch_adam(
-        [moved],
-        [gradient],
-        [first],
-        [second],
+        *tensors,
         [],
-        [(step - 1).float()],  # the kernel counts the step itself
+        [(step - 1).float() for _ in tensors[0]],  # the kernel counts the step itself
         fused=True,
         amsgrad=False,
         beta1=betas[0],

@@ -14,6 +14,7 @@ from typing import Any
 
 from uncollapse.errors import UserError, unknown
 from uncollapse.experiments.search import Tuning
+from uncollapse.metrics.further import FURTHER
 
 HEADLINES = (
     "modes_solid",
@@ -24,6 +25,7 @@ HEADLINES = (
     "kl_all",
     "class_entropy",
     "core_sigma_ratio",
+    *FURTHER,
 )
 WEIGHTS = ("averaged", "live")
 

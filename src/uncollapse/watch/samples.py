@@ -1,0 +1,158 @@
+"""The kept samples of a run: which snapshots there are, and what is shown of one, without the whole file in memory.
+
+Files are `samples/step-N.npz` with an array `samples` (seeds, n, *shape). Headers are checked against their sizes,
+nothing pickled is loaded, and of each seed only as many samples are kept as the page draws.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uncollapse.data.limits import GIGA, MEGA
+from uncollapse.data.numpy_files import HEADER_BYTES, Header, read_header
+from uncollapse.errors import UserError
+from uncollapse.text import clean
+from uncollapse.watch.documents import open_regular
+
+NAME = re.compile(r"step-(\d{1,15})\.npz")
+MEMBER = "samples.npy"
+MOST_FILES = 2_000
+MOST_BYTES, MOST_LANE_BYTES = 16 * GIGA, 512 * MEGA
+IMAGES, POINTS = 25, 500
+
+# What reading a torn, forged or foreign archive can raise.
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, KeyError, EOFError, OSError, RuntimeError, ValueError)
+
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What the page draws of one snapshot.
+
+    Attributes:
+        samples: float32 (lanes, m, *shape), evenly picked among the n; NaN and infinity as they are.
+    """
+
+    samples: Samples
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one sample."""
+        return self.samples.shape[2:]
+
+    @property
+    def images(self) -> bool:
+        """Whether samples are pictures."""
+        return is_image(self.shape)
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Whether samples of this shape are shown as pictures: (h, w), or (channels, h, w) with 1 or 3 channels."""
+    return len(shape) == 2 or (len(shape) == 3 and shape[0] in (1, 3))
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """One file, in the state in which it was seen.
+
+    Attributes:
+        path: Where it is.
+        stamp: When it was written, in nanoseconds; another stamp is another content.
+    """
+
+    path: Path
+    stamp: int
+
+
+def list_files(directory: Path) -> dict[int, SampleFile]:
+    """The sample files of a run by critic update, in order; links and other names are passed over.
+
+    Args:
+        directory: The run's directory.
+    """
+    found: dict[int, SampleFile] = {}
+    try:
+        with os.scandir(directory / "samples") as entries:
+            for entry in entries:
+                name = NAME.fullmatch(entry.name)
+                if name and len(found) < MOST_FILES and entry.is_file(follow_symlinks=False):
+                    stamp = entry.stat(follow_symlinks=False).st_mtime_ns
+                    found[int(name[1])] = SampleFile(Path(entry.path), stamp)
+    except OSError:  # the folder is not there yet, or a file went while it was listed
+        pass
+    return dict(sorted(found.items()))
+
+
+def read_shown(path: Path) -> Shown:
+    """What is shown of one sample file.
+
+    Raises:
+        UserError: It is missing, damaged, too large, or holds no `samples` of numbers (seeds, n, ...).
+    """
+    place = clean(path.name)
+    stream = open_regular(path)
+    if stream is None:
+        raise UserError(f"{place} is not there or cannot be read.")
+    with stream:
+        try:
+            return _unpack(stream, place)
+        except UserError:
+            raise
+        except DAMAGE as error:
+            raise UserError(f"{place} is damaged or still being written; its samples are left out.") from error
+
+
+def _unpack(stream: BinaryIO, place: str) -> Shown:
+    with zipfile.ZipFile(stream) as archive:
+        member = archive.getinfo(MEMBER)
+        if member.file_size > MOST_BYTES:
+            raise UserError(f"{place} holds more samples than a page can show.")
+        with archive.open(member) as content:
+            beginning = content.read(HEADER_BYTES)
+            header = read_header(beginning, member.file_size, place)
+            _check(header, place)
+            return Shown(samples=_lanes(header, beginning[header.start :], content))
+
+
+def _check(header: Header, place: str) -> None:
+    lanes = header.shape[0] if header.shape else 0
+    if len(header.shape) < 3 or 0 in header.shape or header.fortran or header.dtype.kind not in "fiu":
+        raise UserError(f"{place} holds no samples of the form (seeds, n, ...).")
+    if (header.length - header.start) // lanes > MOST_LANE_BYTES:
+        raise UserError(f"{place} holds more samples than a page can show.")
+
+
+def _lanes(header: Header, start: bytes, content: IO[bytes]) -> Samples:
+    """The shown samples of every lane, one lane in memory at a time."""
+    lanes, n, *shape = header.shape
+    most = IMAGES if is_image(tuple(shape)) else POINTS
+    picked = np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int))
+    length = n * math.prod(shape) * header.dtype.itemsize
+    found = np.empty((lanes, len(picked), *shape), np.float32)
+    kept = start
+    for lane in range(lanes):
+        parts = [kept[:length]]
+        missing = length - len(parts[0])
+        kept = kept[length:]
+        while missing:
+            part = content.read(missing)
+            if not part:
+                raise EOFError(MEMBER)
+            parts.append(part)
+            missing -= len(part)
+        rows = np.frombuffer(b"".join(parts), header.dtype).reshape(n, *shape)
+        with np.errstate(over="ignore"):
+            found[lane] = rows[picked]
+    return found

@@ -43,6 +43,8 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/image_updates.py
+	$(BIN)/python benchmarks/watching.py
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/evidence.py

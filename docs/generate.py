@@ -179,12 +179,50 @@ def _percent(measure: dict[str, Any], whole: int) -> str:
     return f"{mean:.0f} % [{low:.0f}, {high:.0f}]"
 
 
+IMAGE_RESULTS = ("", "-mnist", "-fashion-mnist")
+IMAGE_COLUMNS = {
+    "class_entropy": "class entropy, bits",
+    "frechet_distance": "Fréchet distance",
+    "precision": "precision",
+    "recall": "recall",
+    "within_class_diversity": "diversity inside classes",
+    "label_agreement": "label agreement",
+}
+
+
+def images() -> str:
+    """The image experiments that are committed, one row a method and task; a sentence while there are none."""
+    rows, names = [], []
+    for name in (f"conditional-vs-unconditional{which}" for which in IMAGE_RESULTS):
+        file = ROOT / "results" / name / "comparison.json"
+        if not file.exists():
+            continue
+        names.append(name)
+        for cell in json.loads(file.read_text(encoding="utf-8"))["cells"]:
+            won = cell["success_rate"]
+            told = [cell["task"], f"`{cell['method']}`", f"{won['successes']} of {won['n']}"]
+            rows.append([*told, *(_ends(cell["measures"].get(key)) for key in IMAGE_COLUMNS)])
+    if not rows:
+        return "*No run of these plans is among the committed results yet.*"
+    head = ["task", "method", "seeds with every class", *IMAGE_COLUMNS.values()]
+    links = ", ".join(f"[results/{name}](../results/{name}/), `uncollapse compare {name}`" for name in names)
+    return f"{markdown(head, rows)}\n\n*Mean over seeds and 95 % interval ({links}).*"
+
+
+def _ends(measure: dict[str, Any] | None) -> str:
+    if measure is None or measure["mean"] is None:
+        return ""
+    ends = "" if measure["low"] is None else f" [{measure['low']:.2f}, {measure['high']:.2f}]"
+    return f"{measure['mean']:.2f}{ends}"
+
+
 def files() -> dict[Path, str]:
     """Path -> what it should hold."""
     pictures = _module("pictures")
     readme, tutorial = ROOT / "README.md", DOCS / "tutorial.md"
     told = tutorial.read_text(encoding="utf-8")
-    told = replaced(replaced(told, "cures", cures()), "mode-coverage", mode_coverage())
+    for what, made in {"cures": cures(), "mode-coverage": mode_coverage(), "images": images()}.items():
+        told = replaced(told, what, made)
     return {
         readme: replaced(readme.read_text(encoding="utf-8"), "methods", readme_table()),
         DOCS / "methods.md": index(),

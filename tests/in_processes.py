@@ -77,6 +77,20 @@ def play(
     return trainer
 
 
+def continued(team: Team, spec: RunSpec) -> Trainer:
+    """A run of which only rank 0 knows the beginning, as after a checkpoint."""
+    trainer = Trainer(spec, team=team)
+    if team.rank == 0:
+        earlier = Trainer(spec)
+        earlier.advance(UPDATES // 2)
+        trainer.lanes, trainer.rounds = earlier.lanes, earlier.rounds
+        with team.leading(Halted):
+            trainer.advance(UPDATES)
+    else:
+        team.follow(lambda: trainer, lambda: False)
+    return trainer
+
+
 def said(action: Callable[[], object]) -> str:
     """The kind of what an action raises, and its sentence."""
     try:
@@ -106,6 +120,8 @@ def main(folder: Path) -> None:
         for name, (method, accumulate) in TRAINED.items():
             lanes = play(anew(), specification(method, accumulate)).lanes
             tensors |= {f"{name}/{path}": value for path, value in flatten(lanes).items()}
+        lanes = continued(anew(), specification("wgan-gp")).lanes
+        tensors |= {f"continued/{path}": value for path, value in flatten(lanes).items()}
         seen["same number"] = said(lambda: anew().agree(5, "They differ."))
         seen["other numbers"] = said(lambda: anew().agree(5 + ranks.rank, "They differ."))
         seen["asked"] = said(lambda: play(anew(), specification("vanilla"), asked=ranks.rank == 1))

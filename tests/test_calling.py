@@ -88,16 +88,6 @@ def test_layers_compute_in_bfloat16_and_what_comes_out_has_the_type_of_the_weigh
     assert 1e-4 < ((gradient - expected).norm() / expected.norm()).item() < 1e-2
 
 
-def test_a_rounded_weight_is_not_kept_for_the_next_pass() -> None:
-    """Autocast's own cache would give the second pass the graph of the first one, which may be gone by then."""
-    network, x = nn.Linear(4, 4), torch.randn(2, 4)
-    leaf = {name: value.detach().requires_grad_() for name, value in network.named_parameters()}
-    with torch.autocast("cpu", dtype=torch.bfloat16):  # an outer one would keep its cache open
-        for _ in range(2):
-            value = called(network, leaf, {}, (x,), bfloat16_on="cpu").sum()
-            torch.autograd.grad(value, list(leaf.values()))
-
-
 def test_every_field_of_a_judgement_is_restored_and_an_absent_one_stays_absent() -> None:
     half = torch.ones(2, dtype=torch.bfloat16)
     found = restored(Judgement(score=half, features=half, code=half), torch.float32)

@@ -23,7 +23,7 @@ from uncollapse.cli import app, main
 from uncollapse.experiments.plan import builtin_plan
 from uncollapse.metrics.metric import NAMES
 
-VERBS = ("demo", "train", "compare", "sample", "report", "methods", "tasks", "metrics", "doctor")
+VERBS = ("demo", "train", "compare", "sample", "report", "methods", "tasks", "metrics", "doctor", "watch")
 SMALL = ("--updates", "20", "--batch", "8", "--set", "networks.width=4", "--set", "networks.depth=1")
 
 

@@ -115,6 +115,15 @@ def test_all_processes_hold_the_same_numbers_to_the_last_bit(seen: Seen, name: s
     assert all(torch.equal(first[path], second[path]) for path in first)
 
 
+def test_all_take_up_what_only_rank_0_knows(seen: Seen) -> None:
+    """As after a checkpoint: the second half in two processes, from numbers that rank 0 brings."""
+    expected = flatten(alone("wgan-gp").lanes)
+    for rank in range(2):
+        found = seen.lanes(rank, "continued")
+        for path in ("state.critic.parameters", "state.generator.moments.second", "average", "critic_updates"):
+            torch.testing.assert_close(found[path], expected[path], rtol=1e-10, atol=1e-11)
+
+
 def test_the_comparison_would_see_half_a_batch(seen: Seen) -> None:
     """The law can fail: what one process makes of half the batch is another run."""
     half = Trainer(make_spec("wgan-gp", "blobs-4", seeds=(3, 7), updates=100, batch=12, dtype="float64",

@@ -63,7 +63,7 @@ def called(
     tied = skeleton.shares_weights
     if not bfloat16_on:
         return functional_call(network, {**parameters, **own}, given, tie_weights=tied)
-    # Without the cache, which would keep one pass's rounded weights, and their graph, for the next.
+    # Autocast's cache keeps no views, as these weights are, and a CUDA graph must not read from it.
     with torch.autocast(bfloat16_on, dtype=torch.bfloat16, cache_enabled=False):
         output = functional_call(network, {**parameters, **own}, given, tie_weights=tied)
     return restored(output, next(iter(parameters.values())).dtype)

@@ -157,14 +157,12 @@ def evaluate(
 ) -> None:
     """Judge any generator by its samples: verdict, evidence, what was lost, and every metric with its interval."""
     from uncollapse.evaluation.verb import run_evaluation
-    from uncollapse.plugins import permit_networks
 
-    permit_networks(networks)
     more = {"weights": weights, "resize": resize, "alpha": alpha, "max_bad": max_bad, "device": device, "seed": seed}
     run_evaluation(
         real, fake, versus=versus, train=train, per_class=per_class, label_column=label_column, features=features,
         metrics=metrics, n=n, cache=cache, plugins=tuple(plugin), out=out, as_json=as_json,
-        fail_on_collapse=fail_on_collapse, **more,
+        networks=networks, fail_on_collapse=fail_on_collapse, **more,
     )  # fmt: skip
 
 

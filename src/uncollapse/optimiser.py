@@ -94,11 +94,15 @@ def adam_fused(
         The new parameters and moments.
     """
     moved, first, second = parameters.clone(), moments.first.clone(), moments.second.clone()
-    tensors = [list(whole.unbind()) if apart else [whole] for whole in (moved, gradient, first, second)]
+    kinds = (moved, gradient, first, second)
+    players, gradients, firsts, seconds = (list(whole.unbind()) if apart else [whole] for whole in kinds)
     torch_adam(
-        *tensors,
+        players,
+        gradients,
+        firsts,
+        seconds,
         [],
-        [(step - 1).float() for _ in tensors[0]],  # the kernel counts the step itself
+        [(step - 1).float() for _ in players],  # the kernel counts the step itself
         fused=True,
         amsgrad=False,
         beta1=betas[0],

@@ -126,7 +126,8 @@ def check_kills(one: RunSpec, directory: Path, kills: int) -> tuple[int, int]:
         if done % 2:
             kill_once(one, killed, at=reached + int(random.integers(0, ahead + 1)), delay=random.uniform(0, 0.05))
         else:
-            kill_once(one, killed, dies_at=int(random.integers(1, 1 + 15 * ahead)), saving=True)
+            saves = 1 + ahead // max(one.method.dynamics.critic_steps, one.updates // 200)
+            kill_once(one, killed, dies_at=int(random.integers(1, 1 + 15 * saves)), saving=True)
         done += 1
         halves += any((killed / "checkpoints").glob(f"{checkpoint.TEMPORARY}*"))
         for folder in checkpoint.folders(killed / "checkpoints"):

@@ -13,8 +13,10 @@ WEIGHTS = (0.25, 0.25, 0.5)
 @pytest.mark.parametrize("name", sorted(FURTHER))
 def test_a_measure_has_a_range_and_says_what_it_is(name: str) -> None:
     measure = FURTHER[name]
-    assert measure.name == name and name not in KEYS
-    assert measure.says.endswith(".") and measure.better in ("higher", "lower", "one")
+    assert measure.name == name
+    assert name not in KEYS
+    assert measure.says.endswith(".")
+    assert measure.better in ("higher", "lower", "one")
     assert measure.high is None or measure.high == MODES or measure.high > measure.low
     assert diverged_value(name) == (0.0 if measure.covers else None)
     # What a lost seed counts as has to lie in the range.

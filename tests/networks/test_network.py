@@ -33,9 +33,12 @@ def test_hashes_of_long_comparisons_stay() -> None:
 def test_json_leads_back(name: str) -> None:
     usual = MLP(latent=5)
     made = in_family(name, usual)
-    assert isinstance(made, Networks) and made.family == name and made.latent == 5
+    assert isinstance(made, Networks)
+    assert made.family == name
+    assert made.latent == 5
     wide = with_setting(made, "width", 24)
-    assert wide.width == 24 and wide != made
+    assert wide.width == 24
+    assert wide != made
     assert networks_from_json(wide.to_json()) == wide
 
 

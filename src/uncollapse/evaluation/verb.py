@@ -19,6 +19,7 @@ from uncollapse.errors import UserError
 from uncollapse.evaluation.evaluate import evaluate
 from uncollapse.evaluation.plain import plain
 from uncollapse.evaluation.sides import path_of
+from uncollapse.plugins import permit_networks
 from uncollapse.text import clean, duration
 from uncollapse.verdict.judge import ALPHA
 
@@ -28,6 +29,7 @@ EVERY = 5.0
 DEFAULTS: Mapping[str, object] = {
     "versus": None, "train": None, "per_class": False, "features": "auto", "n": None, "weights": None,
     "resize": "clean", "alpha": ALPHA, "max_bad": 0.01, "device": "auto", "seed": 0, "cache": True, "plugins": (),
+    "networks": None,
 }  # fmt: skip
 
 
@@ -80,6 +82,7 @@ def run_evaluation(
     metrics: str | None,
     as_json: bool,
     fail_on_collapse: bool,
+    networks: str | None = None,
     **options: Any,
 ) -> None:
     """Evaluates, writes the directory, and prints the verdict with its evidence and the report's path.
@@ -88,7 +91,9 @@ def run_evaluation(
         UserError: As `evaluate`, or the directory holds something else.
         typer.Exit: 3 when the verdict is "collapsed" and `fail_on_collapse` asks for that.
     """
-    given = {key: value for key, value in options.items() if value != DEFAULTS.get(key)}
+    permit_networks(networks)
+    asked = {**options, "networks": networks}
+    given = {key: value for key, value in asked.items() if value != DEFAULTS.get(key)}
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     directory = out or Path("runs") / f"evaluation-{_hash(real, fake, given | {'metrics': names})}"
     check_directory(directory, (real, fake, options.get("versus"), options.get("train")))

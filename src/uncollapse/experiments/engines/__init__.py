@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -118,8 +119,9 @@ def perform(job: Job, *, progress: Callable[[Progress], None], stop: Callable[[]
     except Stopped:
         return Outcome(name=job.name, status="stopped")
     except Exception as error:  # the boundary of a run: its failure is a row of the comparison, the others go on
-        job.directory.mkdir(parents=True, exist_ok=True)
-        log.write_text(traceback.format_exc(), encoding="utf-8")
+        with suppress(OSError):  # the disk may be what failed, and the sentence is told anyway
+            job.directory.mkdir(parents=True, exist_ok=True)
+            log.write_text(traceback.format_exc(), encoding="utf-8")
         return Outcome(name=job.name, status="failed", error=f"{type(error).__name__}: {error}".strip())
     log.unlink(missing_ok=True)
     return Outcome(name=job.name, status="finished")

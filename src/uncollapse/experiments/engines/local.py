@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 from uncollapse.experiments.engines import WORKER, Job, Outcome, perform
+from uncollapse.experiments.stopping import SIGNALS
 
 if TYPE_CHECKING:
     from uncollapse.experiments.progress import Board
@@ -200,10 +201,11 @@ def _dismiss(workers: Sequence[_Worker]) -> None:
 def _serve(connection: Connection) -> None:
     """A worker's life: take a job, train it, send its outcome, until the pipe ends.
 
-    Signals of the terminal reach the whole process group; only the parent acts on them, so that all stop together.
+    Signals of the terminal and of SLURM reach the whole process group; only the parent acts on them, so that all stop
+    together.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while True:
         try:

@@ -1,0 +1,216 @@
+"""Cells of the reference, classes or clusters: what the generator may lose, and which cell each fake lies in.
+
+A cell is what lies nearest to its centres, and not much farther from them than the real rows do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import bdtr
+from torch import Tensor
+
+from uncollapse.errors import UserError
+from uncollapse.monitor.sequential import REACHED
+from uncollapse.verdict.pool import cross_distances
+from uncollapse.verdict.question import lost_share
+from uncollapse.verdict.verdict import Lost
+
+Numbers = NDArray[np.int64]
+
+# Numbers of clusters among which the silhouette chooses, the rows that a cluster needs on average, and the rows looked
+# at.
+CHOICES, ROWS_PER_CELL, MOST_ROWS = (8, 9, 10, 12, 14, 16, 20, 25, 32, 40), 25, 2_000
+# Centres of a class.
+MOST_CENTRES = 4
+# A fake belongs to the nearest centre up to so many times the distance of that centre's farthest real row.
+REACH = 1.4
+# Parts of its real share: below which a cell is looked at as missing, and at which it is surely not.
+HALF, SURE = 0.5, 0.05
+PICTURES = 8
+# What a cache of cells depends on beside the data.
+SETTINGS = (CHOICES, ROWS_PER_CELL, MOST_ROWS, MOST_CENTRES, REACH)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Cells:
+    """A partition of the reference.
+
+    Attributes:
+        kind: "class" or "cluster".
+        names: Of the K cells.
+        centres: (c, q) points; a cell has one or more.
+        owner: Cell of each centre, int64 (c,).
+        radius: How far from each centre a fake may lie, (c,).
+        of_real: Cell of each real row by the rule for fakes, (n,); -1 for none.
+    """
+
+    kind: Literal["class", "cluster"]
+    names: tuple[str, ...]
+    centres: Tensor
+    owner: Numbers
+    radius: Tensor
+    of_real: Numbers
+
+    def __len__(self) -> int:
+        """K."""
+        return len(self.names)
+
+    @cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """Share of the real rows in each cell, (K,), summing to 1."""
+        counts = np.bincount(self.of_real[self.of_real >= 0], minlength=len(self)).astype(float)
+        shares: NDArray[np.float64] = counts / counts.sum()
+        return shares
+
+    def assign(self, rows: Tensor, classes: Numbers | None = None) -> Numbers:
+        """Cell of each row (m, q), -1 where it is far from all real rows.
+
+        Args:
+            rows: In the coordinates of the reference.
+            classes: Class of each row, where a classifier tells; else that of the nearest centre.
+        """
+        squared, nearest = cross_distances(rows, self.centres).min(1)
+        inside = (squared.sqrt() <= self.radius[nearest]).numpy()
+        cell = self.owner[nearest.numpy()] if classes is None else classes
+        return np.where(inside, cell, -1)
+
+    def missing(self, cells: Numbers, examples: Sequence[tuple[int, ...]]) -> tuple[Lost, ...]:
+        """Cells that surely get less than half of their real share, and less than `REACHED` of it, the largest first.
+
+        Sure: a binomial tail of at most 5 % over all cells together.
+
+        Args:
+            cells: Cell of each fake.
+            examples: Numbers of typical real rows of each cell.
+        """
+        size = len(cells)
+        counts = np.bincount(cells[cells >= 0], minlength=len(self))
+        chance = np.minimum(1.0, len(self) * bdtr(counts, size, HALF * self.weights))
+        found = [
+            lost_share(
+                self.names[k], self.kind, (float(self.weights[k]), float(counts[k] / size)), int(counts[k]), size,
+                float(chance[k]), (examples[k], ()),
+            )
+            for k in range(len(self))
+            if chance[k] <= SURE and counts[k] < REACHED * self.weights[k] * size
+        ]  # fmt: skip
+        return tuple(sorted(found, key=lambda lost: lost.share_fake - lost.share_real))
+
+    def examples(self, rows: Tensor) -> list[tuple[int, ...]]:
+        """Numbers of the real rows (n, q) nearest to each cell's first centre, for pictures."""
+        found = []
+        for k in range(len(self)):
+            members = torch.from_numpy(np.flatnonzero(self.of_real == k))
+            centre = self.centres[int(np.flatnonzero(self.owner == k)[0])]
+            near = (rows[members] - centre).square().sum(1).argsort(stable=True)[:PICTURES]
+            found.append(tuple(int(number) for number in members[near]))
+        return found
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """What a cache keeps."""
+        names = np.frombuffer("\n".join(self.names).encode(), dtype=np.uint8)
+        return {
+            "centres": self.centres.numpy(), "owner": self.owner, "radius": self.radius.numpy(),
+            "of_real": self.of_real, "names": names, "is_class": np.array([self.kind == "class"]),
+        }  # fmt: skip
+
+    @classmethod
+    def of_arrays(cls, kept: dict[str, NDArray[Any]]) -> Cells:
+        """From what a cache kept."""
+        return cls(
+            kind="class" if kept["is_class"][0] else "cluster",
+            names=tuple(kept["names"].tobytes().decode().split("\n")),
+            centres=torch.from_numpy(kept["centres"]), owner=kept["owner"],
+            radius=torch.from_numpy(kept["radius"]), of_real=kept["of_real"],
+        )  # fmt: skip
+
+
+def clusters(rows: Tensor, *, k: int | None, seed: int) -> Cells:
+    """Clusters by k-means.
+
+    Args:
+        rows: (n, q) real rows.
+        k: How many; None for the number among `CHOICES` with the largest mean silhouette, as far as there are
+            `ROWS_PER_CELL` rows for each. Reference: Rousseeuw 1987, Journal of Computational and Applied Mathematics
+            20.
+        seed: Of the choice of rows and of the starts.
+
+    Raises:
+        UserError: More clusters than the rows allow.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    most = len(rows) // ROWS_PER_CELL
+    if k is not None and not 2 <= k <= most:
+        raise UserError(
+            f"cells must be from 2 to {most} for {len(rows):,} rows of reference ({ROWS_PER_CELL} for each cell), not "
+            f"{k!r}; give more rows or fewer cells."
+        )
+    chosen = np.random.default_rng(seed).permutation(len(rows))[:MOST_ROWS]
+    some = rows[torch.from_numpy(chosen)].numpy()
+    with threadpool_limits(limits=1):
+        wanted = [k] if k is not None else [c for c in CHOICES if c <= most] or [max(2, most)]
+        centres = torch.from_numpy(_centres(some, wanted, seed))
+    owner = np.arange(len(centres))
+    return _cells("cluster", tuple(f"cluster {number + 1}" for number in owner), rows, centres, owner)
+
+
+def classes(rows: Tensor, labels: Numbers, names: Sequence[str], *, judged: bool, seed: int) -> Cells:
+    """Classes, each with up to `MOST_CENTRES` centres by k-means of its rows.
+
+    Args:
+        rows: (n, q) real rows.
+        labels: Class of each, 0..len(names)-1.
+        names: Of the classes.
+        judged: Whether a classifier told the labels, and will tell those of the fakes. Else real rows too count in the
+            class whose centre is nearest, so that both sides are judged alike.
+        seed: Of the starts.
+    """
+    from threadpoolctl import threadpool_limits
+
+    centres, owner = [], []
+    with threadpool_limits(limits=1):
+        for label in range(len(names)):
+            members = rows[torch.from_numpy(np.flatnonzero(labels == label))].numpy()
+            if len(members):
+                k = max(1, min(MOST_CENTRES, len(members) // ROWS_PER_CELL))
+                found = _centres(members[:MOST_ROWS], [k], seed)
+                centres.append(torch.from_numpy(found))
+                owner += [label] * len(found)
+    return _cells("class", tuple(names), rows, torch.cat(centres), np.array(owner), labels if judged else None)
+
+
+def _cells(
+    kind: Literal["class", "cluster"],
+    names: tuple[str, ...],
+    rows: Tensor,
+    centres: Tensor,
+    owner: Numbers,
+    known: Numbers | None = None,
+) -> Cells:
+    squared, nearest = cross_distances(rows, centres).min(1)
+    farthest = torch.zeros(len(centres), dtype=torch.float32).scatter_reduce(0, nearest, squared.sqrt(), "amax")
+    of_real = owner[nearest.numpy()] if known is None else known
+    return Cells(
+        kind=kind, names=names, centres=centres, owner=owner, radius=REACH * farthest, of_real=of_real
+    )  # fmt: skip
+
+
+def _centres(rows: NDArray[Any], wanted: Sequence[int], seed: int) -> NDArray[np.float32]:
+    """Centres of the best of some numbers of clusters, float32 (k, q)."""
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import silhouette_score
+
+    distinct = len(np.unique(rows, axis=0))
+    wanted = sorted({min(k, distinct) for k in wanted})
+    fits = [KMeans(k, n_init=4, random_state=seed % 2**32).fit(rows) for k in wanted]
+    scores = [silhouette_score(rows, fit.labels_) if len(fits) > 1 else 0.0 for fit in fits]
+    found: NDArray[np.float32] = fits[int(np.argmax(scores))].cluster_centers_.astype(np.float32)
+    return found

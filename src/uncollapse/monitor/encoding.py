@@ -1,0 +1,194 @@
+"""From what a training loop makes to feature rows in the coordinates of the reference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from uncollapse.data.layout import layout_of
+from uncollapse.data.scaling import SLACK, Scaling
+from uncollapse.data.source import Pixels
+from uncollapse.errors import UserError
+from uncollapse.features.extractor import Extractor
+from uncollapse.features.identity import Identity
+from uncollapse.monitor.hosts import plain_numbers
+
+# Leading principal components of the reference in which rows are compared.
+COMPONENTS = 64
+# Rows that tell the components.
+MOST_FITTED = 2_000
+BATCH = 256
+Function = Callable[[Tensor], object]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoded:
+    """Fakes as rows.
+
+    Attributes:
+        rows: float32 (f, q), those that are finite.
+        classes: Class of each by a classifier, int64 (f,); None without one.
+        finite: bool (m,), which fakes are finite.
+    """
+
+    rows: Tensor
+    classes: NDArray[np.int64] | None
+    finite: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Space:
+    """Coordinates: centred, on the leading components where there are more features, and of unit mean square.
+
+    Attributes:
+        mean: float64 (d,).
+        axes: float64 (d, q).
+    """
+
+    mean: Tensor
+    axes: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor) -> Space:
+        """Of real rows (n, d).
+
+        Raises:
+            UserError: All rows are the same.
+        """
+        x = rows.double()
+        mean = x.mean(0)
+        centred = x - mean
+        scale = float(centred.square().sum(1).mean().sqrt())
+        if not scale > 0 or not math.isfinite(scale):
+            raise UserError("All rows of the reference have the same features; give real data that vary.")
+        if rows.shape[1] <= COMPONENTS:
+            return cls(mean=mean, axes=torch.eye(rows.shape[1], dtype=torch.float64) / scale)
+        return cls(mean=mean, axes=_leading(centred[:: max(1, len(centred) // MOST_FITTED)] / scale) / scale)
+
+    def project(self, rows: Tensor) -> Tensor:
+        """Rows (m, d) as float32 (m, q)."""
+        projected: Tensor = ((rows.double() - self.mean) @ self.axes).float()
+        return projected
+
+
+def _leading(rows: Tensor) -> Tensor:
+    """Directions of the largest variance of centred rows (n, d), (d, at most `COMPONENTS`)."""
+    from scipy.linalg import eigh
+
+    tall = len(rows) >= rows.shape[1]
+    moments = (rows.T @ rows if tall else rows @ rows.T).numpy()
+    size = len(moments)
+    _, vectors = eigh(moments, subset_by_index=(max(0, size - COMPONENTS), size - 1))
+    found = torch.from_numpy(vectors) if tall else rows.T @ torch.from_numpy(vectors)
+    unit: Tensor = found / found.norm(dim=0).clamp_min(1e-30)
+    return unit
+
+
+@dataclass(kw_only=True, eq=False)
+class Encoder:
+    """What turns fakes into features, as it turned the reference.
+
+    Attributes:
+        extractor: A named extractor, or a function of the user.
+        shape: Of one sample of the reference, where it was an array; flat fakes of as many numbers get it.
+        low: What is black where fakes are images of floats, 0 or -1; None until fakes have told.
+        width: Number of features d.
+    """
+
+    extractor: Extractor | Function
+    shape: tuple[int, ...] | None = None
+    low: float | None = None
+    width: int = field(default=0)
+
+    def features(self, samples: Tensor) -> tuple[NDArray[Any], NDArray[np.int64] | None, NDArray[np.bool_]]:
+        """Features (f, d) of the finite samples, their classes, and which samples (m, ...) are finite.
+
+        Raises:
+            UserError: The samples are not of the kind and size of the reference.
+        """
+        finite = torch.isfinite(samples).flatten(1).all(1).cpu()
+        samples = samples[finite.to(samples.device)]
+        rows, classes = self._rows(samples) if len(samples) else (np.zeros((0, self.width)), None)
+        if self.width and rows.shape[1] != self.width:
+            raise UserError(
+                f"The fakes have {rows.shape[1]} features a row and the reference {self.width}; give samples of the "
+                "same kind."
+            )
+        # Features that overflow lie nowhere, as samples that are not finite do.
+        good = np.isfinite(rows).all(1)
+        known = finite.numpy().copy()
+        known[known] = good
+        return rows[good], None if classes is None else classes[good], known
+
+    def _rows(self, samples: Tensor) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+        if not isinstance(self.extractor, Extractor):
+            return apply(self.extractor, samples), None
+        if isinstance(self.extractor, Identity):
+            if samples.ndim != 2:
+                raise UserError(
+                    f"The reference holds rows of features and the fakes have the shape {tuple(samples.shape)}; give "
+                    "rows (m, d), or images as reference."
+                )
+            return samples.cpu().numpy(), None
+        with plain_numbers():
+            features, probabilities = self.extractor.both(self._images(samples))
+        return features, None if probabilities is None else probabilities.argmax(1).astype(np.int64)
+
+    def _images(self, samples: Tensor) -> list[Pixels]:
+        if samples.ndim == 2 and self.shape is not None and math.prod(self.shape) == samples.shape[1]:
+            samples = samples.reshape(len(samples), *self.shape)
+        layout = layout_of(tuple(samples.shape[1:]), "fake", tensor=True)
+        if layout.kind != "images":
+            raise UserError(
+                f"The reference holds images and the fakes have the shape {tuple(samples.shape)}; give images."
+            )
+        values = samples.cpu().numpy()
+        if values.dtype.kind == "f":
+            if self.low is None:
+                self.low = -1.0 if float(values.min()) < -SLACK else 0.0
+            values = values.clip(self.low, 1.0)  # a generator without bounds is cut at black and white
+        scaling = Scaling(low=self.low or 0.0, place="fake")
+        return list(scaling.to_bytes(layout.upright(values), range(len(values)))[0])
+
+
+def as_samples(given: object, *, name: str) -> Tensor:
+    """Samples (m, ...) as a detached tensor on their own device; half precision is widened.
+
+    Raises:
+        UserError: Not numbers, or not a batch.
+    """
+    try:
+        x = given.detach() if isinstance(given, Tensor) else torch.as_tensor(np.asarray(given))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"{name} must be an array or a tensor of samples (m, ...), not {type(given).__name__}."
+        ) from error
+    if x.ndim < 2 or not len(x) or x.is_complex():
+        raise UserError(f"{name} must hold samples (m, ...) of real numbers, not the shape {tuple(x.shape)}.")
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def apply(function: Function, samples: Tensor) -> NDArray[Any]:
+    """Features of a user's function, in batches: float (m, d).
+
+    Raises:
+        UserError: It does not give one row a sample.
+    """
+    parts = []
+    for part in torch.split(samples, BATCH):
+        rows = as_samples(function(part), name="What features= gives").cpu()
+        if rows.ndim != 2 or len(rows) != len(part):
+            raise UserError(
+                f"The function features= gives the shape {tuple(rows.shape)} for {len(part)} samples; it has to give "
+                "one row of numbers a sample, (m, d)."
+            )
+        parts.append(rows)
+    found: NDArray[Any] = torch.cat(parts).numpy()
+    return found

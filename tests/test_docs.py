@@ -70,6 +70,7 @@ def load(path: Path) -> ModuleType:
     return module
 
 
+@pytest.mark.slow  # .ci/run runs these two
 def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path: Path) -> None:
     lines = commands(ROOT / "README.md")
     assert len(lines) >= 6
@@ -218,6 +219,7 @@ def test_a_picture_of_planted_defects_has_its_colours_and_its_size(monkeypatch: 
     assert min(counts[pictures.BLUE], counts[pictures.VERMILION], counts[pictures.BLACK]) > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_short_and_runs(example: Path, tmp_path: Path) -> None:
     assert len(example.read_text().splitlines()) <= 60

@@ -62,7 +62,7 @@ def names_of_parts() -> set[str]:
     return set(PARTS) - {"Dynamics"}
 
 
-@pytest.mark.parametrize("module", ["game.py", "loop.py", "lanes.py"])
+@pytest.mark.parametrize("module", ["game.py", "judge.py", "generation.py", "loop.py", "lanes.py"])
 def test_the_game_and_the_loop_name_no_part_and_no_method(module: str) -> None:
     text = (PACKAGE / module).read_text(encoding="utf-8")
     code = ast.unparse(without_docstrings(ast.parse(text)))

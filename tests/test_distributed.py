@@ -21,7 +21,7 @@ from tests import in_processes
 from tests.in_processes import TRAINED, UPDATES, specification
 from torch import Tensor
 
-from uncollapse.distributed import fingerprint
+from uncollapse.distributed import Team, fingerprint
 from uncollapse.errors import UserError
 from uncollapse.loop import Trainer
 from uncollapse.ranks import Ranks
@@ -159,6 +159,33 @@ def test_a_process_that_is_gone_ends_the_other_with_a_sentence(seen: Seen) -> No
         "RanksFailed: Another process of this run is gone; its own message says why."
     )
     assert seen.said[0]["gone"].endswith("What is saved is intact, and the same command continues from it.")
+
+
+@pytest.mark.parametrize(
+    ("fails_in", "told"), [("play", ["BEGIN", "ADVANCE"]), ("later", ["BEGIN", "ADVANCE", "FAIL"])]
+)
+def test_rank_0_gives_no_order_that_nobody_hears(
+    fails_in: str, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within a stretch the others wait for gradients: an order would wait for them in turn until the time is over."""
+    orders: list[str] = []
+    monkeypatch.setattr(Team, "_tell", lambda self, order, until=0: orders.append(order.name))
+    monkeypatch.setattr(Team, "_begin", lambda self, trainer: None)
+    monkeypatch.setattr(Team, "_meet", lambda self, trainer, *, asked: None)
+
+    class Stub:
+        def play(self, until: int) -> None:
+            if fails_in == "play":
+                raise MemoryError
+
+    def lead(team: Team) -> None:
+        with team.leading(KeyboardInterrupt):
+            team.advance(Stub(), 5)  # type: ignore[arg-type]
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        lead(Team(Ranks(rank=0, size=2), None))
+    assert orders == told
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64, torch.bool])

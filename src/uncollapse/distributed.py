@@ -56,7 +56,7 @@ class Team:
     def __init__(self, ranks: Ranks, orders: Any) -> None:
         """Says nothing yet."""
         self.rank, self.size, self.orders = ranks.rank, ranks.size, orders
-        self.asked, self._begun = False, False
+        self.asked, self._begun, self._playing = False, False, False
 
     def agree(self, number: int, sentence: str) -> None:
         """Fails in every process unless all give the same number; rank 0 has the sentence.
@@ -93,8 +93,10 @@ class Team:
         if not self._begun:
             self._tell(Order.BEGIN)
             self._begin(trainer)
+        self._playing = True
         self._tell(Order.ADVANCE, until)
         trainer.play(until)
+        self._playing = False
         self._meet(trainer, asked=False)  # what rank 0 itself was asked it knows
 
     def follow(self, trainer_of: Callable[[], Trainer], stop: Callable[[], bool]) -> bool:
@@ -135,8 +137,10 @@ class Team:
             ending = Order.STOP
             raise
         finally:
-            with contextlib.suppress(RanksFailed):  # whoever is gone needs no order
-                self._tell(ending)
+            # Within a stretch nobody listens for orders; that rank 0 is gone ends the others.
+            if not self._playing:
+                with contextlib.suppress(RanksFailed):  # whoever is gone needs no order
+                    self._tell(ending)
 
     def _tell(self, order: Order, until: int = 0) -> None:
         self._share(torch.tensor([order, until]), self.orders)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
@@ -156,6 +157,11 @@ class Game:
         layouts = Layout(dict(generator.named_parameters())), Layout(dict(critic.named_parameters()))
         return cls(method, generator, critic, *layouts, differentiate, bfloat16_on)
 
+    @cached_property
+    def encoder(self) -> Encoder:
+        """Skeleton of the generator's way back, made once because its structure is asked for in every call."""
+        return Encoder(self.generator)
+
     def generate(self, parameters: Tensor, buffers: Tensors, batch: Batch) -> tuple[Tensor, Tensors]:
         """Samples (batch, *shape) of a generator, and its buffers afterwards."""
         held = {name: value.clone() for name, value in buffers.items()}
@@ -218,7 +224,9 @@ class Game:
 
         def encode(samples: Tensor) -> Tensor:
             tensors = under("network", generator_tensors)
-            encoded: Tensor = called(Encoder(self.generator), tensors, {}, (samples,), bfloat16_on=self.bfloat16_on)
+            # Weights that the user froze are buffers, and each seed has its own.
+            held = under("network", {name: value.clone() for name, value in state.generator.buffers.items()})
+            encoded: Tensor = called(self.encoder, tensors, held, (samples,), bfloat16_on=self.bfloat16_on)
             return encoded
 
         def generate(latent: Tensor) -> Tensor:

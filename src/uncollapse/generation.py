@@ -70,26 +70,22 @@ class Sampler:
         samples = torch.empty(n, *self.spec.task.shape, dtype=self.dtype, device=self.device)
         for member in range(members):
             rows = (asked == member).nonzero().squeeze(-1).to(self.device)
-            own = tree_map(lambda value, rows=rows: value[rows], batch)
-            samples[rows] = self._of_lane(lanes, place * members + member, own, averaged=averaged)
+            self._fill(samples, rows, lanes, place * members + member, batch, averaged=averaged)
         return samples
 
     def _hot(self, labels: Tensor, count: int) -> Tensor:
         return one_hot(labels, count).to(self.device, self.dtype)
 
-    def _of_lane(self, lanes: Lanes, lane: int, batch: Batch, *, averaged: bool) -> Tensor:
-        """Samples of one lane, made a few thousand at a time; batch statistics are the running ones."""
+    def _fill(self, samples: Tensor, rows: Tensor, lanes: Lanes, lane: int, batch: Batch, *, averaged: bool) -> None:
+        """Writes the samples of one lane, made a few thousand at a time; batch statistics are the running ones."""
         live, game = lanes.state.generator, replace(self.game, bfloat16_on="")
         weights = lanes.average if averaged else live.parameters
         buffers = lanes.average_buffers if averaged else live.buffers
         own = {name: value[lane] for name, value in buffers.items()}
-        at_once = max(1, SAMPLED_NUMBERS // self.sizes.data)
         game.generator.eval()
         try:
-            parts = [
-                game.generate(weights[lane], own, tree_map(lambda value, at=at: value[at : at + at_once], batch))[0]
-                for at in range(0, max(1, len(batch.latent)), at_once)
-            ]
+            for some in torch.split(rows, max(1, SAMPLED_NUMBERS // self.sizes.data)):
+                part = tree_map(lambda value, some=some: value[some], batch)
+                samples[some] = game.generate(weights[lane], own, part)[0]
         finally:
             game.generator.train()
-        return torch.cat(parts)

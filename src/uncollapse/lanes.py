@@ -124,7 +124,7 @@ def shared_out(spec: Specification, sizes: Sizes) -> Networks:
     if members * parameters(low) > allowed:
         raise UserError(
             f"{members} members do not fit into the parameters of one network of width {whole.width};"
-            " choose wider networks or fewer members."
+            " choose wider networks, fewer members, or no critic_width where there is one."
         )
     return replace(whole, width=low)
 

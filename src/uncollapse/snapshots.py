@@ -76,15 +76,15 @@ def worth(measures: Mapping[str, Sequence[float | None]]) -> Measure | None:
 
 def _tracked(trainer: Trainer, spec: RunSpec, *, averaged: bool) -> dict[str, Any]:
     task, diverged = spec.task, trainer.diverged()
-    samples = trainer.samples(task.snapshot_size, averaged=averaged).cpu()
     measures: dict[str, list[float | None]] = {key: [] for key in TRACKED}
     shares: list[list[float] | None] = []
-    for seed, lane in zip(spec.seeds, samples, strict=True):
+    for place, seed in enumerate(spec.seeds):
         found: dict[str, float | None] = {}
         share: list[float] | None = None
         if seed not in diverged:
-            found, every, _ = judged(lane, task)
-            share = [float(count) / len(lane) for count in every]
+            samples = trainer.lane_samples(place, task.snapshot_size, averaged=averaged).cpu()
+            found, every, _ = judged(samples, task)
+            share = [float(count) / len(samples) for count in every]
         for key in TRACKED:
             measures[key].append(found.get(key))
         shares.append(share)
@@ -94,11 +94,7 @@ def _tracked(trainer: Trainer, spec: RunSpec, *, averaged: bool) -> dict[str, An
 def result(trainer: Trainer, spec: RunSpec, warnings: Sequence[str]) -> dict[str, Any]:
     """The content of `result.json`: the judgement of every lane, and what it cost."""
     size, diverged = spec.task.measure_size, trainer.diverged()
-    drawn = {name: trainer.samples(size, averaged=name == "averaged").cpu() for name in ("averaged", "live")}
-    lanes = [
-        _lane(spec, seed, diverged.get(seed), {name: samples[lane] for name, samples in drawn.items()})
-        for lane, seed in enumerate(spec.seeds)
-    ]
+    lanes = [_lane(trainer, spec, place, diverged.get(seed)) for place, seed in enumerate(spec.seeds)]
     modes = spec.task.modes
     return {
         "schema": 1,
@@ -117,23 +113,19 @@ def result(trainer: Trainer, spec: RunSpec, warnings: Sequence[str]) -> dict[str
     }
 
 
-def _lane(spec: RunSpec, seed: int, diverged_at: int | None, drawn: Mapping[str, Tensor]) -> dict[str, Any]:
+def _lane(trainer: Trainer, spec: RunSpec, place: int, diverged_at: int | None) -> dict[str, Any]:
     """The judgement of one seed's samples, from the averaged and from the live generator."""
-    found = {name: judged(samples, spec.task) for name, samples in drawn.items()}
     size = spec.task.measure_size
     labels = spec.task.balanced_labels(size) if spec.method.labelled else None
-    further = {
-        name: {} if diverged_at is not None else spec.task.further_measures(samples, labels)
-        for name, samples in drawn.items()
-    }
-    return {
-        "seed": seed,
-        "diverged_at": diverged_at,
-        "measures": {name: measures | further[name] for name, (measures, _, _) in found.items()},
-        "counts": {
-            name: {"all": every.tolist(), "high_quality": fine.tolist()} for name, (_, every, fine) in found.items()
-        },
-    }
+    measured, counts = {}, {}
+    for name in ("averaged", "live"):
+        # One set at a time: 100,000 stacked images are a gigabyte.
+        samples = trainer.lane_samples(place, size, averaged=name == "averaged").cpu()
+        measures, every, fine = judged(samples, spec.task)
+        further = {} if diverged_at is not None else spec.task.further_measures(samples, labels)
+        measured[name] = measures | further
+        counts[name] = {"all": every.tolist(), "high_quality": fine.tolist()}
+    return {"seed": spec.seeds[place], "diverged_at": diverged_at, "measures": measured, "counts": counts}
 
 
 def _cost(trainer: Trainer) -> dict[str, Any]:

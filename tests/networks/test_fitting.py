@@ -283,6 +283,12 @@ class ShortMemory(Reversible):
         return super().encode(samples)[:, 1:]
 
 
+class Forgetful(Reversible):
+    def encode(self, samples: Tensor) -> Tensor:
+        code = super().encode(samples)
+        return code + torch.randn_like(code)
+
+
 class NoMemory(Reversible):
     def encode(self, samples: Tensor) -> Tensor:
         raise RuntimeError("size\nmismatch")
@@ -301,8 +307,10 @@ class NoMemory(Reversible):
          " add it, or choose another method."),
         (ShortMemory(SIZES), "veegan", "JointPairs needs encode(samples) -> (8, 4), and that of your generator (X)"
          " gives [8, 3]; change its last layer."),
-        (NoMemory(SIZES), "veegan", "Your generator (X) fails to encode samples [8, 2, 3]: RuntimeError: size"
-         " mismatch."),
+        (NoMemory(SIZES), "veegan", "The encode of your generator (X) fails on inputs [8, 2, 3]: RuntimeError:"
+         " size mismatch."),
+        (Forgetful(SIZES), "veegan", "The encode of your generator (X) draws inside, so a run could neither be resumed"
+         " nor repeated;"),
     ],
 )  # fmt: skip
 def test_generators_that_cannot_play_are_refused(network: nn.Module, method: str, sentence: str) -> None:

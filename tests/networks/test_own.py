@@ -193,6 +193,24 @@ def test_every_kind_of_method_trains(method: str, generator: Any, critic: Any, t
         assert torch.equal(value, flatten(trainer.lanes)[path]), path
 
 
+class FrozenWayBack(Reversible):
+    """Its first layer on the way back stays as it was drawn."""
+
+    def __init__(self, sizes: Sizes) -> None:
+        super().__init__(sizes)
+        for parameter in self.back[0].parameters():
+            parameter.requires_grad_(False)
+
+
+def test_a_seed_keeps_the_weights_that_were_frozen_on_its_own_way_back() -> None:
+    alone, among = (Trainer(spec("veegan", FrozenWayBack, CodeScorer, seeds=seeds)) for seeds in ((5,), (3, 5)))
+    for trainer in (alone, among):
+        trainer.advance(10)
+    for role in ("generator", "critic"):
+        ours, theirs = (getattr(one.lanes.state, role).parameters for one in (alone, among))
+        torch.testing.assert_close(ours[0], theirs[1], rtol=1e-5, atol=1e-6)
+
+
 def test_packs_of_labelled_samples_come_with_a_label_for_each() -> None:
     trainer = Trainer(spec(METHODS["pacgan-2"].but(conditioning=METHODS["cgan"].conditioning), LabelledMaker,
                            LabelledScorer))  # fmt: skip

@@ -92,11 +92,15 @@ def test_measures_see_a_lost_label_and_repetition_inside_labels(labelled: Path) 
     task = find(f"folder:{labelled}")
     x, labels = task.sample(900, stream(0, "test"))
     assert mode_measures(x[labels != 1], task)["modes_solid"] == 2
-    real = task.further_measures(x, labels)["within_class_diversity"]
+    found = task.further_measures(x, labels)
+    assert found["label_agreement"] == pytest.approx(1, abs=0.02)
+    assert task.further_measures(x, labels.roll(1))["label_agreement"] == pytest.approx(1 / 3, abs=0.08)
+    real = found["within_class_diversity"]
     # With replacement from 24 images of a label, one pair in 24 is of an image with itself.
     assert real == pytest.approx(23 / 24, abs=0.08)
     copies = torch.stack([x[labels == label][0] for label in range(3)]).repeat(100, 1, 1)
     assert task.further_measures(copies, None)["within_class_diversity"] == pytest.approx(0, abs=1e-6)
+    assert task.further_measures(copies, None)["label_agreement"] is None
     copies[0] = float("nan")
     assert task.further_measures(copies, None)["within_class_diversity"] == pytest.approx(0, abs=1e-6)
 

@@ -54,7 +54,7 @@ FURTHER: Mapping[str, Further] = MappingProxyType(
             Further(
                 name="kl_corrected", low=-1, high=None, covers=False, better="lower",
                 says="Kullback-Leibler divergence of the mode shares of all samples to the real ones in nats, less its"
-                " expected value for a perfect generator with as many samples.",
+                " expected value for a perfect generator with as many samples; errors of the classifier stay in it.",
             ),
             Further(
                 name="kl_uniform", low=0, high=None, covers=False, better="lower",

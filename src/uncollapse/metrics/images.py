@@ -39,10 +39,10 @@ def image_measures(
 
     - ``frechet_distance``, ``precision``, ``recall``: as `uc.metrics` has them, on the classifier's hidden layer with
       n = min(generated, held-out, 2,000) images of each side and the k of `uc.metrics`.
-    - ``within_class_diversity``: as the function of that name; the classes are the labels asked for, or what the
-      classifier sees where none were.
-    - ``label_agreement``: share of the images in which the classifier sees the label asked for, 0 .. 1; None without
-      labels.
+    - ``within_class_diversity``: as the function of that name; the classes are what the classifier sees, because
+      images of wrong classes would pass for variety.
+    - ``label_agreement``: share of the images in which the classifier sees the label asked for, 0 .. 1, one that is not
+      finite counting as none; None without labels.
 
     At most 2,000 generated images are looked at, always the same ones; those that are not finite are left out.
 
@@ -70,14 +70,14 @@ def image_measures(
     seen = classifier.logits(fake).argmax(1)
     real = _real_features(classifier, held_out)
     size = min(len(real), len(fake))
-    groups = seen if wanted is None else wanted
+    agreement = 0.0 if wanted is None else float((seen == wanted).double().mean())
     found = feature_metrics(
         real=real[chosen(len(real), size)], fake=fake[chosen(len(fake), size)], metrics=COMPARED, level=None
     )
     return {
         **{name: estimate.value for name, estimate in found.items()},
-        "within_class_diversity": within_class_diversity(images, groups, real=held_out, real_labels=held_out_labels),
-        "label_agreement": None if wanted is None else float((seen == wanted).double().mean()),
+        "within_class_diversity": within_class_diversity(images, seen, real=held_out, real_labels=held_out_labels),
+        "label_agreement": None if wanted is None else agreement * len(finite) / len(samples),
     }
 
 

@@ -170,7 +170,8 @@ class Reader(nn.Module):
     """Images (packs, channels, height, width) and numbers told beside them (packs, told) -> base maps.
 
     The numbers stand beside the image as constant maps. All that a convolution makes of a constant map is one number
-    for each of its channels, so those are added and the maps are never made.
+    for each of its channels (at the border, if the map went on beyond it), so those are added and the maps are never
+    made.
 
     Args:
         opening: The first convolution.

@@ -16,6 +16,7 @@ from torch.nn.functional import one_hot
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 
+from uncollapse.calling import Encoder
 from uncollapse.draws import stream
 from uncollapse.errors import UserError
 from uncollapse.networks.adapters import Fit, as_judgement, told
@@ -195,11 +196,7 @@ def _check_encoder(network: nn.Module, samples: Tensor, method: Method, sizes: S
     needed = f"{type(method.conditioning).__name__} needs encode(samples) -> ({sizes.batch}, {sizes.latent})"
     if not callable(encode):
         raise UserError(f"{needed}, which {within(said)} does not have; add it, or choose another method.")
-    try:
-        with torch.no_grad():
-            code = copy.deepcopy(network).encode(samples)  # type: ignore[operator]
-    except Exception as error:
-        raise UserError(f"{said} fails to encode samples {list(samples.shape)}: {reason(error)}.") from error
+    code = _tried(Encoder(network), (samples,), f"The encode of {within(said)}")
     if not isinstance(code, Tensor) or code.shape != (sizes.batch, sizes.latent):
         raise UserError(f"{needed}, and that of {within(said)} gives {_found(code)}; change its last layer.")
 

@@ -188,7 +188,7 @@ class Folder(Task):
         return self._groups.judge(x.detach().reshape(len(x), -1).float().cpu())
 
     def further_measures(self, x: Tensor, labels: Tensor | None) -> dict[str, float | None]:
-        """How varied the images of each mode are, against the held-out ones."""
+        """How varied the images of each mode are, against the held-out ones, and whether labels asked for are seen."""
         from uncollapse.metrics.images import chosen, within_class_diversity
 
         x = x.reshape(-1, *self.shape).float().cpu()
@@ -199,10 +199,11 @@ class Folder(Task):
         return {
             "within_class_diversity": within_class_diversity(
                 x[finite],
-                (modes if labels is None else labels)[finite],
+                modes[finite],
                 real=self._pool("cpu").pick(rows, torch.float32),
                 real_labels=torch.from_numpy(self._groups.modes)[rows],
-            )
+            ),
+            "label_agreement": None if labels is None else float((modes == labels.cpu()).double().mean()),
         }
 
     @property

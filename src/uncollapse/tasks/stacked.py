@@ -91,7 +91,7 @@ class Stacked(Task):
         return _stacks(_pool(self.digits, self._stacked, str(draw.device)), draw.dtype)(n, draw)
 
     def held_out(self, n: int, draw: Draw) -> Batch:
-        """n fresh stacks of test digits."""
+        """n fresh stacks of test digits, which the legacy option has trained on, too."""
         return _stacks(_pool(self.digits, "test", str(draw.device)), draw.dtype)(n, draw)
 
     def source(self, seed: int, *, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Source:

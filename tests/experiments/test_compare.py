@@ -143,6 +143,7 @@ def kill_and_finish(out: Path, delay: float) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_killed_at_a_random_moment_it_finishes_with_the_same_numbers(whole: Path, tmp_path: Path) -> None:
     kill_and_finish(tmp_path / "c", random.uniform(4, 12))
     assert cells(tmp_path / "c") == cells(whole)

@@ -188,6 +188,11 @@ def execute(chosen: Sequence[tuple[str, str]], options: argparse.Namespace) -> N
         missing = [run for run in range(wanted) if run not in read(options.out, cell)]
         pieces += [(at, cell, missing[at : at + size]) for at in range(0, len(missing), size)]
     pieces.sort(key=lambda piece: piece[0])
+    if options.jobs == 1:  # in this process, which keeps its prepared references
+        while pieces and time.monotonic() - start < 60 * options.time_limit:
+            _, cell, runs = pieces.pop(0)
+            keep(options.out, cell, perform(*cell, runs), len(pieces), start)
+        return
     running: dict[Future[str], tuple[str, str]] = {}
     with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
         while pieces or running:
@@ -197,9 +202,14 @@ def execute(chosen: Sequence[tuple[str, str]], options: argparse.Namespace) -> N
             if not running:
                 break
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                with path_of(options.out, running.pop(future)).open("a") as file:
-                    file.write(future.result())
-            print(f"{len(pieces)} pieces left, {time.monotonic() - start:.0f} s", file=sys.stderr)
+                keep(options.out, running.pop(future), future.result(), len(pieces), start)
+
+
+def keep(folder: Path, cell: tuple[str, str], lines: str, left: int, start: float) -> None:
+    """Adds the lines of a piece to its file at once, and says how far it is."""
+    with path_of(folder, cell).open("a") as file:
+        file.write(lines)
+    print(f"{left} pieces left, {time.monotonic() - start:.0f} s", file=sys.stderr)
 
 
 def main() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,8 +16,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from uncollapse.capture import WARM_UP, Captured
 from uncollapse.loop import Trainer
 from uncollapse.methods import METHODS
+from uncollapse.networks import in_family
 from uncollapse.networks.mlp import MLP
-from uncollapse.spec import make_spec
+from uncollapse.spec import RunSpec, make_spec
+from uncollapse.tasks import find
 from uncollapse.trees import flatten
 
 
@@ -134,6 +138,21 @@ def test_a_state_from_elsewhere_is_taken_over(graphs: list[FakeGraph]) -> None:
     assert len(graphs) == 1
 
 
+def test_no_garbage_is_collected_while_a_graph_is_recorded(graphs: list[FakeGraph]) -> None:
+    seen: list[bool] = []
+
+    class Watching(Counted):
+        def __call__(self, state: Any, *given: Any) -> Any:
+            seen.append(gc.isenabled())
+            return super().__call__(state, *given)
+
+    captured, state = Captured(Watching()), Pair(torch.ones(1), None)
+    for value in range(WARM_UP + 2):
+        state = captured(state, inputs(value))
+    assert seen == [True] * WARM_UP + [False]
+    assert gc.isenabled()
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", ["vanilla", "wgan", "cwgan-gp"])
 @pytest.mark.parametrize("seeds", [(3,), (3, 7, 11)])
@@ -142,6 +161,38 @@ def test_captured_rounds_equal_the_same_rounds_without_a_graph(method: str, seed
         pytest.skip("no CUDA device")
     small = MLP(width=8, depth=2)
     spec = make_spec(METHODS[method], "blobs-4", seeds=seeds, updates=40, batch=16, networks=small, dtype="float64")
+    same_with_and_without_a_graph(spec)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", ["dcgan", "residual"])
+@pytest.mark.parametrize("method", ["cwgan-gp", "r3gan", "pacgan-2"])
+def test_captured_rounds_of_convolutions_equal_the_same_rounds_without_a_graph(method: str, family: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    task = find("digits")
+    small = replace(in_family(family, task.networks), width=4)
+    spec = make_spec(METHODS[method], task, seeds=(3, 7), updates=40, batch=16, networks=small, dtype="float64")
+    same_with_and_without_a_graph(spec)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("method", list(METHODS))
+def test_every_method_trains_on_a_gpu(method: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    small = MLP(width=8, depth=2)
+    task = "digits" if METHODS[method].view.images_only else "blobs-4"
+    trainer = Trainer(
+        make_spec(METHODS[method], task, seeds=(3, 7), updates=30, batch=32, networks=small), device="cuda"
+    )
+    trainer.advance(30)
+    assert not trainer.diverged()
+    assert all(torch.isfinite(value).all() for value in flatten(trainer.lanes).values() if value.is_floating_point())
+
+
+def same_with_and_without_a_graph(spec: RunSpec) -> None:
+    """Trains a spec as CUDA graphs and launch by launch, and compares everything that training carries."""
     captured, eager = Trainer(spec, device="cuda"), Trainer(spec, device="cuda")
     eager._round = eager._play_round
     for trainer in (captured, eager):

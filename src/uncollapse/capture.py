@@ -5,7 +5,9 @@ Only used on CUDA; elsewhere the round is called as it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -60,8 +62,21 @@ class Captured:
         self.state = tree_map(torch.clone, state)
         self.inputs = tree_map(torch.clone, inputs)
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        with _nothing_collected(), torch.cuda.graph(self.graph):
             _copy(self.state, self.function(self.state, *self.inputs))
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Keeps the garbage collector from destroying the graph of a forgotten trainer, which would spoil a capture."""
+    gc.collect()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _copy(target: Any, source: Any) -> None:

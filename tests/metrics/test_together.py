@@ -101,3 +101,22 @@ def test_the_order_of_rows_and_the_library_do_not_matter():
 def test_what_no_metric_can_use_is_refused(changes, message):
     with pytest.raises(UserError, match=message):
         feature_metrics(**({"real": REAL, "fake": FAKE, "metrics": ["authenticity"]} | changes))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_gpu_gives_the_numbers_of_the_cpu(dtype):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    draws = np.random.default_rng(1)
+    real, fake = (torch.from_numpy(shift + draws.normal(size=(900, 12))).to(dtype) for shift in (0.0, 0.3))
+    ours = feature_metrics(real=real.cuda(), fake=fake.cuda(), train=real.cuda())
+    theirs = feature_metrics(real=real, fake=fake, train=real)
+    for name in FEATURE_METRICS:
+        on_gpu, on_cpu = ours[name], theirs[name]
+        assert on_gpu.reason == on_cpu.reason, name
+        for number, close in (("value", 1e-6), ("low", 1e-4), ("high", 1e-4)):
+            expected = getattr(on_cpu, number)
+            assert getattr(on_gpu, number) == (
+                None if expected is None else pytest.approx(expected, rel=close, abs=close / 100)
+            ), (name, number)

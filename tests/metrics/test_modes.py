@@ -169,7 +169,9 @@ def test_bounds_are_what_a_measure_cannot_leave() -> None:
     assert measure_bounds("high_quality_share", weights) == (0, 1)
     assert measure_bounds("kl_all", weights) == pytest.approx((0, math.log(4)))
     assert measure_bounds("class_entropy", weights) == pytest.approx((0, math.log2(3)))
-    assert measure_bounds("core_sigma_ratio", weights) is None
+    assert measure_bounds("core_sigma_ratio", weights) == (0, math.inf)
+    assert measure_bounds("frechet_distance", weights) == (0, math.inf)
+    assert measure_bounds("modes_five_corrected", weights) == (0, 3)
     assert measure_bounds("kl_all_floor", weights) is None
     assert measure_bounds("modes_solid", ()) is None
 

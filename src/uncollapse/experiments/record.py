@@ -143,7 +143,8 @@ def summarise(key: str, lanes: Sequence[Lane], weights: str, mode_weights: Seque
         limits = measure_bounds(key, mode_weights)
         interval = mean_interval(known, bounds=limits)
         row |= {"mean": interval.mean, "low": interval.low, "high": interval.high}
-        row |= {"level": interval.level, "method": interval.method, "bounds": limits and list(limits)}
+        row |= {"level": interval.level, "method": interval.method}
+        row["bounds"] = list(limits) if limits is not None and math.isfinite(limits[1]) else None
     else:
         row |= {"mean": None, "low": None, "high": None, "level": None, "method": None}
     if left_out:

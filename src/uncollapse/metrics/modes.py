@@ -103,7 +103,7 @@ def judged(
 
 
 def measure_bounds(key: str, weights: Sequence[float]) -> tuple[float, float] | None:
-    """The range that a measure cannot leave when the modes have these weights; None where it has none.
+    """The range that a measure cannot leave when the modes have these weights, perhaps without an upper end.
 
     Mode counts lie in [0, K], shares in [0, 1], the class entropy in [0, log2 K], and the Kullback-Leibler divergence
     to the data is largest when everything falls into the rarest mode.
@@ -111,8 +111,8 @@ def measure_bounds(key: str, weights: Sequence[float]) -> tuple[float, float] | 
     if not weights:
         return None
     if key in FURTHER:
-        high = FURTHER[key].high
-        return None if high is None else (FURTHER[key].low, float(len(weights)) if high == MODES else high)
+        low, high = FURTHER[key].low, FURTHER[key].high
+        return low, math.inf if high is None else float(len(weights)) if high == MODES else high
     if key in ("modes_hit", "modes_solid"):
         return 0.0, float(len(weights))
     if key in ("high_quality_share", "tutorial_coverage"):
@@ -121,6 +121,8 @@ def measure_bounds(key: str, weights: Sequence[float]) -> tuple[float, float] | 
         return 0.0, -math.log(min(weights))
     if key == "class_entropy":
         return 0.0, math.log2(len(weights))
+    if key == "core_sigma_ratio":
+        return 0.0, math.inf
     return None
 
 

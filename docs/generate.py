@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -179,7 +180,7 @@ def _percent(measure: dict[str, Any], whole: int) -> str:
     return f"{mean:.0f} % [{low:.0f}, {high:.0f}]"
 
 
-IMAGE_RESULTS = ("", "-mnist", "-fashion-mnist")
+IMAGE_RESULTS = tuple(f"conditional-vs-unconditional{which}" for which in ("", "-mnist", "-fashion-mnist"))
 IMAGE_COLUMNS = {
     "class_entropy": "class entropy, bits",
     "frechet_distance": "Fréchet distance",
@@ -190,10 +191,10 @@ IMAGE_COLUMNS = {
 }
 
 
-def images() -> str:
+def images(results: Sequence[str]) -> str:
     """The image experiments that are committed, one row a method and task; a sentence while there are none."""
     rows, names = [], []
-    for name in (f"conditional-vs-unconditional{which}" for which in IMAGE_RESULTS):
+    for name in results:
         file = ROOT / "results" / name / "comparison.json"
         if not file.exists():
             continue
@@ -221,7 +222,13 @@ def files() -> dict[Path, str]:
     pictures = _module("pictures")
     readme, tutorial = ROOT / "README.md", DOCS / "tutorial.md"
     told = tutorial.read_text(encoding="utf-8")
-    for what, made in {"cures": cures(), "mode-coverage": mode_coverage(), "images": images()}.items():
+    blocks = {
+        "cures": cures(),
+        "mode-coverage": mode_coverage(),
+        "images": images(IMAGE_RESULTS),
+        "cures-mnist": images(["cures-mnist"]),
+    }
+    for what, made in blocks.items():
         told = replaced(told, what, made)
     return {
         readme: replaced(readme.read_text(encoding="utf-8"), "methods", readme_table()),

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench docs clean
+.PHONY: help demo test test-slow check bench docs gallery clean
 
 help:
 	@echo "make demo       run the main job on built-in data; ends with the path of its report"
@@ -14,6 +14,7 @@ help:
 	@echo "make check      ruff and mypy"
 	@echo "make bench      speed, start-up time and memory, against the stated targets"
 	@echo "make docs       rebuild the tables that are made from the code"
+	@echo "make gallery    draw the README's pictures from runs/demo (make demo first)"
 	@echo "make clean      remove .venv, caches and built files (runs/ stays)"
 
 $(BIN)/pip:
@@ -49,6 +50,9 @@ bench: $(INSTALLED)
 docs: $(INSTALLED)
 	$(BIN)/python docs/evidence.py
 	$(BIN)/python docs/generate.py
+
+gallery: $(INSTALLED)
+	$(BIN)/python scripts/gallery.py runs/demo
 
 clean:
 	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache

@@ -38,6 +38,6 @@ def test_order_is_reversed_only_when_the_intervals_part_the_other_way() -> None:
 
 def test_what_was_not_measured_is_said() -> None:
     found = judged({"a": 0.9}, {"a": None})
-    assert found.rows[0].measured == "not measured"
+    assert found.rows[0].measured.text == ""
     assert found.rows[0].holds is None
     assert "could be checked" in found.sentences[0]

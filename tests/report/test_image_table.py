@@ -34,9 +34,13 @@ def test_the_rows_are_the_seeds_of_each_method_and_only_what_was_measured(real: 
     assert [column.key for column in table.columns] == ["class_entropy", "recall", "label_agreement"]
     (first, one), (second, other) = table.rows
     assert (first, second) == ("wgan-gp", "cwgan-gp")
-    assert one == (("3.10", "2.90 to 3.30", "2 seeds"), ("30 %", "10 to 50 %", "2 seeds"), ("", "", ""))
-    assert other[0] == ("", "", "")
-    assert other[2] == ("95 %", "80 to 100 %", "2 seeds")
+    assert tuple(amount.texts for amount in one) == (
+        ("3.10", "2.90 to 3.30", "2 seeds"),
+        ("30 %", "10 to 50 %", "2 seeds"),
+        ("", "", ""),
+    )
+    assert other[0].texts == ("", "", "")
+    assert other[2].texts == ("95 %", "80 to 100 %", "2 seeds")
 
 
 def test_real_training_images_are_measured_like_a_generator(real: Real) -> None:
@@ -45,12 +49,12 @@ def test_real_training_images_are_measured_like_a_generator(real: Real) -> None:
     table = image_table(CELLS, real)
     assert table is not None
     entropy, recall, agreement = table.real
-    assert entropy == ("3.32", "", "true shares")
+    assert entropy.texts == ("3.32", "", "true shares")
     # Real digits among real digits: about nine in ten, in each of four draws.
-    assert 80 < int(recall[0].removesuffix(" %")) < 100
-    assert recall[2] == f"{DRAWS} draws"
+    assert 80 < int(recall.text.removesuffix(" %")) < 100
+    assert recall.basis == f"{DRAWS} draws"
     # The classifier names 445 of 445 held-out digits.
-    assert agreement == ("100 %", "99.1 to 100 %", "445 images")
+    assert agreement.texts == ("100 %", "99.1 to 100 %", "445 images")
     assert "First row: real training images" in table.note
 
 

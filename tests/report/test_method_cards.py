@@ -19,9 +19,12 @@ def respec(run: Path, method: dict[str, Any]) -> None:
     (run / "spec.json").write_text(json.dumps(spec | {"method": method}))
 
 
-def test_one_card_a_listed_method_and_none_for_a_stranger(tmp_path: Path) -> None:
+def test_one_card_a_method_and_of_a_stranger_only_its_results(tmp_path: Path) -> None:
     cards = method_cards(load(write_comparison(tmp_path, hostile="of-mine", small=True)))
-    assert [card.name for card in cards] == ["vanilla", "wgan-gp"]
+    assert [card.name for card in cards] == ["vanilla", "wgan-gp", "of-mine"]
+    # (4 + 4 + 4 + 4) / 4 with the interval of the synthetic cell.
+    assert cards[2].results == (("ring-8", "solid modes 4.0 [3.1, 4.9], 4 seeds; all modes solid in 0 of 4"),)
+    assert (cards[2].idea, cards[2].paper) == ("", "")
     penalty = cards[1]
     assert penalty.address == "https://arxiv.org/abs/1704.00028"
     assert penalty.idea == METHODS["wgan-gp"].facts.idea

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.report.synthetic import write_run
 
 from uncollapse.report.load import load
 from uncollapse.report.records import Record
-from uncollapse.report.tables import costs, differences, outcomes, runs, table
+from uncollapse.report.tables import alarm_rows, differences, outcomes, table
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +23,11 @@ def test_every_value_carries_its_interval_and_seeds(record: Record) -> None:
         "high_quality_share", "kl_high_quality", "core_sigma_ratio", "tutorial_coverage",
     ]  # fmt: skip
     vanilla, healthy, third = shown.rows
-    assert vanilla.headline == ("4.2", "2.7 to 5.8", "4 seeds")
+    assert vanilla.headline.texts == ("4.2", "2.7 to 5.8", "4 seeds")
     # The diverged seed has no KL, so three seeds are behind that mean.
-    assert healthy.values[1][2] == "3 seeds"
-    assert third.values[1] == ("", "", "")
-    assert vanilla.success == ("0 of 4", "1 to 60 %", "4 seeds")
+    assert healthy.values[1].basis == "3 seeds"
+    assert third.values[1].texts == ("", "", "")
+    assert vanilla.success.texts == ("0 of 4", "1 to 60 %", "4 seeds")
 
 
 def test_strips_place_dots_in_per_cent_and_lift_equal_ones(record: Record) -> None:
@@ -38,12 +40,31 @@ def test_strips_place_dots_in_per_cent_and_lift_equal_ones(record: Record) -> No
     assert (strip.left, 100 - strip.right) == pytest.approx((33.75, 72.5))
 
 
-def test_differences_and_costs_are_plain_text(record: Record) -> None:
+def test_differences_are_amounts_with_their_texts(record: Record) -> None:
     first = differences(record, "ring-8")[0]
-    assert (first["difference"], first["interval"], first["p"]) == ("+1.5", "\u22125.0 to 7.5", "0.75")
-    assert costs(record)[0]["real_samples"] == "1,024,000"
-    assert costs(record)[0]["seconds"] == "20 s"
-    assert runs(record)[0]["seeds"] == "1000-1003"
+    assert (*first.difference.texts, first.p.text) == ("+1.5", "\u22125.0 to 7.5", "4 seeds", "0.75")
+    assert (first.difference.value, first.difference.n) == (1.5, 4)
+
+
+def test_dots_say_which_seed_they_are(record: Record) -> None:
+    strip = table(record, "ring-8").rows[0].strip
+    assert strip is not None
+    assert [dot[2] for dot in strip.dots] == ["seed 1000: 3", "seed 1001: 4", "seed 1002: 5", "seed 1003: 5"]
+    assert strip.label.endswith("4 seeds (seed 1000: 3, seed 1001: 4, seed 1002: 5, seed 1003: 5)")
+
+
+def test_alarms_are_listed_by_cell_and_update(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "vanilla", "ring-8", [range(8)] * 2, hash_="ab", seeds=(4, 5))
+    rows = [
+        {"update": 900, "alarm": {"status": "collapsed", "seed": 5, "sentence": "Coverage fell."}},
+        {"update": 800, "alarm": {"status": "collapsed", "seed": 4, "sentence": "Coverage fell."}},
+    ]
+    with (run / "history.jsonl").open("a") as stream:
+        stream.write("".join(json.dumps(row) + "\n" for row in rows))
+    found = alarm_rows(load(run))
+    assert [(method, task, alarm.update, alarm.seed) for method, task, alarm in found] == [
+        ("vanilla", "ring-8", 800, 4), ("vanilla", "ring-8", 900, 5),
+    ]  # fmt: skip
 
 
 def test_a_diverged_seed_is_always_named(record: Record) -> None:

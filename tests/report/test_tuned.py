@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from uncollapse.report.amounts import Amount
 from uncollapse.report.records import Cell, Record
 from uncollapse.report.tuned import tuned
 
@@ -44,19 +45,25 @@ def record(tuning: dict[str, Any]) -> Record:
     return Record(directory=Path(), kind="comparison", plan={}, cells=cells, versions={}, command="", tuning=tuning)
 
 
+def texts(amounts: tuple[Amount, ...]) -> tuple[tuple[str, str, str], ...]:
+    return tuple(amount.texts for amount in amounts)
+
+
 def test_each_method_stands_beside_its_tuned_self() -> None:
     found = tuned(record(TUNING))
     assert found is not None
     vanilla, lsgan, wgan = found.tasks["a"]
-    assert vanilla.plain == (("1 of 8", "10 to 50 %", "8 seeds"), ("2.0", "1.0 to 3.0", "8 seeds"))
-    assert vanilla.tuned == (("8 of 8", "10 to 50 %", "8 seeds"), ("4.0", "3.0 to 5.0", "8 seeds"))
+    assert texts(vanilla.plain) == (("1 of 8", "10 to 50 %", "8 seeds"), ("2.0", "1.0 to 3.0", "8 seeds"))
+    assert texts(vanilla.tuned) == (("8 of 8", "10 to 50 %", "8 seeds"), ("4.0", "3.0 to 5.0", "8 seeds"))
     assert vanilla.chosen == "dynamics.lr_critic = 0.001"
-    assert vanilla.difference == ("+2.0", "1.0 to 3.0", "p 0.030")
-    assert vanilla.spread == ("4.0", "2.0", "0.0")
-    assert (lsgan.chosen, lsgan.difference) == ("its default", ("same runs", "", ""))
+    assert vanilla.difference.texts == ("+2.0", "1.0 to 3.0", "p 0.030")
+    assert [amount.text for amount in vanilla.spread] == ["4.0", "2.0", "0.0"]
+    assert (lsgan.chosen, lsgan.difference.texts) == ("its default", ("same runs", "", ""))
     assert lsgan.tuned == lsgan.plain
-    assert (wgan.chosen, wgan.tuned) == ("trials not finished", (("", "", ""), ("", "", "")))
-    assert found.methods == [("vanilla", "100 %", "50 %", "0 %")]
+    assert (wgan.chosen, texts(wgan.tuned)) == ("trials not finished", (("", "", ""), ("", "", "")))
+    assert [(name, *(amount.text for amount in trials)) for name, *trials in found.methods] == [
+        ("vanilla", "100 %", "50 %", "0 %")
+    ]
 
 
 def test_the_note_says_what_was_tried() -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-from uncollapse.report.measures import entry_of, measure_of, number, seeds_of, seeds_text, span
+from uncollapse.report.amounts import NOTHING, Amount, amount_of
+from uncollapse.report.measures import entry_of, measure_of
 from uncollapse.report.records import Cell, Record
 from uncollapse.report.words import apart, joined
 
@@ -23,18 +24,18 @@ class ClaimRow:
     Attributes:
         task: Name of the task.
         method: Name of the method.
-        claimed: The published value as text.
-        measured: The measured mean as text, with interval and seeds.
+        claimed: The published value.
+        measured: The measured mean.
         holds: Whether the published value lies in the measured interval; None when nothing was measured.
-        solid: The strict measure as text: share of the modes that are solid, with interval.
+        solid: The strict measure: share of the modes that are solid.
     """
 
     task: str
     method: str
-    claimed: str
-    measured: str
+    claimed: Amount
+    measured: Amount
     holds: bool | None
-    solid: str
+    solid: Amount
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,19 +78,14 @@ def _row(cell: Cell, value: float, key: str) -> ClaimRow:
     holds = None
     if entry is not None and entry.get("low") is not None and entry.get("high") is not None:
         holds = bool(entry["low"] - 1e-9 <= value <= entry["high"] + 1e-9)
-    measured = "not measured" if entry is None else _text(entry, kind)
     return ClaimRow(
         task=cell.task,
         method=cell.method,
-        claimed=number(value, kind),
-        measured=measured,
+        claimed=Amount(value=value, kind=kind),
+        measured=amount_of(entry, kind),
         holds=holds,
-        solid=_text(_share(solid, cell.modes), "share") if solid and cell.modes else "not measured",
+        solid=amount_of(_share(solid, cell.modes), "share") if solid and cell.modes else NOTHING,
     )
-
-
-def _text(entry: Mapping[str, Any], kind: str) -> str:
-    return f"{number(entry['mean'], kind)} ({span(entry, kind)}; {seeds_text(seeds_of(entry))})"
 
 
 def _share(entry: Mapping[str, Any], modes: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from uncollapse.report.class_grids import class_names
 from uncollapse.report.curves import Panel
 from uncollapse.report.figure import chart, count_ticks
+from uncollapse.report.follow import Line
 from uncollapse.report.measures import seeds_text
 from uncollapse.report.palette import INK, REAL, Style
 from uncollapse.report.planar import spread
@@ -133,12 +134,14 @@ def entropies(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], wei
             drawn.axes.plot(
                 updates, _mean(bits), color=style.ink, ls=style.linestyle, marker=style.marker, ms=5.5, lw=1.8
             )
+            drawn.values.add(Line(name=f"{cell.method}, mean of {seeds_text(len(same))}", x=updates, y=_mean(bits)))
             drawn_any = True
         bound = real_entropy(real)
         if bound is not None:
             drawn.axes.axhline(bound, color=REAL, lw=1.3, ls=(0, (5, 3)))
         drawn.axes.set_ylim(bottom=0)
         drawn.axes.set_ylabel("bits")
+        drawn.values.words("update", "entropy in bits")
         drawn.axes.set_xlabel("critic updates")
         count_ticks(drawn.axes)
     said = f"Dashed grey: the true shares, {bound:.2f} bits. " if bound is not None else ""
@@ -178,12 +181,14 @@ def final_shares(cells: Sequence[Cell], real: Real, looks: Mapping[str, Style], 
             drawn.axes.bar(at, shares, width * 0.88, color=looks[method].ink if method else REAL, zorder=2)
             if limits is not None:
                 drawn.axes.vlines(at, limits[0], limits[1], color=INK, lw=1.2, zorder=3)
+            drawn.values.add(Line(name=method or "true shares", x=at, y=shares, at=class_labels(real, len(shares))))
         count = len(groups[0][1])
         every = range(0, count, max(1, -(-count // 12)))
         drawn.axes.set_xticks(every, [class_labels(real, count)[k] for k in every])
         drawn.axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         drawn.axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         drawn.axes.set_xlabel("class")
+        drawn.values.words("class", "share", per_cent=True)
     caption = (
         f"Classes {real.judge}. Bars: mean over seeds; lines: 95 % interval over seeds, none where all are equal. "
     )

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from uncollapse.report.figure import chart, count_ticks, short
+from uncollapse.report.figure import Chart, chart, count_ticks, short
+from uncollapse.report.follow import Line
 from uncollapse.report.measures import entry_of
-from uncollapse.report.palette import INK, MUTED, PAPER, REAL, Style
+from uncollapse.report.palette import INK, MUTED, PAPER, REAL, WARN, Style
 from uncollapse.report.records import Array, Cell, Lane, Record
 
 if TYPE_CHECKING:
@@ -58,13 +59,14 @@ def coverage(record: Record, family: str, looks: Mapping[str, Style]) -> list[Pa
         caption = "Open marks and dotted lines: what the source claims." if values else ""
         alt = f"{title} against the number of modes of {family}, with intervals over seeds, one line a method"
         with chart(f"coverage-{family}-{key}", alt, width=400, height=280) as drawn:
-            _coverage_lines(drawn.axes, record, tasks, key, looks, values)
+            drawn.values.words("number of modes", title[:1].lower() + title[1:], per_cent=True)
+            _coverage_lines(drawn, record, tasks, key, looks, values)
         panels.append(Panel(title=title, method="", markup=drawn.markup, caption=caption))
     return panels
 
 
 def _coverage_lines(
-    axes: Axes,
+    drawn: Chart,
     record: Record,
     tasks: list[tuple[int, str]],
     key: str,
@@ -72,6 +74,7 @@ def _coverage_lines(
     claimed: Mapping[str, Mapping[str, float]],
 ) -> None:
     """One line a method through its means with intervals, and the claimed values as open marks."""
+    axes = drawn.axes
     methods = [method for method in record.methods if any(c.method == method for _, t in tasks for c in record.of(t))]
     for place, method in enumerate(methods):
         style, shift = looks[method], 1 + 0.05 * (place - (len(methods) - 1) / 2)
@@ -80,11 +83,15 @@ def _coverage_lines(
             x, mean, low, high = points.T
             axes.vlines(x * shift, low, high, color=style.ink, linewidth=1.6, zorder=3)
             axes.plot(x * shift, mean, c=style.ink, ls=style.linestyle, marker=style.marker, ms=6.5, lw=1.6, zorder=4)
+            drawn.values.add(Line(name=f"{method}, mean", x=x * shift, y=mean, at=[f"{k:.0f}" for k in x]))
         told = [(k * shift, float(claimed[method][t])) for k, t in tasks if t in claimed.get(method, {})]
         if told:
             x, y = np.array(told).T
             axes.plot(x, y, color=style.ink, linestyle=":", lw=1.1, zorder=2)
             axes.plot(x, y, ls="", color=style.ink, marker=style.marker, ms=7, mfc=PAPER, mew=1.3, zorder=5)
+            drawn.values.add(
+                Line(name=f"{method}, claimed", x=x, y=y, at=[str(k) for k, t in tasks if t in claimed[method]])
+            )
     axes.set_xscale("log", base=2)
     axes.set_xticks([modes for modes, _ in tasks], [str(modes) for modes, _ in tasks])
     axes.minorticks_off()
@@ -121,28 +128,49 @@ def modes_over_training(
     modes = next((cell.modes for cell in cells if cell.modes), None)
     last = max((run.update for cell in cells for run in cell.runs), default=0)
     for cell in cells:
-        tracks = [track for lane in cell.lanes if len((track := lane.measured("modes_solid", weights))[0])]
+        tracks = [(lane.seed, *lane.measured("modes_solid", weights)) for lane in cell.lanes]
+        tracks = [track for track in tracks if len(track[1])]
         if not tracks or not modes:
             continue
         alt = f"Solid modes of {cell.method} on {task} over training, {len(tracks)} seeds and their median"
         with chart(f"modes-{task}-{cell.method}", alt, height=190) as drawn:
-            _tracks(drawn.axes, tracks, looks[cell.method], detail)
+            drawn.values.words("update", "solid modes")
+            _tracks(drawn, tracks, cell, looks[cell.method], detail)
             drawn.axes.axhline(modes, color=REAL, lw=1.1, ls=(0, (5, 3)), zorder=1)
             drawn.axes.set_ylim(-0.03 * modes, 1.08 * modes)
             _finish(drawn.axes, last)
             count_ticks(drawn.axes, axis="y", most=5)
+            _alarms(drawn, cell)
         caption = weights_note(cell, "measures", weights)
         panels.append(Panel(title=cell.method, method=cell.method, markup=drawn.markup, caption=caption))
     return panels
 
 
-def _tracks(axes: Axes, tracks: Sequence[tuple[Array, Array]], style: Style, detail: float) -> None:
+def _tracks(drawn: Chart, tracks: Sequence[tuple[int, Array, Array]], cell: Cell, style: Style, detail: float) -> None:
     """Thin lines and the thick median at the updates that all share."""
-    for updates, values in tracks[: max(8, int(32 * detail))]:
-        axes.plot(updates, values, color=style.ink, lw=1, alpha=0.4)
-    same = [values for updates, values in tracks if np.array_equal(updates, tracks[0][0])]
-    middle = _median(np.array(same))
-    axes.plot(tracks[0][0], middle, color=style.ink, lw=2.6, marker=style.marker, ms=4.5, zorder=4)
+    for seed, updates, values in tracks[: max(8, int(32 * detail))]:
+        drawn.axes.plot(updates, values, color=style.ink, lw=1, alpha=0.4)
+        drawn.values.add(Line(name=f"{cell.method}, seed {seed}", x=updates, y=values))
+    first = tracks[0][1]
+    middle = _median(np.array([values for _, updates, values in tracks if np.array_equal(updates, first)]))
+    drawn.axes.plot(first, middle, color=style.ink, lw=2.6, marker=style.marker, ms=4.5, zorder=4)
+    drawn.values.add(Line(name=f"{cell.method}, median", x=first, y=middle))
+
+
+def _alarms(drawn: Chart, cell: Cell) -> None:
+    """Where the monitor raised its alarms: a mark on the upper edge with a line down; at most twelve moments."""
+    found = sorted((alarm for run in cell.runs for alarm in run.alarms), key=lambda alarm: alarm.update)
+    moments = sorted({alarm.update for alarm in found})[:12]
+    if not moments:
+        return
+    bottom, top = drawn.axes.get_ylim()
+    drawn.axes.set_ylim(bottom, top)  # the marks shall not move the scale
+    drawn.axes.vlines(moments, bottom, top, color=WARN, lw=1, ls=(0, (2, 2)), zorder=2)
+    drawn.axes.plot(moments, [top] * len(moments), ls="", color=WARN, marker="v", ms=10, zorder=7, clip_on=False)
+    for alarm in found:
+        if alarm.update in moments:
+            whose = f"{cell.method}, alarm" + ("" if alarm.seed is None else f" for seed {alarm.seed}")
+            drawn.values.add(Line(name=whose, x=[alarm.update], y=[top], said=[alarm.words]))
 
 
 def _median(table: Array) -> Array:
@@ -170,8 +198,10 @@ def losses(cells: Sequence[Cell], task: str, looks: Mapping[str, Style], detail:
             continue
         alt = f"Losses of critic and generator of {cell.method} on {task} over training, {len(tracks)} seeds"
         with chart(f"losses-{task}-{cell.method}", alt, height=190) as drawn:
-            caption = _loss_lines(drawn.axes, tracks, looks[cell.method])
+            drawn.values.words("update", "loss")
+            caption = _loss_lines(drawn, tracks, cell, looks[cell.method])
             _finish(drawn.axes, max(run.update for run in cell.runs))
+            _alarms(drawn, cell)
         panels.append(Panel(title=cell.method, method=cell.method, markup=drawn.markup, caption=caption))
     return panels
 
@@ -184,13 +214,16 @@ class Tracks(NamedTuple):
     generator: tuple[Array, Array]
 
 
-def _loss_lines(axes: Axes, tracks: Sequence[Tracks], style: Style) -> str:
+def _loss_lines(drawn: Chart, tracks: Sequence[Tracks], cell: Cell, style: Style) -> str:
     """Draws every seed's losses and returns what is to be said about the scale."""
+    axes = drawn.axes
     thin = 1.1 if len(tracks) <= 8 else 0.7
     for track in tracks:
         axes.plot(*track.critic, color=MUTED, lw=thin, alpha=0.6)
         axes.plot(*track.generator, color=style.ink, lw=thin, alpha=0.75)
         _cross(axes, track)
+        for player, points in (("critic", track.critic), ("generator", track.generator)):
+            drawn.values.add(Line(name=f"{cell.method}, seed {track.lane.seed}, {player}", x=points[0], y=points[1]))
     return _loss_scale(axes, [values for track in tracks for _, values in (track.critic, track.generator)])
 
 

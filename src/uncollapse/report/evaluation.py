@@ -5,47 +5,35 @@ It shares frame, style and marks with the comparison's page; the template escape
 
 from __future__ import annotations
 
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup, escape
 
-from uncollapse.files import write_atomic
 from uncollapse.report import evaluation_answer, evaluation_inputs, evaluation_maps, evaluation_metrics
 from uncollapse.report import evaluation_shares as shares
 from uncollapse.report import evaluation_tiles as tiles
-from uncollapse.report.evaluation_load import load_evaluation
 from uncollapse.report.evaluation_record import Evaluation, Verdict
+from uncollapse.report.evaluation_sheets import evaluation_sheets
 from uncollapse.report.evaluation_tiles import DETAILS, Detail, Thumbs
 from uncollapse.report.evaluation_values import shortened
-from uncollapse.report.page import LIMIT, templates
+from uncollapse.report.frame import LIMIT, fill
 
 TITLE, SHORT = 90, 40  # longest title, and longest name of a generator beside another, in characters
 
 
-def build(directory: Path) -> Path:
-    """Writes `report.html` of an evaluation directory, atomically.
+def compose(record: Evaluation) -> str:
+    """The page of an evaluation, with as much detail as fits.
 
     Args:
-        directory: What `uncollapse evaluate` wrote.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        UserError: `evaluation.json` is missing or damaged.
+        record: What `load_evaluation` read.
     """
-    record = load_evaluation(Path(directory))
     thumbs, page = Thumbs(record.pictures.thumbs), ""
     # A page that would be too large is drawn again with fewer groups, samples and points.
     for detail in DETAILS:
         page = render(record, thumbs, detail)
         if len(page.encode()) <= LIMIT:
             break
-    target = record.directory / "report.html"
-    write_atomic(target, page)
-    return target
+    return page
 
 
 def render(record: Evaluation, thumbs: Thumbs, detail: Detail) -> str:
@@ -56,11 +44,8 @@ def render(record: Evaluation, thumbs: Thumbs, detail: Detail) -> str:
         thumbs: Its thumbnails.
         detail: How much of the galleries and maps is drawn.
     """
-    environment = templates()
-    environment.filters["coded"] = coded
-    sheets = [resources.files("uncollapse.report").joinpath(name) for name in ("page.css", "evaluation.css")]
-    style = Markup("".join(sheet.read_text(encoding="utf-8") for sheet in sheets))
-    return environment.get_template("evaluation.html.jinja").render(style=style, **_content(record, thumbs, detail))
+    styles, content = ("page.css", "evaluation.css"), _content(record, thumbs, detail)
+    return fill("evaluation.html.jinja", styles, evaluation_sheets(record), content, coded=coded)
 
 
 def coded(text: str) -> Markup:

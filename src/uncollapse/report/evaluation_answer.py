@@ -165,14 +165,14 @@ def _evidence(row: Evidence) -> EvidenceRow:
         compared=compared,
         effect=effect,
         facts=tuple(facts),
-        weight=_weight(row),
+        weight=weight_of(row),
         strong=row.significant and row.reached,
         strip=effect_strip(label, row.effect, row.minimum_effect, kind),
         sentence=row.sentence,
     )
 
 
-def _weight(row: Evidence) -> str:
+def weight_of(row: Evidence) -> str:
     """What a test says, in words."""
     if row.effect is None:
         return "not computed"

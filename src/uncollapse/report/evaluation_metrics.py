@@ -93,7 +93,7 @@ def metric_row(name: str, estimate: Estimate, names: Mapping[str, str]) -> Metri
     """
     metric = find_metric(name) if name in NAMES else None
     low, high = (metric.low, metric.high) if metric else (-math.inf, math.inf)
-    title = names.get(name) or (metric.title if metric else name)
+    title = title_of(name, names)
     bounded = math.isfinite(low) and math.isfinite(high) and estimate.value is not None
     value, interval = amount(estimate.value), interval_text(estimate)
     label = f"{title}: {value}, {interval or 'no interval'}, from {low:g} to {high:g}"
@@ -118,6 +118,16 @@ def metric_row(name: str, estimate: Estimate, names: Mapping[str, str]) -> Metri
         strip=strip,
         ends=(f"{low:g}", f"{high:g}") if bounded else ("", ""),
     )
+
+
+def title_of(name: str, names: Mapping[str, str]) -> str:
+    """How a metric is written: as the evaluation says, else as the list of metrics says, else as its name."""
+    return names.get(name) or (find_metric(name).title if name in NAMES else name)
+
+
+def in_order(metrics: Mapping[str, Estimate]) -> list[str]:
+    """Names of metrics in the order of the list of metrics, strangers last."""
+    return [*(name for name in NAMES if name in metrics), *(name for name in metrics if name not in NAMES)]
 
 
 def interval_text(estimate: Estimate) -> str:
@@ -156,8 +166,10 @@ def differences(
         names: How each metric is to be written.
         titles: What the two generators are called.
     """
-    order = [*(name for name in NAMES if name in changes), *(name for name in changes if name not in NAMES)]
-    return [_difference(name, metrics.get(name), others.get(name), changes[name], names, titles) for name in order]
+    return [
+        _difference(name, metrics.get(name), others.get(name), changes[name], names, titles)
+        for name in in_order(changes)
+    ]
 
 
 def _difference(
@@ -170,7 +182,7 @@ def _difference(
 ) -> DifferenceRow:
     metric = find_metric(name) if name in NAMES else None
     direction = metric.direction if metric else change.direction
-    title = names.get(name) or (metric.title if metric else name)
+    title = title_of(name, names)
     strip = None
     if change.value is not None:
         label = f"{title}: difference {signed(change.value)}, {interval_text(change) or 'no interval'}"

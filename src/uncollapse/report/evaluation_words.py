@@ -1,11 +1,11 @@
-"""Numbers of an evaluation as text, for tables, sentences and labels; the rules of the comparison's page below 1,000.
+"""Numbers of an evaluation as text, for tables, sentences and labels; the rules of the comparison's page.
 
 A share is said in per cent, a ratio with two digits, everything else with about three.
 """
 
 from __future__ import annotations
 
-from uncollapse.report.measures import MINUS, number, span
+from uncollapse.report.measures import number, span
 
 
 def amount(value: float | None) -> str:
@@ -14,10 +14,7 @@ def amount(value: float | None) -> str:
     >>> [amount(0.0213), amount(41.3), amount(1874.0), amount(None)]
     ['0.0213', '41.30', '1,874', 'none']
     """
-    if value is None or abs(value) < 1000:
-        return number(value)
-    text = f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.2e}"
-    return text.replace("-", MINUS)
+    return number(value)
 
 
 def signed(value: float | None) -> str:

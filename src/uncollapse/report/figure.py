@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from uncollapse.report.follow import Follower
 from uncollapse.report.palette import INK, LINE, MUTED, replacements
 
 if TYPE_CHECKING:
@@ -32,11 +33,13 @@ class Chart:
     Attributes:
         figure: The matplotlib figure.
         axes: Its axes.
+        values: What the points mean, for the page's script.
         markup: The finished SVG element.
     """
 
     figure: Figure
     axes: Axes
+    values: Follower = field(default_factory=Follower)
     markup: Markup = field(default_factory=Markup)
 
 
@@ -73,7 +76,8 @@ def chart(name: str, alt: str, *, width: int = WIDTH, height: int = HEIGHT) -> I
         yield drawn
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None})
-    drawn.markup = _inline(stream.getvalue(), name, alt, width, height)
+    values = drawn.values.data(axes, height)  # after the layout was made, which moves the axes
+    drawn.markup = _inline(stream.getvalue(), name, alt, (width, height), values)
 
 
 def _plain(axes: Axes) -> None:
@@ -108,7 +112,7 @@ def short(value: float) -> str:
     return f"{value:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
-def _inline(svg: str, name: str, alt: str, width: int, height: int) -> Markup:
+def _inline(svg: str, name: str, alt: str, size: tuple[int, int], values: str) -> Markup:
     """Matplotlib's SVG file -> an SVG element for the page: no header, no foreign names, page colours and fonts."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", "", body, flags=re.DOTALL)
@@ -123,8 +127,9 @@ def _inline(svg: str, name: str, alt: str, width: int, height: int) -> Markup:
     body = re.sub(r"\s*\n\s*", " ", body[body.index(">") + 1 :])
     head = (
         f'<svg class="chart" role="img" aria-label="{html.escape(alt, quote=True)}" '
-        f'viewBox="0 0 {width} {height}" data-name="{html.escape(name, quote=True)}">'
+        f'viewBox="0 0 {size[0]} {size[1]}" data-name="{html.escape(name, quote=True)}"'
     )
+    head += f' data-values="{html.escape(values, quote=True)}">' if values else ">"
     return Markup(head + body.strip())
 
 

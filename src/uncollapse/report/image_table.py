@@ -7,7 +7,7 @@ what real images of the same number reach.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -15,17 +15,16 @@ from uncollapse.draws import stream
 from uncollapse.experiments.record import Lane, summarise
 from uncollapse.features.classifier import CLASSIFIERS, load_card
 from uncollapse.metrics.images import SIZE
+from uncollapse.report.amounts import NOTHING, Amount, amount_of
 from uncollapse.report.class_shares import real_entropy
-from uncollapse.report.measures import IMAGE_KEYS, Measure, entry_of, measure_of, number, span
+from uncollapse.report.measures import IMAGE_KEYS, Measure, entry_of, measure_of
 from uncollapse.report.real import Real
 from uncollapse.report.records import Cell
-from uncollapse.report.tables import triple
+from uncollapse.report.tables import measured
 from uncollapse.tasks.task import Task
 
 DRAWS = 4
 ENTROPY = "class_entropy"
-
-Triple = tuple[str, str, str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +33,14 @@ class ImageTable:
 
     Attributes:
         columns: What is shown, in order.
-        real: (value, interval, what it rests on) of real images for each column; empty texts where there is none.
+        real: The amounts of real images for each column, without a value where there is none.
         rows: Method -> the same of its seeds.
         note: What the first row is.
     """
 
     columns: tuple[Measure, ...]
-    real: tuple[Triple, ...]
-    rows: tuple[tuple[str, tuple[Triple, ...]], ...]
+    real: tuple[Amount, ...]
+    rows: tuple[tuple[str, tuple[Amount, ...]], ...]
     note: str
 
 
@@ -59,13 +58,13 @@ def image_table(cells: Sequence[Cell], real: Real) -> ImageTable | None:
     found = _real_row(real)
     return ImageTable(
         columns=columns,
-        real=tuple(found.get(measure.key, ("", "", "")) for measure in columns) if found else (),
-        rows=tuple((cell.method, tuple(triple(cell, measure) for measure in columns)) for cell in cells),
+        real=tuple(found.get(measure.key, NOTHING) for measure in columns) if found else (),
+        rows=tuple((cell.method, tuple(measured(cell, measure) for measure in columns)) for cell in cells),
         note=_note(found),
     )
 
 
-def _note(found: dict[str, Triple]) -> str:
+def _note(found: dict[str, Amount]) -> str:
     if not found:
         return ""
     told = (
@@ -76,24 +75,23 @@ def _note(found: dict[str, Triple]) -> str:
     return f"{told}{agreement if 'label_agreement' in found else ''}."
 
 
-def _real_row(real: Real) -> dict[str, Triple]:
-    """Key -> value, interval and what it rests on; empty where the task has no classifier or cannot be built."""
+def _real_row(real: Real) -> dict[str, Amount]:
+    """Key -> amount; empty where the task has no classifier or cannot be built."""
     if real.task is None or real.task.name not in CLASSIFIERS:
         return {}
     draws = [Lane(seed=draw, diverged=False, measures={"real": _measured(real.task, draw)}) for draw in range(DRAWS)]
     weights = real.task.modes.weights.tolist()
-    rows: dict[str, Triple] = {}
+    rows: dict[str, Amount] = {}
     for key in draws[0].measures["real"]:
         entry = summarise(key, draws, "real", weights)
         if key in IMAGE_KEYS and entry["mean"] is not None:
-            kind = measure_of(key).kind
-            rows[key] = (number(entry["mean"], kind), span(entry, kind), f"{entry['n']} draws")
+            rows[key] = replace(amount_of(entry, measure_of(key).kind), basis=f"{entry['n']} draws")
     bits = real_entropy(real)
     if bits is not None:
-        rows[ENTROPY] = (number(bits), "", "true shares")
+        rows[ENTROPY] = Amount(value=bits, basis="true shares")
     card = load_card(real.task.name)
-    sure = {"low": card.accuracy_low, "high": card.accuracy_high}
-    rows["label_agreement"] = number(card.accuracy, "share"), span(sure, "share"), f"{card.n_held_out:,} images"
+    sure = {"mean": card.accuracy, "low": card.accuracy_low, "high": card.accuracy_high, "n": card.n_held_out}
+    rows["label_agreement"] = replace(amount_of(sure, "share"), basis=f"{card.n_held_out:,} images")
     return rows
 
 

@@ -178,8 +178,8 @@ def best(means: Mapping[str, float], key: str) -> str:
 def number(value: float | None, kind: str = "number") -> str:
     """A value as text: counts with one decimal, shares in per cent, other numbers with about three digits.
 
-    >>> number(4.25, "count"), number(0.934, "share"), number(0.01234), number(None)
-    ('4.2', '93 %', '0.0123', 'none')
+    >>> number(4.25, "count"), number(0.934, "share"), number(0.01234), number(1874.0), number(None)
+    ('4.2', '93 %', '0.0123', '1,874', 'none')
     """
     if value is None or not math.isfinite(value):
         return "none"
@@ -189,6 +189,8 @@ def number(value: float | None, kind: str = "number") -> str:
         text = f"{100 * value:.1f}" if 0 < abs(value) < 0.01 or 0.99 < value < 1 else f"{100 * value:.0f}"
         # A share that only rounds to the whole must not read as the whole.
         text = ("99.9+" if text == "100.0" else text) + " %"
+    elif abs(value) >= 1000:
+        text = f"{value:,.0f}" if abs(value) < 1e9 else f"{value:.2e}"
     elif 0 < abs(value) < 0.0001:
         text = "<0.0001" if value > 0 else ">-0.0001"
     else:
@@ -203,6 +205,25 @@ def span(entry: Mapping[str, Any], kind: str) -> str:
         return "no interval"
     first, last = number(low, kind), number(high, kind)
     return f"{first.removesuffix(' %')} to {last}" if kind == "share" else f"{first} to {last}"
+
+
+def points(text: str) -> str:
+    """A difference of two shares is said in percentage points.
+
+    >>> points("+3 %")
+    '+3 points'
+    """
+    return text.replace(" %", " points")
+
+
+def signed(value: float | None, kind: str) -> str:
+    """A difference with its sign, without a unit but points.
+
+    >>> signed(3.7, "count"), signed(-0.1, "share"), signed(0.0, "count")
+    ('+3.7', '\u221210 points', '0.0')
+    """
+    text = number(value, kind)
+    return points(text if value is None or value <= 0 or text.startswith(MINUS) else f"+{text}")
 
 
 def level(entry: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """One compact card for each method on the page: what it is, where it comes from, what differs, what it costs.
 
-Facts come from the list of methods; what was set differently in these runs is read from their specs. A method that is
-not in the list (a plugin that is not loaded) has no card.
+Facts come from the list of methods; what was set differently in these runs is read from their specs. Of a
+method that is not in the list (a plugin that is not loaded) only its results are known.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from uncollapse.cards import address, cost, watch
 from uncollapse.errors import UserError
 from uncollapse.method import AXES, Method
 from uncollapse.methods import METHODS
+from uncollapse.report.amounts import success_of
+from uncollapse.report.measures import measure_of, spoken
 from uncollapse.report.records import Cell, Record
+from uncollapse.report.tables import measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +26,7 @@ class MethodCard:
 
     Attributes:
         name: What the tables call it.
-        idea: In one sentence.
+        idea: In one sentence, empty for a method that is not in the list.
         paper: Authors, year and title.
         address: Of the paper, empty without one.
         differs: Every deviation from the paper.
@@ -31,19 +34,25 @@ class MethodCard:
         changed: Settings that differ from the list's row in these runs, as text with the row's value.
         fails: When it fails and how that looks.
         effort: Of implementing it.
+        good: What it is good at.
+        bad: What it is bad at.
+        results: (task, headline measure and successes in words) of each cell on the page.
         cost: Measured time of an update as a multiple of vanilla's, empty where it was not measured.
     """
 
     name: str
-    idea: str
-    paper: str
-    address: str
-    differs: tuple[str, ...]
-    watch: str
-    changed: tuple[str, ...]
-    fails: str
-    effort: str
-    cost: str
+    results: tuple[tuple[str, str], ...]
+    idea: str = ""
+    paper: str = ""
+    address: str = ""
+    good: str = ""
+    bad: str = ""
+    differs: tuple[str, ...] = ()
+    watch: str = ""
+    changed: tuple[str, ...] = ()
+    fails: str = ""
+    effort: str = ""
+    cost: str = ""
 
 
 def method_cards(record: Record) -> list[MethodCard]:
@@ -52,8 +61,9 @@ def method_cards(record: Record) -> list[MethodCard]:
     for name in record.methods:
         cells = [cell for cell in record.cells if cell.method == name]
         row = METHODS.get(_listed(cells))
-        if row is not None and row.facts.idea:
-            cards.append(_card(name, row, cells))
+        results = tuple((cell.task, _result(cell, record.headline)) for cell in cells)
+        known = row is not None and row.facts.idea
+        cards.append(_card(name, row, cells, results) if row and known else MethodCard(name=name, results=results))
     return cards
 
 
@@ -67,14 +77,24 @@ def _listed(cells: list[Cell]) -> str:
     return cells[0].method
 
 
-def _card(name: str, row: Method, cells: list[Cell]) -> MethodCard:
+def _result(cell: Cell, headline: str) -> str:
+    """One cell in words: "solid modes 4.2 [2.7, 5.8], 4 seeds; all modes solid in 0 of 4"."""
+    amount, won = measured(cell, measure_of(headline)), success_of(cell.success)
+    told = f"{spoken(headline)} {amount.compact}" if amount.text else "no result"
+    return f"{told}; all modes solid in {won.text}" if won.text else told
+
+
+def _card(name: str, row: Method, cells: list[Cell], results: tuple[tuple[str, str], ...]) -> MethodCard:
     played = [_played(run.spec.get("method")) or row for cell in cells for run in cell.runs] or [row]
     named = watch(row)
     return MethodCard(
         name=name,
+        results=results,
         idea=row.facts.idea,
         paper=row.facts.paper,
         address=address(row),
+        good=row.facts.strengths,
+        bad=row.facts.weaknesses,
         differs=row.facts.differs,
         watch=f"{named[0]} = {_values([method.settings().get(named[0]) for method in played])}" if named else "",
         changed=_changed(row, played),

@@ -6,36 +6,31 @@ The template escapes everything that comes from a file; only charts made here ar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from uncollapse.cards import AVERAGED
-from uncollapse.files import write_atomic
-from uncollapse.report import class_grids, class_history, class_shares, curves, planar, sample_map, tables
+from uncollapse.report import class_grids, class_history, class_shares, costs, curves, planar, sample_map, tables
+from uncollapse.report.alarms import Alarm
 from uncollapse.report.claims import claims
 from uncollapse.report.conditional import findings
+from uncollapse.report.frame import LIMIT, fill
 from uncollapse.report.image_table import ImageTable, image_table
-from uncollapse.report.load import load
 from uncollapse.report.measures import glossary, seeds_text
 from uncollapse.report.method_cards import method_cards
 from uncollapse.report.next_steps import healthy_sentence, next_steps
 from uncollapse.report.palette import Style, styles
+from uncollapse.report.planar import COLUMNS
 from uncollapse.report.real import Real, real_data
 from uncollapse.report.records import Record
+from uncollapse.report.sheets_of import sheets_of
 from uncollapse.report.tuned import tuned
 from uncollapse.report.words import answers
 from uncollapse.text import duration
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-LIMIT = 4_800_000  # bytes: below 5 MB with a margin
-COLUMNS = 11
 # Classes of a task above which bars, and above which pictures with one row a class, would show nothing.
 BARS, ROWS = 100, 25
 
@@ -67,28 +62,19 @@ class TaskPictures:
         return bool(self.grids or self.bars or self.spread or self.maps or self.beside_real)
 
 
-def build(directory: Path) -> Path:
-    """Writes `report.html` of a comparison or run directory, atomically.
+def compose(record: Record) -> str:
+    """The page of a comparison or run, with as much detail as fits.
 
     Args:
-        directory: What `uncollapse compare` or `uncollapse train` wrote, finished or not.
-
-    Returns:
-        The path of the page.
-
-    Raises:
-        UserError: The directory is neither, or a file in it cannot be read.
+        record: What `load` read, finished or not.
     """
-    record = load(Path(directory))
     page = ""
     # A page that would be too large is drawn again with fewer snapshots, seeds and points.
     for detail in (1.0, 0.3, 0.1, 0.03):
         page = render(record, detail)
         if len(page.encode()) <= LIMIT:
             break
-    target = record.directory / "report.html"
-    write_atomic(target, page)
-    return target
+    return page
 
 
 def render(record: Record, detail: float = 1.0) -> str:
@@ -98,31 +84,18 @@ def render(record: Record, detail: float = 1.0) -> str:
         record: What to show.
         detail: 1 draws everything; less draws fewer snapshots, seeds and points.
     """
-    style = Markup(resources.files("uncollapse.report").joinpath("page.css").read_text(encoding="utf-8"))
-    return templates().get_template("page.html.jinja").render(style=style, **_content(record, detail))
-
-
-def templates() -> Environment:
-    """The templates of all pages; they escape everything that is not marked as markup."""
-    import jinja2
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("uncollapse", "report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return fill("page.html.jinja", ("page.css",), sheets_of(record), _content(record, detail))
 
 
 def _content(record: Record, detail: float) -> dict[str, Any]:
     looks = styles(record.methods)
+    found = tables.alarm_rows(record)
     groups = {family: curves.coverage(record, family, looks) for family in curves.families(record)}
     return {
         "record": record,
         "looks": looks,
         "chip": lambda method: chip(looks[method]) if method in looks else Markup(""),
-        "title": _title(record),
+        "title": title(record),
         "subtitle": _subtitle(record),
         "unfinished": _unfinished(record),
         "answers": answers(record),
@@ -142,8 +115,13 @@ def _content(record: Record, detail: float) -> dict[str, Any]:
         "warnings": tables.warnings(record),
         "quiet": tables.quiet_runs(record),
         "interval_methods": tables.interval_methods(record),
-        "costs": tables.costs(record),
-        "runs": tables.runs(record),
+        "costs": costs.costs(record),
+        "cost_heads": tuple(costs.COSTS.values()),
+        "runs": costs.runs(record),
+        "run_heads": costs.RUNS,
+        "alarms": found,
+        "alarm_sentence": _alarmed(found),
+        "explained": {measure.key for measure in glossary(record.cells)},
         "took": duration(record.seconds) if record.seconds else "",
         "glossary": glossary(record.cells),
         "seeds_text": seeds_text,
@@ -192,7 +170,8 @@ def _spread(record: Record, real: Real, looks: Mapping[str, Style], count: int) 
     return [panel for panel in panels if panel is not None]
 
 
-def _title(record: Record) -> str:
+def title(record: Record) -> str:
+    """What the page is called."""
     if record.kind == "comparison":
         return str(record.plan.get("name") or record.directory.resolve().name)
     return f"{record.methods[0]} on {record.tasks[0]}"
@@ -210,6 +189,14 @@ def _subtitle(record: Record) -> str:
         f"{methods} method{'s' * (methods != 1)}{twice} on {tasks} task{'s' * (tasks != 1)}, {count} each; "
         f"measures of the {record.weights} generator."
     )
+
+
+def _alarmed(found: Sequence[tuple[str, str, Alarm]]) -> str:
+    """Which cells had alarms: "vanilla on ring-8 (2 of its seeds)"."""
+    cells: dict[tuple[str, str], set[int | None]] = {}
+    for method, task, alarm in found:
+        cells.setdefault((method, task), set()).add(alarm.seed)
+    return ", ".join(f"{method} on {task} ({seeds_text(len(seeds))})" for (method, task), seeds in cells.items())
 
 
 def _unfinished(record: Record) -> list[str]:

@@ -15,7 +15,7 @@ TONES = ("#d8641b", "#2b86c5", "#109d75", "#c66fa3", "#d79312", "#4ba9dd", "#b3a
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 DASHES: tuple[tuple[float, ...], ...] = ((), (6, 2), (2, 1.6), (8, 2, 2, 2), (4, 4), (1, 1.5), (10, 3), (3, 1, 1, 1))
 
-INK, MUTED, LINE, REAL, PAPER = "#0a0c01", "#0a0c02", "#0a0c03", "#0a0c04", "#0a0c05"
+INK, MUTED, LINE, REAL, PAPER, WARN = "#0a0c01", "#0a0c02", "#0a0c03", "#0a0c04", "#0a0c05", "#0a0c06"
 REAL_TONE = "#85827c"
 
 
@@ -67,6 +67,6 @@ def styles(methods: Iterable[str]) -> dict[str, Style]:
 
 def replacements() -> dict[str, str]:
     """Drawing colour -> CSS variable."""
-    names = {INK: "ink", MUTED: "muted", LINE: "line", REAL: "real", PAPER: "paper"}
+    names = {INK: "ink", MUTED: "muted", LINE: "line", REAL: "real", PAPER: "paper", WARN: "warn"}
     names |= {f"#0a0b{hue:02x}": f"m{hue}" for hue in range(len(HUES))}
     return {colour: f"var(--{name})" for colour, name in names.items()}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +13,11 @@ from uncollapse.report.palette import REAL_TONE, Style
 from uncollapse.report.raster import Frame
 from uncollapse.report.real import Real, final_samples, finite, typical
 from uncollapse.report.records import Array, Cell
+
+# Pictures of a row in print, and of a scrubber.
+COLUMNS, MOST_FRAMES = 11, 44
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +29,16 @@ class Picture:
         alt: What it shows.
         caption: The line under it.
         over: A second picture laid over it (the true centres), empty when there is none.
+        update: The critic update of a snapshot, None for other pictures.
+        between: Whether it is left to the scrubber because the row has no room for it.
     """
 
     uri: str
     alt: str
     caption: str
     over: str = ""
+    update: int | None = None
+    between: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,24 +104,44 @@ def _outside(frame: Frame, cloud: Array) -> str:
 
 
 def strips(cells: tuple[Cell, ...], real: Real, looks: dict[str, Style], columns: int, pixels: int) -> list[PictureRow]:
-    """Snapshots over training, one row a method and one column an update, of the seed that stands for the method."""
+    """Snapshots over training, one row a method, of the seed that stands for the method.
+
+    A row shows as many columns, the first and the last snapshot among them; the scrubber has the others, too.
+    """
     rows = []
     for cell in cells:
         lane = typical(cell)
         if lane is None:
             continue
         files = lane.run.sample_files()
-        chosen = spread(list(files), columns)
+        chosen = evenly(list(files), MOST_FRAMES * columns // COLUMNS)
         shots = [(update, lane.run.arrays(files[update]).get("samples")) for update in chosen]
         clouds = [(update, finite(every[lane.index])) for update, every in shots if every is not None]
         if clouds:
             pictures = (
                 _points(clouds, cell.method, real, looks, pixels) if real.planar else _images(clouds, cell.method, real)
             )
+            shown = evenly([picture.update for picture in pictures], columns)
+            pictures = tuple(_thinned(picture, shown) for picture in pictures)
             lost = [f"{update:,}" for update, every in shots if every is None]
             left_out = f"; left out, as the file is damaged: update {', '.join(lost)}" if lost else ""
             rows.append(PictureRow(method=cell.method, note=f"seed {lane.seed}{left_out}", pictures=pictures))
     return rows
+
+
+def evenly(items: Sequence[Item], most: int) -> list[Item]:
+    """At most `most` of the items, the first and the last among them, the others at about even distances.
+
+    >>> evenly(range(10), 4), evenly([1, 2], 4)
+    ([0, 3, 6, 9], [1, 2])
+    """
+    places = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
+    return [items[place] for place in places]
+
+
+def _thinned(picture: Picture, shown: list[int | None]) -> Picture:
+    """A picture that is not shown in the row needs no second copy of the rings."""
+    return picture if picture.update in shown else replace(picture, between=True, over="")
 
 
 def spread(items: list[int], most: int) -> list[int]:
@@ -130,6 +161,7 @@ def _points(
             alt=f"Samples of {method} on {real.name} after {update} updates",
             caption=f"{update:,}",
             over=over,
+            update=update,
         )
         for update, cloud in clouds
     )
@@ -145,7 +177,9 @@ def _images(clouds: list[tuple[int, Array]], method: str, real: Real) -> tuple[P
             [*picked[i : i + side], *[None] * (side - len(picked[i : i + side]))] for i in range(0, len(picked), side)
         ]
         alt = f"{len(picked)} samples of {method} on {real.name} after {update} updates"
-        pictures.append(Picture(uri=raster.grid(rows, low, high, pixels=200), alt=alt, caption=f"{update:,}"))
+        pictures.append(
+            Picture(uri=raster.grid(rows, low, high, pixels=200), alt=alt, caption=f"{update:,}", update=update)
+        )
     return tuple(pictures)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from uncollapse.errors import UserError
 from uncollapse.experiments.record import seconds
 from uncollapse.files import read_lines
+from uncollapse.report.alarms import Alarm, alarms
 
 Array = np.ndarray[Any, Any]
 
@@ -50,6 +51,11 @@ class RunRecord:
     def update(self) -> int:
         """The last recorded critic update."""
         return max((int(line["update"]) for line in self.history if "update" in line), default=0)
+
+    @cached_property
+    def alarms(self) -> tuple[Alarm, ...]:
+        """What the monitor said during the run, in order."""
+        return alarms(self.history)
 
     def losses(self, lane: int, player: str) -> tuple[Array, Array]:
         """Updates (T,) and losses (T,) of one lane's "critic" or "generator"; NaN where it had diverged."""
@@ -192,8 +198,9 @@ class Cell:
     def modes(self) -> int | None:
         """Number of true modes K of the task, None when no run says it."""
         for run in self.runs:
-            if run.result and run.result.get("modes"):
-                return len(run.result["modes"]["names"])
+            stated = (run.result or {}).get("modes") or run.spec.get("modes")
+            if isinstance(stated, Mapping) and stated.get("names"):
+                return len(stated["names"])
             widths = [len(row) for line in run.snapshots for row in line.get("shares", ()) if row]
             if widths:
                 return max(widths)

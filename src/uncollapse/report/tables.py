@@ -1,12 +1,17 @@
-"""The tables of the page as plain rows of text: measures, paired differences, cost, outcomes, how to repeat them."""
+"""The tables of a comparison or run as rows: measures, paired differences, alarms, outcomes.
+
+Numbers are `Amount`s, so that the page, Markdown, LaTeX, CSV and JSON say the same.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from uncollapse.experiments.tuning import failed_trials
+from uncollapse.report.alarms import Alarm
+from uncollapse.report.amounts import NOTHING, Amount, amount_of, success_of
 from uncollapse.report.measures import (
     IMAGE_KEYS,
     MEASURES,
@@ -15,24 +20,30 @@ from uncollapse.report.measures import (
     level,
     measure_of,
     number,
-    p_text,
-    seeds_of,
     seeds_text,
     span,
 )
 from uncollapse.report.records import Cell, Record
-from uncollapse.report.words import MANY, points, signed
-from uncollapse.text import duration, seed_text
+from uncollapse.report.words import MANY
+from uncollapse.text import seed_text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
-    """A measure drawn as dots and an interval on a line; positions in per cent of its width, lifts in pixels."""
+    """A measure drawn as dots and an interval on a line; positions in per cent of its width, lifts in pixels.
+
+    Attributes:
+        left: Where the interval begins, from the left.
+        right: Where it ends, from the right.
+        mean: Where the mean stands.
+        dots: (position, lift, words) of each seed.
+        label: All of it in words.
+    """
 
     left: float
     right: float
     mean: float
-    dots: tuple[tuple[float, float], ...]
+    dots: tuple[tuple[float, float, str], ...]
     label: str
 
 
@@ -43,15 +54,16 @@ class Row:
     Attributes:
         method: Name of the method.
         strip: The headline measure as a picture, None without a value.
-        success: Successes of seeds as text, its interval and seeds.
-        values: (value, interval, seeds) a shown measure; all empty where it has none.
+        headline: The headline measure.
+        success: In how many seeds all modes are solid.
+        values: One amount a shown measure; without a value where it has none.
     """
 
     method: str
     strip: Strip | None
-    headline: tuple[str, str, str]
-    success: tuple[str, str, str]
-    values: tuple[tuple[str, str, str], ...]
+    headline: Amount
+    success: Amount
+    values: tuple[Amount, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,23 +118,34 @@ def _scale(cells: tuple[Cell, ...], headline: Measure, modes: int | None) -> flo
 
 
 def _row(cell: Cell, headline: Measure, shown: tuple[Measure, ...], top: float) -> Row:
-    entry, success = entry_of(cell, headline.key), cell.success
-    strip = None
-    if entry is not None:
-        known = [float(value) for value in entry.get("per_seed", ()) if value is not None]
-        low, high = (float(entry[end]) if entry.get(end) is not None else entry["mean"] for end in ("low", "high"))
-        place = [max(0.0, min(100.0, round(100 * value / top, 2))) for value in (low, high, entry["mean"], *known)]
-        label = f"{cell.method}: {headline.title} {number(entry['mean'], headline.kind)}, interval "
-        label += f"{span(entry, headline.kind)}, {seeds_text(len(known))}"
-        strip = Strip(left=place[0], right=100 - place[1], mean=place[2], dots=_dots(place[3:]), label=label)
-    won = ("", "", "")
-    if success.get("n"):
-        won = (f"{success['successes']} of {success['n']}", span(success, "share"), seeds_text(success["n"]))
-    values = tuple(triple(cell, measure) for measure in shown)
-    return Row(method=cell.method, strip=strip, headline=triple(cell, headline), success=won, values=values)
+    entry = entry_of(cell, headline.key)
+    strip = None if entry is None else _strip(cell, entry, headline, top)
+    values = tuple(measured(cell, measure) for measure in shown)
+    won = success_of(cell.success)
+    return Row(method=cell.method, strip=strip, headline=measured(cell, headline), success=won, values=values)
 
 
-def _dots(places: list[float]) -> tuple[tuple[float, float], ...]:
+def _strip(cell: Cell, entry: Mapping[str, Any], headline: Measure, top: float) -> Strip:
+    values = entry.get("per_seed", ())
+    seeds = cell.seeds if len(cell.seeds) == len(values) else range(1, len(values) + 1)
+    known = [(seed, float(value)) for seed, value in zip(seeds, values, strict=True) if value is not None]
+    low, high = (float(entry[end]) if entry.get(end) is not None else entry["mean"] for end in ("low", "high"))
+    numbers = (low, high, entry["mean"], *(value for _, value in known))
+    place = [max(0.0, min(100.0, round(100 * value / top, 2))) for value in numbers]
+    said = [f"seed {seed}: {_seed_value(value, headline.kind)}" for seed, value in known]
+    label = f"{cell.method}: {headline.title} {number(entry['mean'], headline.kind)}, interval "
+    label += f"{span(entry, headline.kind)}, {seeds_text(len(known))}"
+    label += f" ({', '.join(said)})" if len(said) <= MANY else ""
+    dots = tuple((*dot, words) for dot, words in zip(_dots(place[3:]), said, strict=True))
+    return Strip(left=place[0], right=100 - place[1], mean=place[2], dots=dots, label=label)
+
+
+def _seed_value(value: float, kind: str) -> str:
+    """One seed's value; a count of modes of one seed is whole."""
+    return f"{value:g}" if kind == "count" else number(value, kind)
+
+
+def _dots(places: list[float]) -> list[tuple[float, float]]:
     """Dots with a small lift where several seeds share a place: 0, 3, -3, 6, -6 pixels, then again."""
     seen: dict[float, int] = {}
     dots = []
@@ -130,64 +153,63 @@ def _dots(places: list[float]) -> tuple[tuple[float, float], ...]:
         rank = seen[place] = seen.get(place, -1) + 1
         step = rank % 5
         dots.append((place, 3.0 * ((step + 1) // 2) * (1 if step % 2 else -1)))
-    return tuple(dots)
+    return dots
 
 
-def triple(cell: Cell, measure: Measure) -> tuple[str, str, str]:
-    """A cell's value, interval and number of seeds as text; all empty where it has none."""
-    entry = entry_of(cell, measure.key)
-    if entry is None:
-        return ("", "", "")
-    return number(entry["mean"], measure.kind), span(entry, measure.kind), seeds_text(seeds_of(entry))
+def measured(cell: Cell, measure: Measure) -> Amount:
+    """A cell's mean of one measure; without a value where it has none."""
+    return amount_of(entry_of(cell, measure.key), measure.kind)
 
 
-def differences(record: Record, task: str) -> list[dict[str, str]]:
-    """The paired differences of one task as rows of text, the headline measure first."""
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """One paired difference.
+
+    Attributes:
+        method: The method.
+        baseline: What it is compared with.
+        measure: In which measure.
+        difference: Method minus baseline, with its interval.
+        test: Name of the paired test.
+        p: Its Holm-adjusted p.
+    """
+
+    method: str
+    baseline: str
+    measure: Measure
+    difference: Amount
+    test: str
+    p: Amount
+
+
+def differences(record: Record, task: str) -> list[Difference]:
+    """The paired differences of one task, the headline measure first."""
     rows = [row for row in record.differences if row.get("task") == task]
     rows.sort(key=lambda row: row.get("measure") != record.headline)
     return [_difference(row) for row in rows]
 
 
-def _difference(row: Mapping[str, Any]) -> dict[str, str]:
+def _difference(row: Mapping[str, Any]) -> Difference:
     measure = measure_of(str(row.get("measure", "")))
-    return {
-        "method": str(row["method"]),
-        "baseline": str(row["baseline"]),
-        "measure": measure.title,
-        "key": measure.key,
-        "difference": points(signed(row.get("difference"), measure.kind)),
-        "interval": points(span(row, measure.kind)) if row.get("low") is not None else "no interval",
-        "test": str(row.get("test") or "no test"),
-        "n": seeds_text(row.get("n") or 0),
-        "p": p_text(row.get("p_adjusted")),
-    }
+    entry = {**row, "mean": row.get("difference")}
+    p = row.get("p_adjusted")
+    return Difference(
+        method=str(row["method"]),
+        baseline=str(row["baseline"]),
+        measure=measure,
+        difference=replace(amount_of(entry, measure.kind), difference=True),
+        test=str(row.get("test") or "no test"),
+        p=NOTHING if p is None else Amount(value=float(p), kind="p"),
+    )
 
 
-def costs(record: Record) -> list[dict[str, str]]:
-    """What each cell cost, as rows of text."""
-    return [_cost(cell) for cell in record.cells]
-
-
-def _cost(cell: Cell) -> dict[str, str]:
-    cost = cell.cost
-    parameters = cost.get("parameters") or {}
-    seconds = [run.seconds for run in cell.runs if run.seconds is not None]
-    return {
-        "method": cell.method,
-        "task": cell.task,
-        "critic_updates": _whole(cost.get("critic_updates")),
-        "generator_updates": _whole(cost.get("generator_updates")),
-        "real_samples": _whole(cost.get("real_samples")),
-        "generator": _whole(parameters.get("generator")),
-        "critic": _whole(parameters.get("critic")),
-        "device": str(cost.get("device") or ""),
-        "seconds": duration(sum(seconds)) if seconds else "",
-        "seeds": str(len(cell.seeds)),
-    }
-
-
-def _whole(value: Any) -> str:
-    return f"{value:,}" if isinstance(value, int | float) else ""
+def alarm_rows(record: Record) -> list[tuple[str, str, Alarm]]:
+    """(method, task, alarm) of each alarm of the monitor, in the plan's order and then by update."""
+    return [
+        (cell.method, cell.task, alarm)
+        for cell in record.cells
+        for alarm in sorted((a for run in cell.runs for a in run.alarms), key=lambda a: a.update)
+    ]
 
 
 def outcomes(record: Record) -> list[str]:
@@ -196,7 +218,7 @@ def outcomes(record: Record) -> list[str]:
     for cell in record.cells:
         when = {lane.seed: lane.diverged_at for lane in cell.lanes}
         for seed in cell.diverged:
-            at = f" at update {_whole(when[seed])}" if when.get(seed) is not None else ""
+            at = f" at update {when[seed]:,}" if when.get(seed) is not None else ""
             said.append(f"{cell.method} on {cell.task}: seed {seed} diverged{at}.")
         for row in cell.failed:
             seeds = seed_text(row.get("seeds", ())) or "a run"
@@ -224,23 +246,6 @@ def interval_methods(record: Record) -> list[str]:
     """The names of the methods behind the intervals on the page, in order of appearance."""
     entries = [entry for cell in record.cells for entry in cell.measures.values()]
     return list(dict.fromkeys(str(entry["method"]) for entry in entries if entry.get("method")))
-
-
-def runs(record: Record) -> list[dict[str, str]]:
-    """What each run needs to be repeated: seeds, updates, batch, threads, spec hash."""
-    return [
-        {
-            "cell": f"{cell.method} on {cell.task}",
-            "seeds": seed_text(run.seeds, noun=""),
-            "updates": _whole(run.spec.get("updates")),
-            "batch": _whole(run.spec.get("batch")),
-            "threads": str(run.spec.get("threads", "")),
-            "dtype": str(run.spec.get("dtype", "")),
-            "hash": str(run.spec.get("hash", "")),
-        }
-        for cell in record.cells
-        for run in cell.runs
-    ]
 
 
 def intervals_level(record: Record) -> str:

@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from uncollapse.report.measures import entry_of, measure_of, number, p_text, seeds_text, span
+from uncollapse.report.amounts import NOTHING, Amount, amount_of, success_of
+from uncollapse.report.measures import entry_of, measure_of, p_text
 from uncollapse.report.records import Cell, Record
-from uncollapse.report.words import points, signed
 from uncollapse.text import seed_text
-
-Triple = tuple[str, str, str]
-NOTHING: Triple = ("", "", "")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TunedRow:
-    """One method on one task, as it stands and tuned; (value, interval, seeds) each.
+    """One method on one task, as it stands and tuned.
 
     Attributes:
         method: Its name, as it stands.
         plain: Success rate and the tuned measure as it stands.
         tuned: The same with the chosen setting, empty before it is trained.
         chosen: The chosen setting in words.
-        difference: Tuned minus plain: value, interval, Holm-adjusted p.
+        difference: Tuned minus plain; its basis is the Holm-adjusted p.
         spread: Best, median and worst trial.
     """
 
     method: str
-    plain: tuple[Triple, Triple]
-    tuned: tuple[Triple, Triple]
+    plain: tuple[Amount, Amount]
+    tuned: tuple[Amount, Amount]
     chosen: str
-    difference: Triple
-    spread: tuple[str, str, str]
+    difference: Amount
+    spread: tuple[Amount, Amount, Amount]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +48,7 @@ class Tuned:
     note: str
     measure: str
     tasks: Mapping[str, list[TunedRow]]
-    methods: list[tuple[str, str, str, str]]
+    methods: list[tuple[str, Amount, Amount, Amount]]
 
 
 def tuned(record: Record) -> Tuned | None:
@@ -95,26 +92,28 @@ def _row(record: Record, row: Mapping[str, Any], key: str) -> TunedRow:
         plain=_values(cells.get(method), key),
         tuned=_values(cells.get(str(row.get("tuned"))), key),
         chosen=_chosen(row),
-        difference=("same runs", "", "") if row.get("settings") == {} else _difference(change, kind),
-        spread=(number(row.get("best"), kind), number(row.get("median"), kind), number(row.get("worst"), kind)),
+        difference=Amount(said="same runs") if row.get("settings") == {} else _difference(change, kind),
+        spread=_trials(row, kind),
     )
 
 
-def _values(cell: Cell | None, key: str) -> tuple[Triple, Triple]:
+def _values(cell: Cell | None, key: str) -> tuple[Amount, Amount]:
     if cell is None:
         return NOTHING, NOTHING
-    success, entry, kind = cell.success, entry_of(cell, key), measure_of(key).kind
-    won = NOTHING
-    if success.get("n"):
-        won = (f"{success['successes']} of {success['n']}", span(success, "share"), seeds_text(success["n"]))
-    return won, (number(entry["mean"], kind), span(entry, kind), seeds_text(entry["n"])) if entry else NOTHING
+    return success_of(cell.success), amount_of(entry_of(cell, key), measure_of(key).kind)
 
 
-def _difference(change: Mapping[str, Any], kind: str) -> Triple:
+def _difference(change: Mapping[str, Any], kind: str) -> Amount:
     if change.get("difference") is None:
         return NOTHING
-    interval = points(span(change, kind)) if change.get("low") is not None else "no interval"
-    return points(signed(change["difference"], kind)), interval, f"p {p_text(change.get('p_adjusted'))}"
+    found = amount_of({**change, "mean": change["difference"]}, kind)
+    return replace(found, difference=True, basis=f"p {p_text(change.get('p_adjusted'))}")
+
+
+def _trials(row: Mapping[str, Any], kind: str) -> tuple[Amount, Amount, Amount]:
+    """Best, median and worst trial."""
+    best, median, worst = (Amount(value=row.get(key), kind=kind) for key in ("best", "median", "worst"))
+    return best, median, worst
 
 
 def _chosen(row: Mapping[str, Any]) -> str:
@@ -125,5 +124,5 @@ def _chosen(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{path} = {json.dumps(value)}" for path, value in row["settings"].items())
 
 
-def _sensitivity(row: Mapping[str, Any]) -> tuple[str, str, str, str]:
-    return str(row["method"]), *(number(row.get(key), "share") for key in ("best", "median", "worst"))  # type: ignore[return-value]
+def _sensitivity(row: Mapping[str, Any]) -> tuple[str, Amount, Amount, Amount]:
+    return str(row["method"]), *_trials(row, "share")

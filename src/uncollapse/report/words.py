@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from uncollapse.report.measures import (
-    MINUS,
     best,
     entry_of,
     level,
     measure_of,
     number,
     p_text,
+    points,
     seeds_of,
     seeds_text,
     span,
@@ -233,11 +233,6 @@ def _size(value: float, key: str) -> str:
     return f"had a {spoken(key)} {size} {'higher' if value > 0 else 'lower'}"
 
 
-def points(text: str) -> str:
-    """A difference of two shares is said in percentage points."""
-    return text.replace(" %", " points")
-
-
 def _equal(row: Mapping[str, Any], cells: Sequence[Cell], key: str) -> bool:
     """Whether both methods have the same value on every common seed."""
     pair = [c for c in cells if c.method in (row["method"], row["baseline"]) and key in c.measures]
@@ -254,9 +249,3 @@ def _weight(row: Mapping[str, Any]) -> str:
         few = f"; so few seeds can reach no p below {p_text(least)}" if least is not None and least > 0.05 else ""
         return f"the interval leaves out zero, but the test alone does not establish it{few}"
     return "chance may explain it, so no difference is established"
-
-
-def signed(value: float | None, kind: str) -> str:
-    """A difference with its sign: "+3.7", "\N{MINUS SIGN}0.2"."""
-    text = number(value, kind)
-    return text if value is None or value <= 0 or text.startswith(MINUS) else f"+{text}"

@@ -47,6 +47,7 @@ _PLACES = {
     "monitor": "",
     "functional": "",
     "nn": "",
+    "hub": "uncollapse.integrations",
     "parts": "",
     **{part: f"uncollapse.parts.{module}" for module, parts in _PARTS.items() for part in parts},
 }

@@ -62,7 +62,7 @@ def draw_cure(record: Record, folder: Path, looks: str) -> Path:
             axis.set_title(f"update {update:,}", fontsize=12, color=muted)
         _cloud(row[-1], real.numpy(), muted, None, muted)
         row[-1].set_title("real data", fontsize=12, color=muted)
-        row[0].text(0, 1.19, _told(cells[method]), transform=row[0].transAxes, fontsize=14.5, color=ink)
+        row[0].text(0, 1.19, _told(cells[method], record.weights), transform=row[0].transAxes, fontsize=14.5, color=ink)
     return _save(figure, folder / f"cure-{looks}.png", paper)
 
 
@@ -75,10 +75,12 @@ def _shots(cell: Cell) -> list[tuple[int, np.ndarray[Any, Any]]]:
     return [(update, lane.run.arrays(files[update])["samples"][lane.index]) for update in evenly(list(files), COLUMNS)]
 
 
-def _told(cell: Cell) -> str:
+def _told(cell: Cell, weights: str) -> str:
+    """The caption of a row; snapshots hold samples of the averaged generator, whichever the numbers are about."""
     solid = cell.measures["modes_solid"]
     ends = f"[{solid['low']:.1f}, {solid['high']:.1f}]"
-    return f"{cell.method} keeps {solid['mean']:.1f} {ends} of {cell.modes} modes, {len(cell.seeds)} seeds"
+    other = " (its live generator; pictures: the averaged one)" if weights == "live" else ""
+    return f"{cell.method} keeps {solid['mean']:.1f} {ends} of {cell.modes} modes, {len(cell.seeds)} seeds{other}"
 
 
 def _cloud(

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+import torch
 
 from uncollapse.errors import UserError
-from uncollapse.loggers import Guarded, alarm, final_scalars, find_loggers, scalars
+from uncollapse.loggers import Guarded, final_scalars, find_loggers, scalars
 
 
 class Recorder:
@@ -54,6 +55,22 @@ def test_a_logger_that_raises_is_told_once_and_left_out(at: str, caplog: pytest.
     assert [record.getMessage() for record in caplog.records] == [
         "Recorder failed and is not used any more, training goes on (OSError: no [31mroom)"
     ]
+
+
+def test_what_a_logger_does_to_its_numbers_or_to_torch_reaches_nobody() -> None:
+    class Vandal(Recorder):
+        def log(self, row: Mapping[str, object]) -> None:
+            row["measures"]["modes_solid"][0] = 8.0  # type: ignore[index]
+            row["measures"].clear()  # type: ignore[attr-defined]
+            torch.set_grad_enabled(False)
+            torch.set_default_dtype(torch.float64)
+
+    row, good = {"update": 1, "measures": {"modes_solid": [1.0]}}, Recorder()
+    Guarded([Vandal(), good]).log(row)
+    assert row == {"update": 1, "measures": {"modes_solid": [1.0]}}
+    assert good.calls == [("log", row)]
+    assert torch.is_grad_enabled()
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_two_equal_loggers_are_two(caplog: pytest.LogCaptureFixture) -> None:
@@ -112,11 +129,16 @@ def test_final_measures_are_those_of_both_weights() -> None:
     assert list(final_scalars({})) == []
 
 
-def test_an_alarm_is_read_and_has_no_control_characters() -> None:
-    found = alarm({"update": 500, "alarm": {"status": "collapsed", "seed": 3, "sentence": "Lost \x1b[31m'7'."}})
-    assert found is not None
-    assert (found.update, found.seed, found.status, found.sentence) == (500, 3, "collapsed", "Lost [31m'7'.")
-    assert alarm({"update": 500, "losses": {}}) is None
+def test_a_diverged_seed_has_covered_nothing_at_the_end_as_in_a_comparison() -> None:
+    lanes = [
+        {"seed": 4, "diverged_at": None, "measures": {"averaged": {"modes_hit": 1.0, "kl_all": 2.0}}},
+        {"seed": 9, "diverged_at": 70, "measures": {"averaged": {"modes_hit": 2.0, "kl_all": 0.5}}},
+    ]
+    found = {scalar.name: (scalar.values, scalar.mean) for scalar in final_scalars({"lanes": lanes})}
+    assert found == {
+        "final/averaged/modes_hit": ((1.0, 0.0), 0.5),
+        "final/averaged/kl_all": ((2.0, None), 2.0),
+    }
 
 
 def test_an_unknown_logger_is_told() -> None:

@@ -6,13 +6,16 @@ live in `integrations`; any object with the three methods is one.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+import torch
 
 from uncollapse.errors import UserError, unknown
 from uncollapse.text import clean
@@ -52,7 +55,8 @@ class Guarded:
     """Several loggers as one that never raises.
 
     An error of a logger becomes one warning, and that logger is left out from then on. `KeyboardInterrupt` and
-    `SystemExit` pass, because they are not the logger's.
+    `SystemExit` pass, because they are not the logger's. What a logger does to the numbers it is given, or to torch's
+    gradient mode, threads and default type, does not reach the training.
     """
 
     def __init__(self, loggers: Sequence[Logger]) -> None:
@@ -65,27 +69,30 @@ class Guarded:
 
     def start(self, spec: Mapping[str, object], directory: Path) -> None:
         """As `Logger.start`."""
-        for logger in tuple(self._loggers):
-            try:
-                logger.start(spec, directory)
-            except Exception as error:
-                self._drop(logger, error)
+        self._tell(lambda logger: logger.start(copy.deepcopy(spec), directory))
 
     def log(self, row: Mapping[str, object]) -> None:
-        """As `Logger.log`."""
-        for logger in tuple(self._loggers):
-            try:
-                logger.log(row)
-            except Exception as error:
-                self._drop(logger, error)
+        """As `Logger.log`; each gets a copy of its own, because training goes on with the numbers of the line."""
+        self._tell(lambda logger: logger.log(copy.deepcopy(row)))
 
     def finish(self, result: Mapping[str, object]) -> None:
         """As `Logger.finish`."""
+        self._tell(lambda logger: logger.finish(copy.deepcopy(result)))
+
+    def _tell(self, call: Callable[[Logger], None]) -> None:
+        """Calls every logger, and leaves torch as it was, whatever they do to it."""
         for logger in tuple(self._loggers):
+            before = torch.is_grad_enabled(), torch.get_num_threads(), torch.get_default_dtype()
             try:
-                logger.finish(result)
+                call(logger)
             except Exception as error:
                 self._drop(logger, error)
+            finally:
+                now = torch.is_grad_enabled(), torch.get_num_threads(), torch.get_default_dtype()
+                if now != before:
+                    torch.set_grad_enabled(before[0])
+                    torch.set_num_threads(before[1])
+                    torch.set_default_dtype(before[2])
 
     def _drop(self, logger: Logger, error: Exception) -> None:
         self._loggers = [other for other in self._loggers if other is not logger]
@@ -152,7 +159,7 @@ class Scalar:
 
     @property
     def mean(self) -> float | None:
-        """Over the seeds that have one."""
+        """Over the seeds that have one; a diverged seed has none in a line of the history."""
         known = [value for value in self.values if value is not None]
         return sum(known) / len(known) if known else None
 
@@ -174,47 +181,22 @@ def scalars(row: Mapping[str, object], seeds: int) -> Iterator[Scalar]:
 
 def final_scalars(result: Mapping[str, object]) -> Iterator[Scalar]:
     """The measures of a result, of averaged and live weights, one number or None a seed."""
+    from uncollapse.metrics.modes import diverged_value
+
     lanes = result.get("lanes")
     if not isinstance(lanes, list):
         return
     for weights in ("averaged", "live"):
         tables = [lane["measures"].get(weights, {}) for lane in lanes]
         for name in dict.fromkeys(name for table in tables for name in table):
-            values = [table.get(name) for table in tables]
+            # As in a comparison: a diverged seed covers nothing, and where zero would be praise it is left out.
+            values = [
+                table.get(name) if lane.get("diverged_at") is None else diverged_value(name)
+                for lane, table in zip(lanes, tables, strict=True)
+            ]
             if all(map(_is_number, values)):
                 shown = tuple(None if value is None else float(value) for value in values)
                 yield Scalar(name=f"final/{weights}/{name}", values=shown)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Alarm:
-    """What a monitor raised at a line.
-
-    Attributes:
-        update: When.
-        seed: Of which seed; None where it is of the whole run.
-        status: As ``collapsed``.
-        sentence: For people, without control characters.
-    """
-
-    update: int
-    seed: int | None
-    status: str
-    sentence: str
-
-
-def alarm(row: Mapping[str, object]) -> Alarm | None:
-    """The alarm of a line of the history; None where it holds none."""
-    found = row.get("alarm")
-    if not isinstance(found, Mapping):
-        return None
-    seed = found.get("seed")
-    return Alarm(
-        update=update(row),
-        seed=seed if isinstance(seed, int) else None,
-        status=clean(found.get("status") or "alarm"),
-        sentence=clean(found.get("sentence") or ""),
-    )
 
 
 def update(row: Mapping[str, object]) -> int:

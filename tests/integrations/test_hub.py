@@ -125,7 +125,7 @@ def test_networks_of_ones_own_are_given_again(tmp_path: Path) -> None:
 
 def test_saving_again_replaces_and_anything_else_is_left_alone(run: Run, saved: Path, tmp_path: Path) -> None:
     uc.hub.save(run.directory, saved)
-    assert "license: unknown" in (saved / "README.md").read_text()
+    assert 'license: "unknown"' in (saved / "README.md").read_text()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "config.json").write_text("{}")
     (tmp_path / "other").mkdir()
@@ -290,7 +290,7 @@ def test_a_run_goes_to_the_hub_and_back(run: Run, shelf: Path) -> None:
     assert address == "https://huggingface.co/me/ring"
     card = (shelf / "me" / "ring" / "README.md").read_text()
     assert "uc.hub.load('me/ring')" in card
-    assert card.startswith("---\nlicense: mit\n")
+    assert card.startswith('---\nlicense: "mit"\n')
     found = uc.hub.load("me/ring", revision="v1")
     assert torch.equal(found.samples(9, seed=5), run.samples(9, seed=5))
     with pytest.raises(UserError, match=r"The hub did not take me/forbidden: 403 Forbidden$"):

@@ -65,7 +65,7 @@ def test_numbers_have_intervals_and_a_diverged_seed_covers_nothing() -> None:
 def test_the_head_is_what_the_hub_reads_and_the_licence_is_said() -> None:
     card = model_card(config(result(lane(3, [500, 250, 250], 3.0))), repository="me/x", licence="mit", picture="a.png")
     assert card.startswith(
-        "---\nlicense: mit\nlibrary_name: uncollapse\ntags:\n- gan\n- mode-collapse\n---\n\n# vanilla"
+        '---\nlicense: "mit"\nlibrary_name: uncollapse\ntags:\n- gan\n- mode-collapse\n---\n\n# vanilla'
     )
     assert "The weights: mit." in card
     assert "![Samples of seed 3](a.png)" in card

@@ -64,10 +64,10 @@ def test_an_alarm_stands_with_its_seed_and_null_is_left_out(tmp_path: Path) -> N
     told(tmp_path, rows, {}, [0, 1])
     assert read(tmp_path / "tensorboard" / "seed-0").Tags()["scalars"] == []
     assert [item.value for item in read(tmp_path / "tensorboard" / "mean").Scalars("losses/critic")] == [2.0]
-    (text,) = read(tmp_path / "tensorboard" / "seed-1").Tensors("alarm/text_summary")
+    (text,) = read(tmp_path / "tensorboard" / "seed-1").Tensors("monitor/text_summary")
     assert text.step == 7
     assert text.tensor_proto.string_val[0] == b"collapsed: Two modes are lost."
-    (text,) = read(tmp_path / "tensorboard" / "mean").Tensors("alarm/text_summary")
+    (text,) = read(tmp_path / "tensorboard" / "mean").Tensors("monitor/text_summary")
     assert text.step == 9
 
 
@@ -76,6 +76,14 @@ def test_a_continued_run_replaces_what_it_trains_again(tmp_path: Path) -> None:
     told(tmp_path, [{"update": at, "losses": {"critic": [2.0]}} for at in (20, 30, 40)], {}, [0])
     found = read(tmp_path / "tensorboard" / "seed-0").Scalars("losses/critic")
     assert [(item.step, item.value) for item in found] == [(0, 1), (10, 1), (20, 2), (30, 2), (40, 2)]
+
+
+def test_a_run_that_was_only_judged_in_its_last_sitting_gets_its_final_measures(tmp_path: Path) -> None:
+    told(tmp_path, [{"update": at, "losses": {"critic": [1.0]}} for at in (0, 10)], {}, [0])
+    told(tmp_path, [], {"updates": 10, "lanes": [{"measures": {"averaged": {"modes_hit": 3.0}}}]}, [0])
+    found = read(tmp_path / "tensorboard" / "seed-0")
+    assert [(item.step, item.value) for item in found.Scalars("final/averaged/modes_hit")] == [(10, 3)]
+    assert [item.step for item in found.Scalars("losses/critic")] == [0, 10]
 
 
 def test_a_run_that_ends_before_its_first_line_leaves_no_file(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ def trained(steps: int, network: nn.Module, optimiser: torch.optim.Optimizer) ->
 def test_the_log_says_step_and_sentence(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         Reaction("log", None, ()).act(VERDICT)
-    assert caplog.messages == ["step 700: collapsed: Half is lost."]
+        Reaction("log", None, (), "seed 3").act(VERDICT)
+    assert caplog.messages == ["step 700: collapsed: Half is lost.", "seed 3, step 700: collapsed: Half is lost."]
 
 
 def test_a_stop_carries_the_verdict() -> None:

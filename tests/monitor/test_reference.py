@@ -45,6 +45,18 @@ def test_points_become_clusters_and_digits_the_classes_of_their_classifier() -> 
     assert (found == data.held_out_labels.numpy()).mean() > 0.97
 
 
+def test_a_fake_so_far_away_that_squares_overflow_lies_nowhere() -> None:
+    rows, _ = points()
+    reference = make_reference(rows, cache=False)
+    fakes = rows[:6].clone()
+    fakes[1] = 1e38
+    fakes[3, 0] = float("nan")
+    found = reference.encode(fakes)
+    assert found.finite.tolist() == [True, False, True, False, True, True]
+    assert found.rows.shape[0] == 4
+    assert torch.equal(found.rows, reference.encode(rows[[0, 2, 4, 5]]).rows)
+
+
 def test_labels_make_classes_given_beside_the_data_or_with_them() -> None:
     x, labels = points()
     names = [f"blob {label}" for label in labels.tolist()]

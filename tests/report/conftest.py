@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 from tests.report.synthetic import write_comparison
 
-from uncollapse.report import build
+from uncollapse.report import build, sample_map
 
 
 @pytest.fixture(scope="session")
 def comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the synthetic comparison, with its report."""
     directory = write_comparison(tmp_path_factory.mktemp("comparison"))
-    build(directory)
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(sample_map, "MAP_POINTS", 120)  # the map takes most of the time of a page
+        build(directory)
     return directory
 
 

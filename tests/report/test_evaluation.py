@@ -275,6 +275,7 @@ def test_hostile_texts_are_only_text(full: Path, tmp_path: Path, page: str) -> N
     assert len(text) < 4 * len(page)
 
 
+@pytest.mark.slow
 def test_two_thousand_large_thumbnails_stay_below_five_megabytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     real, fake = vectors(4)
@@ -351,6 +352,7 @@ def test_damaged_pictures_are_told_and_left_out(full: Path, tmp_path: Path) -> N
     assert not reader.broken
 
 
+@pytest.mark.slow
 def test_a_comparison_is_still_a_comparison(tmp_path: Path) -> None:
     page = build(write_comparison(tmp_path, small=True)).read_text()
     assert "uncollapse · comparison" in page

@@ -91,6 +91,13 @@ def test_markdown_shows_names_as_they_are_and_stays_one_table() -> None:
     assert text.count("|---|---|---|") == 2
 
 
+@pytest.mark.parametrize("name", ["https://a.example", "HTTP://a.example", "see www.a.example", "mailto:a"])
+def test_no_reader_of_markdown_makes_a_link_of_a_name(name: str) -> None:
+    text = FORMATS["md"]("title", [sheet(name)])
+    assert name not in text
+    assert name in text.replace("\\", "")  # as it is shown
+
+
 def test_json_holds_the_title_the_schema_and_the_numbers() -> None:
     content = json.loads(FORMATS["json"]("a title", [sheet(CLASS)]))
     assert (content["title"], content["schema"]) == ("a title", 1)

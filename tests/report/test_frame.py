@@ -7,13 +7,15 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
 import pytest
-from tests.report.synthetic import write_comparison
+from tests.report.synthetic import write_comparison, write_run
+from tests.report.synthetic_evaluation import digit_images, write_evaluation
 from tests.watch.chromium import Chromium, find_chromium
 
 from uncollapse.report import build
@@ -138,8 +140,8 @@ def test_the_arrow_keys_read_the_values_and_the_alarm(browser: Chromium) -> None
     assert browser.ask(said) == "vanilla, seed 1000: update 4,000, solid modes 3"
     browser.press("ArrowDown")
     assert browser.ask(said) == "vanilla, seed 1001: update 4,000, solid modes 4"
-    browser.press("ArrowUp", 2)  # from the first line to the last one, which is the alarm
-    assert browser.ask(said) == f"vanilla, alarm for seed 1001: update 2,400, {ATTACK}: {ATTACK}"
+    browser.press("ArrowUp", 2)  # from the first line to the last one, which is the monitor's
+    assert browser.ask(said) == f"vanilla, monitor for seed 1001: update 2,400, {ATTACK}: {ATTACK}"
 
 
 def test_the_scrubber_leafs_through_training_by_keys_and_by_the_small_pictures(browser: Chromium) -> None:
@@ -202,16 +204,110 @@ def test_whoever_wants_no_motion_is_offered_none(chromium: Chromium, report: Pat
     )
 
 
-def test_without_the_script_nothing_is_hidden(chromium: Chromium, report: Path) -> None:
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of one run with more snapshots than a row has room for."""
+    run = write_run(tmp_path_factory.mktemp("many"), "vanilla", "ring-8", [range(8)], hash_="ab", seeds=(4,))
+    for update in (*range(20, 300, 40), 1_048_576):
+        shutil.copy(run / "samples" / "step-00000400.npz", run / "samples" / f"step-{update:08d}.npz")
+    return build(run)
+
+
+def test_without_the_script_nothing_is_hidden(chromium: Chromium, many: Path) -> None:
+    """Whatever has no size is folded, and opens: also the snapshots that a row has no room for."""
     chromium._call("Emulation.setScriptExecutionDisabled", value=True)
     try:
-        chromium.open(report.as_uri())
-        shots = "[...document.querySelectorAll('.film figure')].filter((it) => it.offsetWidth > 40)"
-        updates = chromium.ask(f"{shots}.map((it) => Number(it.dataset.update))")
-        assert {0, 2000, 4000} <= set(updates)
+        chromium.open(many.as_uri())
         assert chromium.ask("document.querySelector('.stage, button') === null")
+        shots = "[...document.querySelectorAll('.film figure')].filter((it) => it.checkVisibility())"
+        assert chromium.ask(f"{shots}.length") == 11
+        for place in range(chromium.ask("document.querySelectorAll('details').length")):
+            chromium.ask(f"document.querySelectorAll('details')[{place}].open = true")
+        files = (many.parent / "samples").glob("step-*.npz")
+        updates = chromium.ask(f"{shots}.map((it) => Number(it.dataset.update))")
+        assert sorted(updates) == sorted(int(path.stem[5:]) for path in files)
+        gone = "[...document.querySelectorAll('main *')].filter((it) => it.checkVisibility && !it.checkVisibility())"
+        lost = f"{gone}.filter((it) => it.textContent.trim() && !it.closest('svg'))"
+        assert chromium.ask(f"{lost}.map((it) => it.outerHTML.slice(0, 80))") == []
     finally:
         chromium._call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_whole_numbers_keep_all_their_digits_and_the_slider_has_every_snapshot(chromium: Chromium, many: Path) -> None:
+    chromium.open(many.as_uri())
+    assert chromium.ask("document.querySelector('.stage output').textContent") == "update 1,048,576 of 1,048,576"
+    files = list((many.parent / "samples").glob("step-*.npz"))
+    assert chromium.ask("Number(document.querySelector('.stage input').max)") == len(files) - 1
+    assert chromium.ask("document.querySelector('.rest').checkVisibility()") is False
+    chromium.ask("document.querySelector('.stage input').focus()")
+    chromium.press("Home")
+    chromium.press("ArrowRight")
+    assert chromium.ask("document.querySelector('.stage output').textContent") == "update 20 of 1,048,576"
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of an evaluation with tables of losses, clusters, classes and differences."""
+    directory = tmp_path_factory.mktemp("judged")
+    real, fake = digit_images(n_real=300, n_fake=200)
+    write_evaluation(directory, real, fake, versus=True, per_class=True)
+    path = directory / "evaluation.json"
+    content = json.loads(path.read_text())
+    ratios, p = (2.2, 12.0, 0.5, 0.05, 3.1), (0.0004, 0.03, 0.5, None, 0.2)
+    for row, ratio, found in zip(content["clusters"], ratios, p, strict=False):
+        row |= {"share_real": 0.05, "share_fake": 0.05 * ratio, "low": 0.04, "high": 15.0, "p_adjusted": found}
+    del content["clusters"][len(ratios) :]
+    path.write_text(json.dumps(content))
+    return build(directory)
+
+
+def column_of(browser: Chromium, table: str, column: int) -> list[str]:
+    rows = f"[...{table}.tBodies[0].rows]"
+    found: list[str] = browser.ask(
+        f"{rows}.map((row) => (row.cells[{column}].querySelector('b') ?? row.cells[{column}]).textContent)"
+    )
+    return found
+
+
+def test_the_tables_of_an_evaluation_sort_by_their_numbers(chromium: Chromium, judged: Path) -> None:
+    chromium.size(1280, 900)
+    chromium.events.clear()
+    chromium.open(judged.as_uri())
+    table = (
+        "[...document.querySelectorAll('table')].find((it) => it.caption.textContent === 'Clusters of the real data')"
+    )
+    heads = chromium.ask(f"[...{table}.tHead.rows[0].cells].map((it) => it.textContent)")
+
+    def press(title: str) -> list[str]:
+        place = heads.index(title)
+        chromium.ask(f"{table}.tHead.rows[0].cells[{place}].querySelector('button').click()")
+        return column_of(chromium, table, place)
+
+    assert press("Times as often") == ["12", "3.1", "2.2", "0.5", "0.05"]
+    assert press("Times as often") == ["0.05", "0.5", "2.2", "3.1", "12"]
+    assert press("Adjusted p") == ["0.50", "0.20", "0.030", "below 0.001", "none"]
+    assert press("Adjusted p") == ["below 0.001", "0.030", "0.20", "0.50", "none"]  # without a value: last, both ways
+    assert chromium.ask("document.querySelectorAll('button a').length") == 0
+    # Every cell that begins with a number says what it is sorted by.
+    loose = (
+        "[...document.querySelectorAll('table.sortable tbody td')]"
+        ".filter((it) => it.dataset.v === undefined && !it.matches('.wrap'))"
+        ".filter((it) => /^[+\\u2212<-]?\\d/.test(it.textContent))"
+    )
+    assert chromium.ask(f"{loose}.map((it) => it.textContent)") == []
+    assert chromium.complaints() == []
+
+
+def test_a_link_in_a_head_ends_up_beside_the_button(chromium: Chromium, judged: Path, tmp_path: Path) -> None:
+    text = judged.read_text(encoding="utf-8")
+    (link,) = re.findall(r'Adjusted p<a class="why"[^>]*></a>', text)
+    page = tmp_path / "linked.html"
+    page.write_text(text.replace(link, '<a href="#g-adjusted">Adjusted p</a>'), encoding="utf-8")
+    chromium.open(page.as_uri())
+    head = "[...document.querySelectorAll('thead th')].find((it) => it.textContent === 'Adjusted p')"
+    assert chromium.ask(f"{head}.querySelector('button').textContent") == "Adjusted p"
+    assert chromium.ask(f"{head}.querySelector(':scope > a').getAttribute('aria-label')") == "What Adjusted p means"
+    assert chromium.ask("document.querySelectorAll('button a').length") == 0
 
 
 def test_on_paper_everything_is_open_and_no_table_is_cut(chromium: Chromium, report: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.report.synthetic import SEEDS, write_comparison, write_run
 
 from uncollapse.errors import UserError
-from uncollapse.report.load import load
+from uncollapse.report.load import load, read_json
 
 
 def test_a_comparison_is_read_as_it_was_written(comparison: Path) -> None:
@@ -46,3 +46,10 @@ def test_an_unfinished_run_is_summarised_by_its_newest_snapshot(tmp_path: Path) 
 def test_nothing_to_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds neither"):
         load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "3"])
+def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: str) -> None:
+    (tmp_path / "spec.json").write_text(content)
+    with pytest.raises(UserError, match=r"spec\.json"):
+        read_json(tmp_path / "spec.json")

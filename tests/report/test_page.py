@@ -149,7 +149,7 @@ def test_alarms_are_marked_in_the_curves_and_listed(tmp_path: Path) -> None:
         stream.write(json.dumps({"update": 2400, "alarm": hostile}) + "\n")
     page = build(run).read_text()
     reader = Reader(page)
-    assert "The monitor raised 1 alarm: vanilla on ring-8 (1 seed)." in reader.text
+    assert "The monitor raised 1 alarm: vanilla on ring-8 (seed 5)." in reader.text
     assert "Coverage <script>fell</script>." in reader.text
     assert page.count("<script") == 2
     values = [json.loads(a["data-values"] or "") for tag, a in reader.tags if tag == "svg" and "data-values" in a]
@@ -157,6 +157,31 @@ def test_alarms_are_marked_in_the_curves_and_listed(tmp_path: Path) -> None:
     # One in the modes, one in the losses.
     assert [mark["name"] for mark in marks] == ["vanilla, alarm for seed 5"] * 2
     assert marks[0]["said"] == ["collapsed: Coverage <script>fell</script>."]
+
+
+def test_a_rollback_is_marked_listed_and_said_where_the_numbers_are(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "vanilla", "ring-8", [range(8)] * 2, hash_="ab", seeds=(4, 5))
+    rows: list[dict[str, Any]] = [
+        {"update": 800, "alarm": {"status": "never-healthy", "seed": 4, "sentence": "Never."}},
+        {"update": 2400, "alarm": {"status": "collapsed", "seed": 5, "sentence": "Gone."}},
+        {"update": 2400, "rollback": {"seed": 5, "to": 2000, "sentence": "Seed 5 was put back."}},
+    ]
+    with (run / "history.jsonl").open("a") as stream:
+        stream.writelines(json.dumps(row) + "\n" for row in rows)
+    spec = json.loads((run / "spec.json").read_text())
+    (run / "spec.json").write_text(json.dumps(spec | {"monitor": {"every": 400, "alpha": 0.03}}))
+    reader = Reader(build(run).read_text())
+    assert "The monitor raised 1 alarm: vanilla on ring-8 (seed 5). Never seen healthy" in reader.text
+    told = "vanilla on ring-8: seed 5 was put back at update 2,400 to what it was at update 2,000; its numbers rest"
+    assert reader.text.count(told) == 2  # under the table and among the outcomes
+    assert "a false alarm in its whole run with a chance of at most 3 %. That holds for each seed" in reader.text
+    values = [json.loads(a["data-values"] or "") for tag, a in reader.tags if tag == "svg" and "data-values" in a]
+    marks = [(line["name"], line["said"][0]) for it in values for line in it["lines"] if "said" in line]
+    assert set(marks) == {
+        ("vanilla, monitor for seed 4", "never-healthy: Never."),
+        ("vanilla, alarm for seed 5", "collapsed: Gone."),
+        ("vanilla, monitor for seed 5", "rolled back: Seed 5 was put back."),
+    }
 
 
 def test_every_chart_over_training_can_be_read_off(reader: Reader) -> None:
@@ -176,9 +201,9 @@ def test_a_run_of_many_snapshots_shows_eleven_and_scrubs_through_all(tmp_path: P
     for update in range(20, 840, 40):
         shutil.copy(run / "samples" / "step-00000400.npz", run / "samples" / f"step-{update:08d}.npz")
     shots = [a for tag, a in Reader(build(run).read_text()).tags if tag == "figure" and "data-update" in a]
-    shown = [int(a["data-update"] or 0) for a in shots if "hidden" not in a]
+    shown = [int(a["data-update"] or 0) for a in shots[:11]]  # the others are folded below
     assert len(shots) == len(list((run / "samples").glob("step-*.npz")))
-    assert len(shown) == 11
+    assert "hidden" not in {key for a in shots for key in a}
     assert (shown[0], shown[-1]) == (0, UPDATES)
 
 
@@ -239,6 +264,7 @@ def test_is_below_five_megabytes(comparison: Path) -> None:
     assert (comparison / "report.html").stat().st_size < 5_000_000
 
 
+@pytest.mark.slow
 def test_leaves_no_half_file_and_says_the_same_twice(tmp_path: Path) -> None:
     directory = write_comparison(tmp_path / "here", small=True)
     first = build(directory).read_bytes()
@@ -276,7 +302,7 @@ def test_a_single_run_gets_its_report(tmp_path: Path) -> None:
     assert "On ring-8, vanilla lost modes in 1 of 4 seeds." in text
     assert "vanilla kept 7.0 of 8 modes on average" in text
     assert "all modes in 3 of 4" in text
-    assert "None: every seed ended with finite losses and no run failed." in text
+    assert "None: every seed ended with finite losses, no run failed, and no seed was put back." in text
     assert "comparison.json" not in text
 
 
@@ -348,7 +374,7 @@ def test_warnings_and_damaged_pictures_are_told(tmp_path: Path) -> None:
     assert sum("of vanilla on ring-8 after" in alt for alt in words) == 10
 
 
-@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("recorded", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_plan_of_live_weights_says_which_weights_the_pictures_show(tmp_path: Path, recorded: bool) -> None:
     directory = write_comparison(tmp_path, small=True)
     content = json.loads((directory / "comparison.json").read_text())
@@ -374,6 +400,7 @@ def test_a_labelled_mixture_shows_its_classes_when_a_method_takes_labels(tmp_pat
     assert ("Entropy of the classes" in text) is conditional
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("labelled", "width"), [(True, 2), (False, 2), (True, 3)])
 def test_the_users_arrays_show_classes_when_labelled_and_a_map_above_two_dimensions(
     tmp_path: Path, labelled: bool, width: int

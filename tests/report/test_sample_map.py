@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,12 +8,21 @@ import numpy as np
 import pytest
 from tests.report.synthetic import write_run
 
+from uncollapse.report import sample_map
 from uncollapse.report.curves import Panel
 from uncollapse.report.load import load
 from uncollapse.report.palette import styles
 from uncollapse.report.real import Real, real_data
 from uncollapse.report.records import Record
 from uncollapse.report.sample_map import common_maps
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    """Maps of a hundred samples a method, which take a third of the time."""
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(sample_map, "SET_POINTS", 100)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +41,7 @@ def maps(record: Record, real: Real) -> list[Panel]:
     return common_maps(record.cells, real, styles(["a"]), "averaged")
 
 
+@pytest.mark.slow
 def test_the_maps_are_seeded_and_say_what_they_are_made_of(record: Record, real: Real, maps: list[Panel]) -> None:
     assert maps == common_maps(record.cells, real, styles(["a"]), "averaged")
     by_set, by_class = maps
@@ -41,14 +52,15 @@ def test_the_maps_are_seeded_and_say_what_they_are_made_of(record: Record, real:
 
 def test_every_sample_stands_in_both_maps(maps: list[Panel]) -> None:
     by_set, by_class = maps
-    # 60 real ones and 300 of the method; matplotlib writes one <use> for each marker.
-    assert by_set.markup.count("<use") == 360
-    assert by_class.markup.count("<use") == 360
+    # 60 real ones and 100 of the method; matplotlib writes one <use> for each marker.
+    assert by_set.markup.count("<use") == 160
+    assert by_class.markup.count("<use") == 160
     assert by_set.markup.count("fill: var(--real)") > 0
     assert {f"var(--m{hue})" in by_class.markup for hue in range(8)} == {True}
 
 
-def test_without_labels_there_is_one_map(record: Record, real: Real) -> None:
+def test_without_labels_there_is_one_map(record: Record, real: Real, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample_map, "_embed", lambda features: features[:, :2])
     (alone,) = common_maps(record.cells, replace(real, labels=None), styles(["a"]), "averaged")
     assert "of each, one seed a method" in alone.caption
 

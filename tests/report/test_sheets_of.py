@@ -7,6 +7,7 @@ import pytest
 from tests.report.synthetic import write_run
 
 from uncollapse.report.amounts import Amount
+from uncollapse.report.formats import FORMATS
 from uncollapse.report.load import load
 from uncollapse.report.sheets import Sheet
 from uncollapse.report.sheets_of import sheets_of
@@ -48,5 +49,16 @@ def test_alarms_of_a_run_are_a_sheet(tmp_path: Path) -> None:
     with (run / "history.jsonl").open("a") as stream:
         stream.write(json.dumps({"update": 900, "alarm": {"status": "collapsed", "seed": 5, "sentence": "Gone."}}))
         stream.write("\n")
+        stream.write(json.dumps({"update": 900, "rollback": {"seed": 5, "to": 800, "sentence": "Put back."}}))
+        stream.write("\n")
     (alarms,) = (sheet for sheet in sheets_of(load(run)) if sheet.name == "alarms")
-    assert alarms.rows == (("ring-8", "vanilla", "5", "900", "collapsed", "Gone."),)
+    assert alarms.rows == (
+        ("ring-8", "vanilla", "5", "900", "collapsed", "Gone."),
+        ("ring-8", "vanilla", "5", "900", "rolled back", "Put back."),
+    )
+    sheets = {sheet.name: sheet for sheet in sheets_of(load(run))}
+    told = "seed 5 was put back at update 900 to what it was at update 800; its numbers rest on that rollback."
+    assert sheets["outcomes"].rows == (("seeds", f"vanilla on ring-8: {told}"),)
+    for written in FORMATS.values():
+        text = " ".join(written("title", list(sheets.values())).split())
+        assert text.count("its numbers rest on that rollback") >= 1

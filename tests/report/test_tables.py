@@ -9,7 +9,7 @@ from tests.report.synthetic import write_run
 
 from uncollapse.report.load import load
 from uncollapse.report.records import Record
-from uncollapse.report.tables import alarm_rows, differences, outcomes, table
+from uncollapse.report.tables import differences, monitor_rows, outcomes, table
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_alarms_are_listed_by_cell_and_update(tmp_path: Path) -> None:
     ]
     with (run / "history.jsonl").open("a") as stream:
         stream.write("".join(json.dumps(row) + "\n" for row in rows))
-    found = alarm_rows(load(run))
+    found = monitor_rows(load(run))
     assert [(method, task, alarm.update, alarm.seed) for method, task, alarm in found] == [
         ("vanilla", "ring-8", 800, 4), ("vanilla", "ring-8", 900, 5),
     ]  # fmt: skip

@@ -50,14 +50,19 @@ def test_alarms_are_kept_with_their_sentences() -> None:
     history.take(
         {"update": 40, "alarm": {"status": "collapsed", "seed": 1, "sentence": "Seed 1 lost \x1b[31m3 modes."}}
     )
-    history.take({"update": 50, "alarm": {"extra": [1, 2]}})
+    history.take({"update": 50, "alarm": {"extra": [1, 2], "status": "never-healthy"}})
     assert history.alarms == [
         {"update": 40, "seed": 1, "status": "collapsed", "sentence": "Seed 1 lost [31m3 modes."},
-        {"update": 50, "seed": None, "status": "alarm", "sentence": ""},
+        {"update": 50, "seed": None, "status": "never-healthy", "sentence": ""},
     ]
+    told = {"seed": 1, "to": 30, "sentence": "Seed 1 was put back."}
+    history.take({"update": 60, "rollback": told})
+    assert history.alarms[2] == {"update": 60, "seed": 1, "status": "rolled back", "sentence": "Seed 1 was put back."}
+    assert history.alarm_count == 1  # what was never healthy is no alarm, and what was done about one is none
+    assert history.odd == 0
     for update in range(1_000):
-        history.take({"update": update, "alarm": {"status": "x"}})
-    assert (len(history.alarms), history.alarm_count) == (MOST_ALARMS, 1_002)
+        history.take({"update": update, "alarm": {"status": "collapsed"}})
+    assert (len(history.alarms), history.alarm_count) == (MOST_ALARMS, 1_001)
     assert history.odd == 0
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.watch.making import append, finish, loss_line, make_comparison, make_run, trained
 
 from uncollapse.errors import UserError
-from uncollapse.files import only_writer
+from uncollapse.lease import only_writer
 from uncollapse.watch.reading import WatchedDirectory, encode
 
 

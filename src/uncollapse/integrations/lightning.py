@@ -19,6 +19,7 @@ from torch import nn
 
 from uncollapse.errors import UserError
 from uncollapse.monitor import CollapseMonitor, MonitorVerdict
+from uncollapse.monitor.choices import ALPHA, EVERY, HEALTHY, MARGIN, PATIENCE, SAMPLES
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -56,15 +57,15 @@ class CollapseCallback:
         reference: object,
         *,
         sampler: str | Sampler = "sample",
-        every: int = 500,
-        samples: int = 500,
+        every: int = EVERY,
+        samples: int = SAMPLES,
         labels: object = None,
         features: str | Callable[..., object] = "auto",
         cells: int | None = None,
-        alpha: float = 0.03,
-        margin: float = 0.15,
-        healthy: float = 0.6,
-        patience: int = 40,
+        alpha: float = ALPHA,
+        margin: float = MARGIN,
+        healthy: float = HEALTHY,
+        patience: int = PATIENCE,
         on_alarm: str | Callable[[MonitorVerdict], object] = "log",
         seed: int = 0,
         prefix: str = "collapse/",

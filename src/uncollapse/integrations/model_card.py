@@ -30,7 +30,7 @@ def model_card(config: Mapping[str, Any], *, repository: str, licence: str = UNK
     """
     spec, result = config["spec"], config["result"]
     method, task = plain(spec["method"]["name"]), plain(spec["task"]["name"])
-    head = ["---", f"license: {licence}", "library_name: uncollapse", "tags:", "- gan", "- mode-collapse"]
+    head = ["---", f'license: "{licence}"', "library_name: uncollapse", "tags:", "- gan", "- mode-collapse"]
     seeds = [lane["seed"] for lane in result["lanes"]]
     body = [
         f"# {method} on {task}",

@@ -14,7 +14,8 @@ import numpy as np
 
 from uncollapse.errors import UserError
 from uncollapse.integrations.pictures import snapshot_pictures
-from uncollapse.loggers import Scalar, alarm, final_scalars, scalars, seeds_of, update
+from uncollapse.loggers import Scalar, final_scalars, scalars, seeds_of, update
+from uncollapse.monitoring_rows import monitor_row
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -49,15 +50,15 @@ class TensorBoardLogger:
         self._spec, self._directory, self._seeds = spec, directory, seeds_of(spec)
 
     def log(self, row: Mapping[str, object]) -> None:
-        """Adds the numbers of a line, its alarm, and the samples of a snapshot."""
+        """Adds the numbers of a line, what the monitor said, and the samples of a snapshot."""
         at = update(row)
         if not self._writers:
             self._open(at)
         self._add(scalars(row, len(self._seeds)), at)
-        raised = alarm(row)
-        if raised is not None:
-            writer = self._writers.get(_folder(raised.seed), self._writers[MEAN])
-            writer.add_text("alarm", f"{raised.status}: {raised.sentence}", raised.update)
+        told = monitor_row(row)
+        if told is not None:
+            writer = self._writers.get(_folder(told.seed), self._writers[MEAN])
+            writer.add_text("monitor", told.words, told.update)
         if row.get("snapshot"):
             for place, png in snapshot_pictures(self._directory, at):
                 writer = self._writers[_folder(self._seeds[place])]
@@ -66,9 +67,12 @@ class TensorBoardLogger:
     def finish(self, result: Mapping[str, object]) -> None:
         """Adds the final measures and closes the files."""
         try:
-            if self._writers and result:
-                at = result.get("updates")
-                self._add(final_scalars(result), at if isinstance(at, int) else 0)
+            if result:
+                found = result.get("updates")
+                at = found if isinstance(found, int) else 0
+                if not self._writers:  # stopped after the last line, and only judged since
+                    self._open(at + 1)
+                self._add(final_scalars(result), at)
         finally:
             for writer in self._writers.values():
                 writer.close()

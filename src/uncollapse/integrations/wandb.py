@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from uncollapse.errors import UserError
 from uncollapse.files import write_atomic
 from uncollapse.integrations.pictures import snapshot_pictures
-from uncollapse.loggers import Alarm, Scalar, alarm, final_scalars, scalars, seeds_of, update
+from uncollapse.loggers import Scalar, final_scalars, scalars, seeds_of, update
+from uncollapse.monitoring_rows import MonitorRow, monitor_row
 
 if TYPE_CHECKING:
     import wandb
@@ -51,17 +52,18 @@ class WandbLogger:
         self._spec, self._directory, self._seeds = spec, directory, seeds_of(spec)
 
     def log(self, row: Mapping[str, object]) -> None:
-        """Adds the numbers of a line, its alarm, and the samples of a snapshot."""
+        """Adds the numbers of a line, what the monitor said, and the samples of a snapshot."""
         at = update(row)
         try:
             run = self._run = self._run or self._begin(fresh=at == 0)
             values: dict[str, object] = self._named(scalars(row, len(self._seeds)))
             if row.get("snapshot"):
                 values |= self._pictures(at)
-            raised = alarm(row)
-            if raised is not None:
-                self._alert(run, raised)
-                values[f"{_prefix(raised.seed)}alarm"] = 1
+            told = monitor_row(row)
+            if told is not None:
+                self._alert(run, told)
+            if told is not None and told.raised:
+                values[f"{_prefix(told.seed)}alarm"] = 1
             if values:
                 run.log({**values, "update": at})
         except Exception:
@@ -71,7 +73,8 @@ class WandbLogger:
     def finish(self, result: Mapping[str, object]) -> None:
         """Writes the final measures into the summary and closes the run."""
         try:
-            if self._run is not None and result:
+            if result:
+                self._run = self._run or self._begin(fresh=False)  # stopped after the last line, and only judged since
                 self._run.summary.update(self._named(final_scalars(result)))
         finally:
             self._end(exit_code=0 if result else 1)
@@ -119,10 +122,10 @@ class WandbLogger:
             for place, png in snapshot_pictures(self._directory, at)
         }
 
-    def _alert(self, run: wandb.Run, raised: Alarm) -> None:
-        who = "" if raised.seed is None else f" of seed {raised.seed}"
-        title = f"{raised.status}{who} at update {raised.update:,}"
-        run.alert(title=title, text=raised.sentence or title, level="WARN")
+    def _alert(self, run: wandb.Run, told: MonitorRow) -> None:
+        who = "" if told.seed is None else f" of seed {told.seed}"
+        title = f"{told.status}{who} at update {told.update:,}"
+        run.alert(title=title, text=told.sentence or title, level="WARN")
 
     def _end(self, exit_code: int) -> None:
         run, self._run = self._run, None

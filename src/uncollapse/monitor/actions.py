@@ -46,13 +46,16 @@ class Stateful(Protocol):
 class Reaction:
     """What the user wants on an alarm."""
 
-    def __init__(self, on_alarm: OnAlarm, checkpoint: Checkpoint | None, parts: Sequence[Stateful]) -> None:
+    def __init__(
+        self, on_alarm: OnAlarm, checkpoint: Checkpoint | None, parts: Sequence[Stateful], name: str = ""
+    ) -> None:
         """Refuses what cannot be done before anything runs.
 
         Args:
             on_alarm: One of `ACTIONS`, or a function of the verdict.
             checkpoint: The user's own save and restore, for "rollback".
             parts: Networks and optimisers whose states are kept instead.
+            name: What lines of the log begin with.
 
         Raises:
             UserError: An unknown action, or "rollback" without anything to roll back.
@@ -69,6 +72,7 @@ class Reaction:
         if checkpoint is not None and not (len(checkpoint) == 2 and all(callable(one) for one in checkpoint)):
             raise UserError("checkpoint must be a pair of functions without arguments, (save, restore).")
         self.on_alarm, self._checkpoint, self._parts = on_alarm, checkpoint, tuple(parts)
+        self._name = f"{name}, " if name else ""
         self._kept: list[Any] | None = None
         self.kept_step: int | None = None
 
@@ -88,13 +92,17 @@ class Reaction:
         Raises:
             CollapseStop: Under "stop".
         """
-        LOG.warning("step %s: %s", verdict.step, verdict)
+        self.warn(verdict)
         if callable(self.on_alarm):
             self.on_alarm(verdict)
         elif self.on_alarm == "stop":
             raise CollapseStop(verdict)
         elif self.on_alarm == "rollback":
             self._roll_back()
+
+    def warn(self, verdict: MonitorVerdict) -> None:
+        """Writes a look into the log."""
+        LOG.warning("%sstep %s: %s", self._name, verdict.step, verdict)
 
     def _roll_back(self) -> None:
         if self.kept_step is None:

@@ -49,6 +49,7 @@ class Cells:
         owner: Cell of each centre, int64 (c,).
         radius: How far from each centre a fake may lie, (c,).
         of_real: Cell of each real row by the rule for fakes, (n,); -1 for none.
+        shares: True share of each cell, (K,) summing to 1; None where the real rows have to tell.
     """
 
     kind: Literal["class", "cluster"]
@@ -57,6 +58,7 @@ class Cells:
     owner: Numbers
     radius: Tensor
     of_real: Numbers
+    shares: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         """K."""
@@ -64,7 +66,9 @@ class Cells:
 
     @cached_property
     def weights(self) -> NDArray[np.float64]:
-        """Share of the real rows in each cell, (K,), summing to 1."""
+        """Share of the real data in each cell, (K,), summing to 1."""
+        if self.shares is not None:
+            return self.shares
         counts = np.bincount(self.of_real[self.of_real >= 0], minlength=len(self)).astype(float)
         shares: NDArray[np.float64] = counts / counts.sum()
         return shares

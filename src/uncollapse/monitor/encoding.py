@@ -100,12 +100,14 @@ class Encoder:
         shape: Of one sample of the reference, where it was an array; flat fakes of as many numbers get it.
         low: What is black where fakes are images of floats, 0 or -1; None until fakes have told.
         width: Number of features d.
+        classify: What tells the class of each of some samples (m, ...), where the extractor does not; -1 for none.
     """
 
     extractor: Extractor | Function
     shape: tuple[int, ...] | None = None
     low: float | None = None
     width: int = field(default=0)
+    classify: Callable[[Tensor], NDArray[np.int64]] | None = None
 
     def features(self, samples: Tensor) -> tuple[NDArray[Any], NDArray[np.int64] | None, NDArray[np.bool_]]:
         """Features (f, d) of the finite samples, their classes, and which samples (m, ...) are finite.
@@ -129,7 +131,8 @@ class Encoder:
 
     def _rows(self, samples: Tensor) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         if not isinstance(self.extractor, Extractor):
-            return apply(self.extractor, samples), None
+            classes = None if self.classify is None else self.classify(samples)
+            return apply(self.extractor, samples), classes
         if isinstance(self.extractor, Identity):
             if samples.ndim != 2:
                 raise UserError(

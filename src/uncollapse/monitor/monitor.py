@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from uncollapse.errors import UserError
 from uncollapse.monitor.actions import LOG, Checkpoint, OnAlarm, Reaction, Stateful
-from uncollapse.monitor.choices import as_count, check_share
+from uncollapse.monitor.choices import ALPHA, EVERY, FEWEST, HEALTHY, MARGIN, PATIENCE, SAMPLES, as_count, check_numbers
 from uncollapse.monitor.cost import Cost, Watch
 from uncollapse.monitor.encoding import Encoded, Function, as_samples
 from uncollapse.monitor.hosts import look_seed, owned, plain_numbers, untouched
@@ -28,11 +28,9 @@ from uncollapse.monitor.slopes import Critic, slope_gap
 from uncollapse.monitor.verdict import MonitorVerdict, Sign, Status
 from uncollapse.monitor.window import Window
 from uncollapse.monitor.words import sentence
-from uncollapse.verdict.judge import ALPHA, FEWEST
 
 Sampler = Callable[[int], object]
 
-EVERY, SAMPLES, MARGIN, HEALTHY, PATIENCE = 500, 500, 0.15, 0.6, 40
 SCHEMA = 1
 
 
@@ -80,6 +78,7 @@ class CollapseMonitor:
         seed: int = 0,
         device: str = "auto",
         cache: bool = True,
+        name: str = "",
     ) -> None:
         """Prepares the reference; draws nothing from the host.
 
@@ -105,21 +104,21 @@ class CollapseMonitor:
             seed: Of all draws of the monitor.
             device: Where a named extractor computes.
             cache: Whether what is prepared of the reference is kept on disk.
+            name: What warnings begin with, where there are several monitors.
 
         Raises:
             UserError: Something of this cannot be.
         """
-        for name, value, least in (("every", every, 1), ("samples", samples, FEWEST), ("patience", patience, 1)):
-            as_count(value, name=name, least=least)
+        check_numbers(
+            {"every": every, "samples": samples, "patience": patience, "alpha": alpha, "margin": margin,
+             "healthy": healthy},
+        )  # fmt: skip
         as_count(seed, name="seed", least=0)
-        check_share(alpha, name="alpha", low=0, high=0.5, example=ALPHA)
-        check_share(margin, name="margin", low=0, high=1, example=MARGIN)
-        check_share(healthy, name="healthy", low=0, high=1, example=HEALTHY)
         if sampler is not None and not callable(sampler):
             raise UserError(f"sampler must be a function of n, as lambda n: g(torch.randn(n, 64)), not {sampler!r}.")
         if isinstance(reference, Reference) and (labels is not None or cells is not None or features != "auto"):
             raise UserError("This reference is prepared already; give labels, features and cells to what prepared it.")
-        self._reaction = Reaction(on_alarm, checkpoint, [*modules, *optimisers])
+        self._reaction = Reaction(on_alarm, checkpoint, [*modules, *optimisers], name)
         self._sampler, self._critic, self._modules = sampler, critic, tuple(modules)
         self._features = reference.function if isinstance(reference, Reference) else features
         self.seed, self.patience = seed, patience
@@ -151,6 +150,11 @@ class CollapseMonitor:
     def status(self) -> Status:
         """That of the last look."""
         return self.verdict.status
+
+    @property
+    def sound(self) -> bool:
+        """Whether the last look proved health: coverage surely within half the margin of its best."""
+        return self.status == "healthy" and self._test.sound(self.verdict.low)
 
     def __str__(self) -> str:
         """The last look and the cost."""
@@ -202,10 +206,10 @@ class CollapseMonitor:
         LOG.info("step %s: %s", self.verdict.step, self.verdict)
         if self.verdict.alarm:
             self._reaction.act(self.verdict)
-        elif self.verdict.status == "healthy" and self._test.sound(self.verdict.low):
+        elif self.sound:
             self._reaction.keep(self._window.last)
         elif self.verdict.status == "never-healthy" != before:
-            LOG.warning("step %s: %s", self.verdict.step, self.verdict)
+            self._reaction.warn(self.verdict)
         return self.verdict
 
     def _fresh(self) -> Tensor:

@@ -34,6 +34,9 @@ FEWEST = 50
 KEPT_RAW = 256
 VERSION = "monitor reference 1"
 
+# Distance from the data, in units of their spread, from which a fake lies nowhere.
+FARTHEST = 1e9
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Reference:
@@ -79,7 +82,11 @@ class Reference:
             UserError: They are not of the kind of the reference.
         """
         features, found, finite = self.encoder.features(samples)
-        return Encoded(rows=self.space.project(torch.as_tensor(features)), classes=found, finite=finite)
+        rows = self.space.project(torch.as_tensor(features))
+        # Squares of what lies farther overflow; it lies nowhere, as samples that are not finite do.
+        near = (rows.abs() < FARTHEST).all(1)
+        finite[finite] = near.numpy()
+        return Encoded(rows=rows[near], classes=None if found is None else found[near.numpy()], finite=finite)
 
     def pictures(self, rows: Sequence[int]) -> list[Pixels]:
         """Some real rows as images.
@@ -134,7 +141,7 @@ def make_reference(
     with plain_numbers():
         space = Space.of(torch.from_numpy(read.rows))
         projected = space.project(torch.from_numpy(read.rows))
-        found, ranges = _prepared(projected, read.known, cells, samples, seed, digest if cache else None)
+        found, ranges = prepared(projected, read.known, cells, samples, seed, digest if cache else None)
         examples, raw = found.examples(projected), _raw(given, seed)
     return Reference(
         encoder=read.encoder, space=space, cells=found, examples=examples, ordinary=ranges, digest=digest,
@@ -143,7 +150,7 @@ def make_reference(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class _Known:
+class Known:
     """Classes of the real rows.
 
     Attributes:
@@ -162,7 +169,7 @@ class _Read:
     """What was read: features of the rows, their classes and names, and what made the features."""
 
     rows: NDArray[Any]
-    known: _Known | None
+    known: Known | None
     encoder: Encoder
     why: str
     names: tuple[str, ...]
@@ -177,10 +184,12 @@ def _by_name(given: object, labels: object, features: str, seed: int, device: st
     reading = Reading(seed=seed, device=device, cache=cache)
     both, sources = dict.fromkeys(("real", "fake"), given), dict.fromkeys(("real", "fake"), source)
     extractor, why = make_extractor(features, both, sources, reading)
-    read = reading.rows(source, "reference", extractor).rows
-    known: _Known | None = None
+    side = reading.rows(source, "reference", extractor)
+    assert side is not None  # this process reads alone
+    read = side.rows
+    known: Known | None = None
     if read.probabilities is not None:
-        known = _Known(names=extractor.classes, of=read.probabilities.argmax(1).astype(np.int64), judged=True)
+        known = Known(names=extractor.classes, of=read.probabilities.argmax(1).astype(np.int64), judged=True)
     elif read.labels is not None:
         known = _by_labels(read.labels)
     return _Read(
@@ -205,12 +214,12 @@ def _by_function(given: object, labels: object, function: Function) -> _Read:
     )  # fmt: skip
 
 
-def _by_labels(labels: Sequence[str]) -> _Known | None:
+def _by_labels(labels: Sequence[str]) -> Known | None:
     names = tuple(sorted(set(labels), key=natural))
     if len(names) < 2:
         return None
     place = {name: number for number, name in enumerate(names)}
-    return _Known(names=names, of=np.array([place[label] for label in labels], dtype=np.int64), judged=False)
+    return Known(names=names, of=np.array([place[label] for label in labels], dtype=np.int64), judged=False)
 
 
 def _shape(given: object) -> tuple[int, ...] | None:
@@ -242,8 +251,8 @@ def _digest(read: _Read, settings: str) -> str:
     return digest.hexdigest()
 
 
-def _prepared(
-    rows: Tensor, known: _Known | None, cells: int | None, samples: int, seed: int, key: str | None
+def prepared(
+    rows: Tensor, known: Known | None, cells: int | None, samples: int, seed: int, key: str | None
 ) -> tuple[Cells, Ordinary]:
     """Cells and ranges, from the cache where they are there."""
     kept = disk.load(key) if key is not None else None

@@ -14,7 +14,7 @@ from uncollapse.report.class_grids import class_names
 from uncollapse.report.curves import Panel
 from uncollapse.report.figure import chart, count_ticks
 from uncollapse.report.follow import Line
-from uncollapse.report.measures import seeds_text
+from uncollapse.report.measures import number, seeds_text
 from uncollapse.report.palette import INK, REAL, Style
 from uncollapse.report.planar import spread
 from uncollapse.report.real import Real
@@ -84,7 +84,7 @@ def _bars(heights: Array, top: float, alt: str, labels: Sequence[str]) -> Markup
     thick = max(step - 2, 0.6 * step)
     bars = "".join(
         f'<rect x="{k * step + 1:.1f}" y="{base - base * min(share / top, 1):.1f}" width="{thick:.1f}" '
-        f'height="{base * min(share / top, 1):.1f}"/>'
+        f'height="{base * min(share / top, 1):.1f}"><title>{escape(labels[k])}: {number(share, "share")}</title></rect>'
         for k, share in enumerate(heights)
         if np.isfinite(share)
     )

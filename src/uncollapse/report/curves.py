@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from markupsafe import Markup
 
+from uncollapse.monitoring_rows import NEVER_HEALTHY, ROLLED_BACK, MonitorRow
 from uncollapse.report.figure import Chart, chart, count_ticks, short
 from uncollapse.report.follow import Line
 from uncollapse.report.measures import entry_of
@@ -140,7 +141,7 @@ def modes_over_training(
             drawn.axes.set_ylim(-0.03 * modes, 1.08 * modes)
             _finish(drawn.axes, last)
             count_ticks(drawn.axes, axis="y", most=5)
-            _alarms(drawn, cell)
+            _monitored(drawn, cell)
         caption = weights_note(cell, "measures", weights)
         panels.append(Panel(title=cell.method, method=cell.method, markup=drawn.markup, caption=caption))
     return panels
@@ -157,20 +158,34 @@ def _tracks(drawn: Chart, tracks: Sequence[tuple[int, Array, Array]], cell: Cell
     drawn.values.add(Line(name=f"{cell.method}, median", x=first, y=middle))
 
 
-def _alarms(drawn: Chart, cell: Cell) -> None:
-    """Where the monitor raised its alarms: a mark on the upper edge with a line down; at most twelve moments."""
-    found = sorted((alarm for run in cell.runs for alarm in run.alarms), key=lambda alarm: alarm.update)
-    moments = sorted({alarm.update for alarm in found})[:12]
-    if not moments:
-        return
+MOST_MOMENTS = 12  # marked of each kind in one chart
+
+
+def _monitored(drawn: Chart, cell: Cell) -> None:
+    """What the monitor said, as marks on the upper edge with a line down, and each rollback on the lower edge."""
     bottom, top = drawn.axes.get_ylim()
     drawn.axes.set_ylim(bottom, top)  # the marks shall not move the scale
-    drawn.axes.vlines(moments, bottom, top, color=WARN, lw=1, ls=(0, (2, 2)), zorder=2)
-    drawn.axes.plot(moments, [top] * len(moments), ls="", color=WARN, marker="v", ms=10, zorder=7, clip_on=False)
-    for alarm in found:
-        if alarm.update in moments:
-            whose = f"{cell.method}, alarm" + ("" if alarm.seed is None else f" for seed {alarm.seed}")
-            drawn.values.add(Line(name=whose, x=[alarm.update], y=[top], said=[alarm.words]))
+    never = [row for row in cell.monitored if row.status == NEVER_HEALTHY]
+    back = [row for row in cell.monitored if row.status == ROLLED_BACK]
+    alarms = [row for row in cell.monitored if row.status not in (NEVER_HEALTHY, ROLLED_BACK)]
+    # A rollback comes at the update of its alarm, so the two must not stand in the same place.
+    for rows, marker, paint, height in ((never, "v", PAPER, top), (alarms, "v", WARN, top), (back, "<", WARN, bottom)):
+        moments = sorted({row.update for row in rows})[:MOST_MOMENTS]
+        shown = [row for row in rows if row.update in moments]
+        drawn.axes.vlines(moments, bottom, top, color=WARN, lw=1, ls=(0, (2, 2)), zorder=2)
+        drawn.axes.plot(
+            moments, [height] * len(moments), ls="", color=WARN, marker=marker, ms=10, mfc=paint, zorder=7,
+            clip_on=False,
+        )  # fmt: skip
+        for row in shown:
+            if row.to is not None:
+                drawn.axes.plot([row.to, row.update], [height] * 2, color=WARN, lw=2.5, zorder=6, clip_on=False)
+            drawn.values.add(Line(name=_whose(cell, row), x=[row.update], y=[height], said=[row.words]))
+
+
+def _whose(cell: Cell, row: MonitorRow) -> str:
+    what = "alarm" if row.raised else "monitor"
+    return f"{cell.method}, {what}" + ("" if row.seed is None else f" for seed {row.seed}")
 
 
 def _median(table: Array) -> Array:
@@ -201,7 +216,7 @@ def losses(cells: Sequence[Cell], task: str, looks: Mapping[str, Style], detail:
             drawn.values.words("update", "loss")
             caption = _loss_lines(drawn, tracks, cell, looks[cell.method])
             _finish(drawn.axes, max(run.update for run in cell.runs))
-            _alarms(drawn, cell)
+            _monitored(drawn, cell)
         panels.append(Panel(title=cell.method, method=cell.method, markup=drawn.markup, caption=caption))
     return panels
 

@@ -5,6 +5,7 @@ Every sentence comes from the file; here numbers become text with their interval
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -40,7 +41,8 @@ MOST_LOST, MOST_FOLDED = 10, 200
 class LossRow:
     """One lost mode as text: its shares, the interval of the fakes' share, and both on a line.
 
-    `kind` is the word "class" where the name alone, such as "3", would not say what it is; empty otherwise.
+    `kind` is the word "class" where the name alone, such as "3", would not say what it is; empty otherwise. `by` holds
+    what the columns "real" and "fake" are sorted by.
     """
 
     mode: str
@@ -49,6 +51,7 @@ class LossRow:
     fake: str
     interval: str
     strip: Strip | None
+    by: Mapping[str, float | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ class EvidenceRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassRow:
-    """The verdict of one class as text, with its tests."""
+    """The verdict of one class as text, with its tests, and what the columns "real" and "fake" are sorted by."""
 
     label: str
     n_real: str
@@ -86,6 +89,7 @@ class ClassRow:
     status: str
     sentence: str
     evidence: tuple[EvidenceRow, ...]
+    by: Mapping[str, float | None]
 
 
 def mark(status: str) -> Markup:
@@ -125,7 +129,8 @@ def _loss(loss: Loss, scale: Scale) -> LossRow:
     label = f"{loss.mode}: {real} of the real data, {fake} of the fakes, interval {interval}"
     strip = interval_strip(label, scale, loss.share_fake, loss.low, loss.high, reference=loss.share_real)
     kind = "class" if loss.kind == "class" and "class" not in loss.mode else ""
-    return LossRow(mode=loss.mode, kind=kind, real=real, fake=fake, interval=interval, strip=strip)
+    by = {"real": loss.share_real, "fake": loss.share_fake}
+    return LossRow(mode=loss.mode, kind=kind, real=real, fake=fake, interval=interval, strip=strip, by=by)
 
 
 def scale_end(verdict: Verdict) -> str:
@@ -196,4 +201,5 @@ def _class_row(row: ClassVerdict) -> ClassRow:
         status=row.status,
         sentence=row.sentence,
         evidence=tuple(evidence(row.evidence)),
+        by={"real": row.n_real, "fake": row.n_fake},
     )

@@ -59,7 +59,10 @@ class MetricRow:
 
 @dataclass(frozen=True, kw_only=True)
 class DifferenceRow:
-    """One metric of two generators as text; `reading` says which of them the difference favours."""
+    """One metric of two generators as text; `reading` says which of them the difference favours.
+
+    `by` holds what the columns "fake", "other" and "difference" are sorted by.
+    """
 
     title: str
     good: str
@@ -70,6 +73,7 @@ class DifferenceRow:
     sizes: str
     strip: Strip | None
     reading: str
+    by: Mapping[str, float | None]
 
 
 def metric_groups(metrics: Mapping[str, Estimate], names: Mapping[str, str]) -> list[tuple[str, list[MetricRow]]]:
@@ -197,6 +201,11 @@ def _difference(
         sizes=sizes(change, metric),
         strip=strip,
         reading=_reading(change, direction, titles),
+        by={
+            "fake": None if fake is None else fake.value,
+            "other": None if other is None else other.value,
+            "difference": change.value,
+        },
     )
 
 

@@ -56,11 +56,16 @@ def read_pictures(path: Path) -> Pictures:
     return _checked(arrays, path.name)
 
 
-def _checked(arrays: dict[str, Array], source: str) -> Pictures:
-    refused: list[str] = []
+class _Taking:
+    """Takes arrays that are as an evaluation writes them, and remembers the names of the others."""
 
-    def take(name: str, kinds: str, shape: tuple[int | None, ...]) -> Array | None:
-        array = arrays.get(name)
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self.arrays = arrays
+        self.refused: list[str] = []
+
+    def take(self, name: str, kinds: str, shape: tuple[int | None, ...]) -> Array | None:
+        """An array of these kinds of type and this shape, None standing for any length; None where it is not so."""
+        array = self.arrays.get(name)
         if array is None:
             return None
         fits = array.ndim == len(shape) and all(
@@ -68,22 +73,29 @@ def _checked(arrays: dict[str, Array], source: str) -> Pictures:
         )
         if fits and array.dtype.kind in kinds:
             return array
-        refused.append(name)
+        self.refused.append(name)
         return None
 
-    thumbs = take("thumbs", "u", (None, None, None, 3))
-    if thumbs is not None and (thumbs.dtype != np.uint8 or not 1 <= max(thumbs.shape[1:3]) <= LARGEST_THUMB):
-        refused.append("thumbs")
-        thumbs = None
-    side = take("map_side", "iu", (None,))
+    def thumbs(self) -> Array | None:
+        """The thumbnails, not larger than a page can show."""
+        found = self.take("thumbs", "u", (None, None, None, 3))
+        if found is None or (found.dtype == np.uint8 and 1 <= max(found.shape[1:3]) <= LARGEST_THUMB):
+            return found
+        self.refused.append("thumbs")
+        return None
+
+
+def _checked(arrays: dict[str, Array], source: str) -> Pictures:
+    taking = _Taking(arrays)
+    thumbs, side = taking.thumbs(), taking.take("map_side", "iu", (None,))
     rows = None if side is None else len(side)
     maps = {
         title: places
         for title, name in (("PCA", "map_pca"), ("t-SNE", "map_tsne"))
-        if side is not None and (places := take(name, "f", (rows, 2))) is not None
+        if side is not None and (places := taking.take(name, "f", (rows, 2))) is not None
     }
-    classes, state = take("map_class", "iu", (rows,)), take("map_state", "iub", (rows,))
-    points = {name: take(f"points_{name}", "f", (None, 2)) for name in ("real", "fake")}
+    classes, state = taking.take("map_class", "iu", (rows,)), taking.take("map_state", "iub", (rows,))
+    points = {name: taking.take(f"points_{name}", "f", (None, 2)) for name in ("real", "fake")}
     return Pictures(
         thumbs=thumbs,
         maps=maps,
@@ -94,6 +106,6 @@ def _checked(arrays: dict[str, Array], source: str) -> Pictures:
         points_fake=points["fake"],
         damaged=tuple(
             f"{name} in {source} has a shape or a type that no evaluation writes, so it is left out."
-            for name in refused
+            for name in taking.refused
         ),
     )

@@ -5,6 +5,7 @@ Counts and shares come from the file; the one thing computed here is Wilson's in
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from uncollapse.report.evaluation_record import Classes, Cluster, Dimension, Evaluation
@@ -118,6 +119,7 @@ class ClusterRow:
         p: Adjusted p.
         strip: The ratio on a logarithmic line; None without one.
         pictures: Its gallery; None without pictures.
+        by: What the columns "real", "fake", "ratio" and "p" are sorted by.
     """
 
     name: str
@@ -131,6 +133,7 @@ class ClusterRow:
     p: str
     strip: Strip | None
     pictures: Group | None
+    by: Mapping[str, float | None]
 
 
 def clusters(record: Evaluation, thumbs: Thumbs, detail: Detail) -> tuple[list[ClusterRow], list[ClusterRow], int]:
@@ -163,12 +166,16 @@ def _cluster(cluster: Cluster, pictures: Group | None) -> ClusterRow:
         p=p_text(cluster.p_adjusted),
         strip=None if ratio is None else ratio_strip(label, ratio, cluster.low, cluster.high),
         pictures=pictures,
+        by={"real": cluster.share_real, "fake": cluster.share_fake, "ratio": ratio, "p": cluster.p_adjusted},
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class DimensionRow:
-    """One column of a table of vectors: mean and standard deviation of both sides, the effect, and its sentence."""
+    """One column of a table of vectors: mean and standard deviation of both sides, the effect, and its sentence.
+
+    `by` holds what the columns "real", "fake" (by their means) and "effect" are sorted by.
+    """
 
     name: str
     real: str
@@ -176,6 +183,7 @@ class DimensionRow:
     effect: str
     strip: Strip | None
     sentence: str
+    by: Mapping[str, float | None]
 
 
 def dimensions(rows: tuple[Dimension, ...]) -> tuple[list[DimensionRow], int]:
@@ -197,6 +205,6 @@ def _dimension(row: Dimension) -> DimensionRow:
         scale = Scale(low=low - margin, high=high + margin)
         label = f"{row.name}: real {real}, generated {fake}"
         strip = spread_strip(label, scale, (mean, sd), (other, spread))
-    return DimensionRow(
-        name=row.name, real=real, fake=fake, effect=amount(row.effect), strip=strip, sentence=row.sentence
-    )
+    by = {"real": row.real_mean, "fake": row.fake_mean, "effect": row.effect}
+    effect = amount(row.effect)
+    return DimensionRow(name=row.name, real=real, fake=fake, effect=effect, strip=strip, sentence=row.sentence, by=by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from uncollapse.metrics.estimate import Estimate
@@ -11,7 +11,7 @@ from uncollapse.report.evaluation_answer import weight_of
 from uncollapse.report.evaluation_inputs import HEADS
 from uncollapse.report.evaluation_metrics import in_order, sizes, title_of
 from uncollapse.report.evaluation_record import Evaluation, Evidence, Verdict
-from uncollapse.report.sheets import Column, Entry, Sheet, found, named, used
+from uncollapse.report.sheets import Entry, Sheet, found, named, sheet_of, used
 
 GENERATOR = named(("generator", "Generator"))
 
@@ -38,18 +38,14 @@ def evaluation_sheets(record: Evaluation) -> tuple[Sheet, ...]:
     return tuple(used(sheet) for sheet in made if sheet.rows)
 
 
-def _sheet(name: str, title: str, columns: tuple[Column, ...], rows: Iterable[tuple[Entry, ...]]) -> Sheet:
-    return Sheet(name=name, title=title, columns=columns, rows=tuple(rows))
-
-
 def _verdicts(verdicts: Mapping[str, Verdict]) -> Sheet:
     columns = found(("verdict", "Verdict"), ("flags", "Flags"), ("sentence", "Sentence"))
     rows = ((name, it.status, ", ".join(it.flags), it.sentence) for name, it in verdicts.items())
-    return _sheet("verdict", "Verdict", (*GENERATOR, *columns), rows)
+    return sheet_of("verdict", "Verdict", (*GENERATOR, *columns), rows)
 
 
 def _evidence(verdicts: Mapping[str, Verdict]) -> Sheet:
-    return _sheet(
+    return sheet_of(
         "evidence",
         "Evidence",
         (*GENERATOR, *named(("test", "Test")), *_TESTED),
@@ -80,7 +76,7 @@ def _test(row: Evidence) -> tuple[Entry, ...]:
 
 
 def _lost(verdicts: Mapping[str, Verdict]) -> Sheet:
-    return _sheet(
+    return sheet_of(
         "lost",
         "What was lost",
         (
@@ -102,7 +98,7 @@ def _lost(verdicts: Mapping[str, Verdict]) -> Sheet:
 
 
 def _metrics(judged: Mapping[str, Mapping[str, Estimate]], names: Mapping[str, str]) -> Sheet:
-    return _sheet(
+    return sheet_of(
         "metrics",
         "Every metric",
         (
@@ -135,7 +131,7 @@ def _differences(record: Evaluation) -> Sheet:
     versus = record.versus
     changes: Mapping[str, Estimate] = versus.differences if versus else {}
     title = f"Differences: {record.fake_name} minus {versus.name}" if versus else ""
-    return _sheet(
+    return sheet_of(
         "differences",
         title,
         (*named(("metric", "Metric")), *found(("difference", "Difference"))),
@@ -148,7 +144,7 @@ def _differences(record: Evaluation) -> Sheet:
 
 def _classes(record: Evaluation) -> Sheet:
     columns = found(("n_real", "Real n"), ("n_fake", "Generated n"), ("verdict", "Verdict"), ("sentence", "Sentence"))
-    return _sheet(
+    return sheet_of(
         "classes",
         "Class by class",
         (*named(("class", "Class")), *columns),
@@ -158,7 +154,7 @@ def _classes(record: Evaluation) -> Sheet:
 
 def _inputs(record: Evaluation) -> Sheet:
     columns = found(("name", "Name"), ("form", "What it is"), ("rows", "Rows"), ("unread", "Could not be read"))
-    return _sheet(
+    return sheet_of(
         "inputs",
         "Inputs",
         (*named(("side", "Side")), *columns),

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from uncollapse.report.anchors import slug
+from uncollapse.report.anchors import Anchors
 from uncollapse.report.sheets import Column, Entry, Sheet, document, written
 from uncollapse.text import clean
 
@@ -52,7 +52,9 @@ def _marked(text: str) -> str:
     """A text that Markdown shows as it is, in one line of a table."""
     plain = clean(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # A bracket means something only where a link's address or name follows it.
-    return re.sub(r"([\\`*_|~$]|\](?=[(\[:]))", r"\\\1", plain)
+    marked = re.sub(r"([\\`*_|~$]|\](?=[(\[:]))", r"\\\1", plain)
+    # Many readers make a link of a bare address.
+    return re.sub(r":(?=//)|(?<=\bwww)\.|(?<=mailto):|(?<=xmpp):", r"\\\g<0>", marked, flags=re.IGNORECASE)
 
 
 def comma_separated(title: str, sheets: Sequence[Sheet]) -> str:
@@ -97,11 +99,12 @@ def as_json(title: str, sheets: Sequence[Sheet]) -> str:
 
 def latex(title: str, sheets: Sequence[Sheet]) -> str:
     """A table environment for each sheet, for the packages booktabs and graphicx."""
+    anchors = Anchors()
     lines = [f"% {clean(title)}", r"% \usepackage{booktabs, graphicx} and UTF-8; LaTeX of 2020 or later."]
-    return "\n".join([*lines, *(_environment(sheet) for sheet in sheets)])
+    return "\n".join([*lines, *(_environment(sheet, anchors) for sheet in sheets)])
 
 
-def _environment(sheet: Sheet) -> str:
+def _environment(sheet: Sheet, anchors: Anchors) -> str:
     columns = "".join(
         _alignment(column, [row[place] for row in sheet.rows]) for place, column in enumerate(sheet.columns)
     )
@@ -116,7 +119,7 @@ def _environment(sheet: Sheet) -> str:
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{caption}}}",
-        rf"\label{{tab:{slug(f'{sheet.name} {sheet.part}')}}}",
+        rf"\label{{tab:{anchors(sheet.name, sheet.part)}}}",
     ]
     return "\n".join(["", *head, *table, r"\end{table}", ""])
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from uncollapse.report.anchors import Anchors
+from uncollapse.report.anchors import PLACES, Anchors
 from uncollapse.report.sheets import Sheet, document
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def fill(
         "style": Markup("".join(map(_packaged, styles))),
         "script": Markup(script),
         "numbers": document(sheets),
-        "anchor": Anchors(),
+        "anchor": Anchors(PLACES),
     }
     environment = templates()
     environment.filters.update(filters)

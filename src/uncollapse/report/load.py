@@ -5,14 +5,16 @@ Sits between the files and the page; a directory that is neither is refused with
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from uncollapse.errors import UserError
-from uncollapse.experiments.record import Lane, cell_record, summarise
-from uncollapse.report.records import Cell, Record, RunRecord, read_json, read_run
+from uncollapse.experiments.record import Lane, cell_record, seconds, summarise
+from uncollapse.files import read_lines
+from uncollapse.report.records import Cell, Record, RunRecord
 
 
 def load(directory: Path) -> Record:
@@ -32,6 +34,29 @@ def load(directory: Path) -> Record:
     raise UserError(
         f"No report can be made of {str(directory)!r}: it {what}; give a directory that `uncollapse compare` or "
         "`uncollapse train` wrote."
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; a sentence for the user when there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error}); make it again or restore it.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} should hold a JSON object but holds a {type(value).__name__}; make it again.")
+    return value
+
+
+def read_run(directory: Path) -> RunRecord:
+    """One run directory, finished or not."""
+    result = directory / "result.json"
+    return RunRecord(
+        directory=directory,
+        spec=read_json(directory / "spec.json"),
+        result=read_json(result) if result.exists() else None,
+        history=tuple(read_lines(directory / "history.jsonl")),
+        seconds=clock if (clock := seconds(directory)) > 0 else None,
     )
 
 

@@ -6,7 +6,7 @@ The template escapes everything that comes from a file; only charts made here ar
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from uncollapse.cards import AVERAGED
 from uncollapse.report import class_grids, class_history, class_shares, costs, curves, planar, sample_map, tables
-from uncollapse.report.alarms import Alarm
+from uncollapse.report.alarms import levels, monitor_sentences
 from uncollapse.report.claims import claims
 from uncollapse.report.conditional import findings
 from uncollapse.report.frame import LIMIT, fill
@@ -89,7 +89,7 @@ def render(record: Record, detail: float = 1.0) -> str:
 
 def _content(record: Record, detail: float) -> dict[str, Any]:
     looks = styles(record.methods)
-    found = tables.alarm_rows(record)
+    found = tables.monitor_rows(record)
     groups = {family: curves.coverage(record, family, looks) for family in curves.families(record)}
     return {
         "record": record,
@@ -120,7 +120,9 @@ def _content(record: Record, detail: float) -> dict[str, Any]:
         "runs": costs.runs(record),
         "run_heads": costs.RUNS,
         "alarms": found,
-        "alarm_sentence": _alarmed(found),
+        "monitored": monitor_sentences(found),
+        "alarm_level": levels(run.spec for cell in record.cells for run in cell.runs),
+        "rollbacks": {task: tables.rollbacks(record, task) for task in record.tasks},
         "explained": {measure.key for measure in glossary(record.cells)},
         "took": duration(record.seconds) if record.seconds else "",
         "glossary": glossary(record.cells),
@@ -189,14 +191,6 @@ def _subtitle(record: Record) -> str:
         f"{methods} method{'s' * (methods != 1)}{twice} on {tasks} task{'s' * (tasks != 1)}, {count} each; "
         f"measures of the {record.weights} generator."
     )
-
-
-def _alarmed(found: Sequence[tuple[str, str, Alarm]]) -> str:
-    """Which cells had alarms: "vanilla on ring-8 (2 of its seeds)"."""
-    cells: dict[tuple[str, str], set[int | None]] = {}
-    for method, task, alarm in found:
-        cells.setdefault((method, task), set()).add(alarm.seed)
-    return ", ".join(f"{method} on {task} ({seeds_text(len(seeds))})" for (method, task), seeds in cells.items())
 
 
 def _unfinished(record: Record) -> list[str]:

@@ -30,7 +30,7 @@ class Picture:
         caption: The line under it.
         over: A second picture laid over it (the true centres), empty when there is none.
         update: The critic update of a snapshot, None for other pictures.
-        between: Whether it is left to the scrubber because the row has no room for it.
+        between: Whether the row has no room for it: the scrubber shows it, and without a script it is folded.
     """
 
     uri: str

@@ -5,7 +5,6 @@ Everything on the page comes from these records; nothing here trains, measures s
 
 from __future__ import annotations
 
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,10 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from uncollapse.errors import UserError
-from uncollapse.experiments.record import seconds
-from uncollapse.files import read_lines
-from uncollapse.report.alarms import Alarm, alarms
+from uncollapse.monitoring_rows import MonitorRow
+from uncollapse.report.alarms import told
 
 Array = np.ndarray[Any, Any]
 
@@ -53,9 +50,9 @@ class RunRecord:
         return max((int(line["update"]) for line in self.history if "update" in line), default=0)
 
     @cached_property
-    def alarms(self) -> tuple[Alarm, ...]:
-        """What the monitor said during the run, in order."""
-        return alarms(self.history)
+    def monitored(self) -> tuple[MonitorRow, ...]:
+        """What the monitors of the seeds said and did during the run, by update."""
+        return told(self.history, (self.result or {}).get("lanes") or ())
 
     def losses(self, lane: int, player: str) -> tuple[Array, Array]:
         """Updates (T,) and losses (T,) of one lane's "critic" or "generator"; NaN where it had diverged."""
@@ -195,6 +192,11 @@ class Cell:
         return tuple(Lane(run=run, index=i) for run in self.runs for i in range(len(run.seeds)))
 
     @property
+    def monitored(self) -> tuple[MonitorRow, ...]:
+        """What the monitors of its seeds said and did, by update."""
+        return tuple(sorted((row for run in self.runs for row in run.monitored), key=lambda row: row.update))
+
+    @property
     def modes(self) -> int | None:
         """Number of true modes K of the task, None when no run says it."""
         for run in self.runs:
@@ -271,29 +273,6 @@ class Record:
     def of(self, task: str) -> tuple[Cell, ...]:
         """The cells of one task in order."""
         return tuple(cell for cell in self.cells if cell.task == task)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; a sentence for the user when there is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}); make it again or restore it.") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} should hold a JSON object but holds a {type(value).__name__}; make it again.")
-    return value
-
-
-def read_run(directory: Path) -> RunRecord:
-    """One run directory, finished or not."""
-    result = directory / "result.json"
-    return RunRecord(
-        directory=directory,
-        spec=read_json(directory / "spec.json"),
-        result=read_json(result) if result.exists() else None,
-        history=tuple(read_lines(directory / "history.jsonl")),
-        seconds=clock if (clock := seconds(directory)) > 0 else None,
-    )
 
 
 def _floats(values: list[Any]) -> Array:

@@ -37,10 +37,11 @@
   // The number or the text that a cell is sorted by; null for an empty one, which stays last in either direction.
   function keyOf(cell) {
     if (!cell) return null;
-    if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
+    if (cell.dataset.v !== undefined) return cell.dataset.v === "" ? null : Number(cell.dataset.v);
     if (cell.querySelector(".none")) return null;
     const text = cell.textContent.trim();
     if (text === "") return null;
+    if (cell.tagName === "TH") return text; // a name, also where it begins with a number
     const number = /^[+−-]?[\d,]*\.?\d+(?=$|[ %[(])/.exec(text);
     return number ? Number(number[0].replaceAll(",", "").replace("−", "-")) : text;
   }
@@ -70,8 +71,16 @@
     if (!table.tHead || !table.tBodies.length || table.tBodies[0].rows.length < 2) return;
     [...table.tHead.rows[0].cells].forEach((head, column) => {
       if (head.classList.contains("drawn")) return; // an axis, not a name
-      const button = make("button", { type: "button", class: "sort" });
-      button.append(...[...head.childNodes].filter((node) => !(node.matches && node.matches("a.why"))));
+      const button = make("button", { type: "button", class: "sort" }), words = head.textContent.trim();
+      for (const link of all("a", head)) { // a link is no part of a button: its words are, and it stands beside as a mark
+        if (!link.matches(".why")) {
+          link.before(...link.childNodes);
+          link.className = "why";
+          link.setAttribute("aria-label", `What ${words} means`);
+        }
+        head.append(link);
+      }
+      button.append(...[...head.childNodes].filter((node) => node.tagName !== "A"));
       head.prepend(button);
       head.classList.add("sorts");
       head.addEventListener("click", (event) => { if (!event.target.closest("a")) sort(table, head, column); });
@@ -80,7 +89,9 @@
 
   // Values of the plots --------------------------------------------------------------------------------------------------
 
-  const write = (value) => (typeof value === "number" ? value.toLocaleString("en", { maximumSignificantDigits: 6 }).replace("-", "−") : value);
+  // Whole numbers, such as updates, with all their digits.
+  const digits = (value) => (Number.isInteger(value) ? {} : { maximumSignificantDigits: 6 });
+  const write = (value) => (typeof value === "number" ? value.toLocaleString("en", digits(value)).replace("-", "−") : value);
 
   class Reading {
     constructor(picture) {
@@ -167,7 +178,7 @@
 
   class Scrubber {
     constructor(film) {
-      const rows = all(".row", film).map((row) => ({ head: row.querySelector(".head"), shots: all("figure[data-update]", row) }));
+      const rows = all(".row", film).map((row) => ({ head: row.querySelector(".head"), shots: all("figure[data-update]", row).sort((a, b) => a.dataset.update - b.dataset.update) }));
       this.updates = [...new Set(rows.flatMap((row) => row.shots.map((shot) => Number(shot.dataset.update))))].sort((a, b) => a - b);
       if (this.updates.length < 2) return;
       this.slider = make("input", { type: "range", min: 0, max: this.updates.length - 1, step: 1, "aria-label": `Critic update on ${film.dataset.task}` });

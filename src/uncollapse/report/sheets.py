@@ -5,7 +5,7 @@ Below the formats (`formats`), which write sheets as Markdown, CSV, JSON or LaTe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,6 +56,13 @@ class Sheet:
         """A row that does not fit its columns is a mistake of ours."""
         if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError(f"A row of the table {self.name!r} does not fit its {len(self.columns)} columns.")
+
+
+def sheet_of(
+    name: str, title: str, columns: tuple[Column, ...], rows: Iterable[tuple[Entry, ...]], note: str = ""
+) -> Sheet:
+    """A sheet whose rows come from anything that can be walked through."""
+    return Sheet(name=name, title=title, columns=columns, rows=tuple(rows), note=note)
 
 
 def named(*columns: tuple[str, str]) -> tuple[Column, ...]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from uncollapse.report import costs, tables
+from uncollapse.report.alarms import levels
 from uncollapse.report.amounts import success_of
 from uncollapse.report.claims import claims
 from uncollapse.report.measures import MEASURES, entry_of, measure_of, spoken
 from uncollapse.report.records import Record
-from uncollapse.report.sheets import Column, Entry, Sheet, found, named, used
+from uncollapse.report.sheets import Column, Entry, Sheet, found, named, sheet_of, used
 from uncollapse.report.tuned import Tuned, tuned
 from uncollapse.report.words import answers
 
@@ -25,19 +25,13 @@ def sheets_of(record: Record) -> tuple[Sheet, ...]:
     """
     measured = (_measures(record, task) for task in record.tasks)
     made = (_answers(record), *measured, _differences(record), *_tuned(tuned(record)), _claims(record))
-    more = (_alarms(record), _costs(record), _outcomes(record), _runs(record))
+    more = (_monitored(record), _costs(record), _outcomes(record), _runs(record))
     return tuple(used(sheet) for sheet in (*made, *more) if sheet.rows)
-
-
-def _sheet(
-    name: str, title: str, columns: tuple[Column, ...], rows: Iterable[tuple[Entry, ...]], note: str = ""
-) -> Sheet:
-    return Sheet(name=name, title=title, columns=columns, rows=tuple(rows), note=note)
 
 
 def _answers(record: Record) -> Sheet:
     columns = (*named(("task", "Task")), *found(("answer", "Answer")))
-    return _sheet("answer", "The answer", columns, ((answer.task, answer.lead) for answer in answers(record)))
+    return sheet_of("answer", "The answer", columns, ((answer.task, answer.lead) for answer in answers(record)))
 
 
 def _measures(record: Record, task: str) -> Sheet:
@@ -46,7 +40,7 @@ def _measures(record: Record, task: str) -> Sheet:
     others = [m for m in MEASURES if m.key != headline.key and any(entry_of(cell, m.key) for cell in cells)]
     columns = found(("all_modes_solid", "All modes solid"), *((m.key, m.title) for m in (headline, *others)))
     level = tables.intervals_level(record)
-    sheet = _sheet(
+    sheet = sheet_of(
         "measures",
         f"Measures on {task}, {record.weights} generator",
         (*CELL, *columns),
@@ -59,14 +53,14 @@ def _measures(record: Record, task: str) -> Sheet:
             )
             for cell in cells
         ),
-        note=f"Mean over seeds [{level} interval], number of seeds.",
+        note=" ".join((f"Mean over seeds [{level} interval], number of seeds.", *tables.rollbacks(record, task))),
     )
     return replace(sheet, part=task)
 
 
 def _differences(record: Record) -> Sheet:
     columns = named(("task", "Task"), ("method", "Method"), ("against", "Against"), ("measure", "Measure"))
-    return _sheet(
+    return sheet_of(
         "differences",
         "Paired differences on common seeds",
         (*columns, *found(("difference", "Difference"), ("p_adjusted", "Holm-adjusted p"), ("test", "Test"))),
@@ -95,9 +89,9 @@ def _tuned(section: Tuned | None) -> list[Sheet]:
         for task, found_rows in section.tasks.items()
         for row in found_rows
     )
-    cells = _sheet("tuning", "As they stand and tuned", (*CELL, *values), rows, section.note)
+    cells = sheet_of("tuning", "As they stand and tuned", (*CELL, *values), rows, section.note)
     matters = (*named(("method", "Method")), *found(*_TRIALS))
-    return [cells, _sheet("sensitivity", "How much the setting matters", matters, section.methods)]
+    return [cells, sheet_of("sensitivity", "How much the setting matters", matters, section.methods)]
 
 
 _TRIALS = (("best", "Best trial"), ("median", "Median trial"), ("worst", "Worst trial"))
@@ -113,7 +107,7 @@ def _claims(record: Record) -> Sheet:
     )
     words = {True: "inside the interval", False: "does not hold", None: "not measured"}
     rows = section.rows if section else ()
-    return _sheet(
+    return sheet_of(
         "claims",
         f"Published numbers beside the measured ones: {section.measure.lower()}" if section else "",
         (*CELL, *found(*values)),
@@ -122,37 +116,38 @@ def _claims(record: Record) -> Sheet:
     )
 
 
-def _alarms(record: Record) -> Sheet:
-    return _sheet(
+def _monitored(record: Record) -> Sheet:
+    return sheet_of(
         "alarms",
-        "Alarms of the monitor",
+        "What the monitor said",
         (*CELL, *named(("seed", "Seed"), ("update", "Update")), *found(("status", "Status"), ("saw", "What it saw"))),
         (
             (
                 task,
                 method,
-                "" if alarm.seed is None else str(alarm.seed),
-                str(alarm.update),
-                alarm.status,
-                alarm.sentence,
+                "" if row.seed is None else str(row.seed),
+                str(row.update),
+                row.status,
+                row.sentence,
             )
-            for method, task, alarm in tables.alarm_rows(record)
+            for method, task, row in tables.monitor_rows(record)
         ),
+        note=levels(run.spec for cell in record.cells for run in cell.runs),
     )
 
 
 def _costs(record: Record) -> Sheet:
     columns = (*CELL, *found(*costs.COSTS.items(), ("device", "Device")))
     rows: list[tuple[Entry, ...]] = [(row.task, row.method, *row.amounts, row.device) for row in costs.costs(record)]
-    return _sheet("cost", "Cost per seed", columns, rows)
+    return sheet_of("cost", "Cost per seed", columns, rows)
 
 
 def _outcomes(record: Record) -> Sheet:
-    """Diverged and failed seeds, and what the runs warn of."""
+    """Diverged, failed and rolled-back seeds, and what the runs warn of."""
     rows: list[tuple[Entry, ...]] = [("seeds", line) for line in tables.outcomes(record)]
     rows += [(run, " ".join(lines)) for run, lines in tables.warnings(record)]
     columns = (*named(("of", "Of")), *found(("outcome", "Outcome")))
-    return _sheet("outcomes", "Diverged and failed seeds, warnings", columns, rows)
+    return sheet_of("outcomes", "Diverged, failed and rolled-back seeds, warnings", columns, rows)
 
 
 def _runs(record: Record) -> Sheet:
@@ -161,4 +156,4 @@ def _runs(record: Record) -> Sheet:
         Column(key=key, title=title, names=key in ("run", "seeds")) for key, title in zip(keys, costs.RUNS, strict=True)
     )
     rows: list[tuple[Entry, ...]] = [*costs.runs(record)]
-    return _sheet("runs", "Runs", columns, rows)
+    return sheet_of("runs", "Runs", columns, rows)

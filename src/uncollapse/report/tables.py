@@ -1,4 +1,4 @@
-"""The tables of a comparison or run as rows: measures, paired differences, alarms, outcomes.
+"""The tables of a comparison or run as rows: measures, paired differences, what monitors said, outcomes.
 
 Numbers are `Amount`s, so that the page, Markdown, LaTeX, CSV and JSON say the same.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from uncollapse.experiments.tuning import failed_trials
-from uncollapse.report.alarms import Alarm
+from uncollapse.report.alarms import Told, rolled_back
 from uncollapse.report.amounts import NOTHING, Amount, amount_of, success_of
 from uncollapse.report.measures import (
     IMAGE_KEYS,
@@ -203,17 +203,19 @@ def _difference(row: Mapping[str, Any]) -> Difference:
     )
 
 
-def alarm_rows(record: Record) -> list[tuple[str, str, Alarm]]:
-    """(method, task, alarm) of each alarm of the monitor, in the plan's order and then by update."""
-    return [
-        (cell.method, cell.task, alarm)
-        for cell in record.cells
-        for alarm in sorted((a for run in cell.runs for a in run.alarms), key=lambda a: a.update)
-    ]
+def monitor_rows(record: Record) -> list[Told]:
+    """What the monitors said and did: (method, task, row), in the plan's order and then by update."""
+    return [(cell.method, cell.task, row) for cell in record.cells for row in cell.monitored]
+
+
+def rollbacks(record: Record, task: str | None = None) -> list[str]:
+    """A sentence for each seed that was put back, of one task or of all."""
+    cells = record.cells if task is None else record.of(task)
+    return [line for cell in cells for line in rolled_back(cell.method, cell.task, cell.monitored)]
 
 
 def outcomes(record: Record) -> list[str]:
-    """Diverged and failed seeds as sentences; empty when every seed ended well."""
+    """Diverged, failed and rolled-back seeds as sentences; empty when every seed ended well."""
     said = []
     for cell in record.cells:
         when = {lane.seed: lane.diverged_at for lane in cell.lanes}
@@ -224,7 +226,7 @@ def outcomes(record: Record) -> list[str]:
             seeds = seed_text(row.get("seeds", ())) or "a run"
             why = str(row.get("error") or "no reason recorded").rstrip(".")
             said.append(f"{cell.method} on {cell.task}: {seeds} failed: {why}.")
-    return [*said, *failed_trials(record.tuning)]
+    return [*said, *rollbacks(record), *failed_trials(record.tuning)]
 
 
 def warnings(record: Record) -> list[tuple[str, tuple[str, ...]]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uncollapse.monitoring_rows import MonitorRow, monitor_row
 from uncollapse.watch.curve import Curve
 from uncollapse.watch.documents import at, text, whole
 from uncollapse.watch.lives import Lives
@@ -28,8 +29,9 @@ class History:
         curves: By key of `LOSSES` and `MEASURES`.
         lives: Of the modes.
         diverged: Lane -> first update at which it had no loss.
-        alarms: The newest `MOST_ALARMS`, oldest first: ``update``, ``seed`` (or None), ``status``, ``sentence``.
-        alarm_count: Of all.
+        alarms: The newest `MOST_ALARMS` rows of the monitors, oldest first: ``update``, ``seed`` (or None),
+            ``status``, ``sentence``; among them what is no alarm, of the status "never-healthy" or "rolled back".
+        alarm_count: Of all alarms.
         odd: Lines that could not be understood.
     """
 
@@ -60,8 +62,9 @@ class History:
             sound &= self._losses(update, line["losses"])
         if line.get("snapshot"):
             sound &= self._snapshot(update, line)
-        if isinstance(line.get("alarm"), Mapping):
-            self._alarm(update, line["alarm"])
+        if (told := monitor_row(line)) is not None:
+            self.alarm_count += told.raised
+            self._keep(told)
         self.odd += not sound
 
     def _losses(self, update: int, losses: object) -> bool:
@@ -84,10 +87,10 @@ class History:
                 self.curves[key].add(update, values)
         return sound
 
-    def _alarm(self, update: int, alarm: Mapping[str, Any]) -> None:
-        self.alarm_count += 1
-        state, sentence = text(alarm.get("status") or "alarm"), text(alarm.get("sentence") or "")
-        self.alarms.append({"update": update, "seed": whole(alarm.get("seed")), "status": state, "sentence": sentence})
+    def _keep(self, told: MonitorRow) -> None:
+        self.alarms.append(
+            {"update": told.update, "seed": told.seed, "status": text(told.status), "sentence": text(told.sentence)}
+        )
         del self.alarms[:-MOST_ALARMS]
 
     def _values(self, values: object) -> NDArray[np.float64] | None:

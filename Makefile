@@ -46,6 +46,7 @@ bench: $(INSTALLED)
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/image_updates.py
 	$(BIN)/python benchmarks/watching.py
+	$(BIN)/python benchmarks/engines.py
 
 docs: $(INSTALLED)
 	$(BIN)/python docs/evidence.py

@@ -22,7 +22,7 @@ from uncollapse.loop import Trainer
 from uncollapse.networks.mlp import MLP
 from uncollapse.ranks import ranks_of_environment
 from uncollapse.spec import RunSpec, make_spec
-from uncollapse.trees import flatten
+from uncollapse.trees import flatten, tree_map
 
 # Name -> method and shares that each process makes of its share.
 TRAINED = {
@@ -107,6 +107,17 @@ def drifted(trainer: Trainer) -> None:
         weights[0, 0] = torch.nextafter(weights[0, 0], torch.tensor(9.0, dtype=weights.dtype))
 
 
+def put_back(trainer: Trainer) -> None:
+    """Rank 0 alone puts the second seed back to its beginning."""
+    if trainer.team is None or trainer.team.rank == 0:
+        lanes = trainer.lanes
+        state, average = lanes.state, lanes.average.clone()
+        beginning = Trainer(trainer.spec).lanes
+        average[1] = beginning.average[1]
+        mixed = tree_map(lambda now, then: torch.cat([now[:1], then[1:]]), state, beginning.state)
+        trainer.put_back(lanes._replace(state=mixed, average=average))
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     ranks = ranks_of_environment()
@@ -122,6 +133,8 @@ def main(folder: Path) -> None:
             tensors |= {f"{name}/{path}": value for path, value in flatten(lanes).items()}
         lanes = continued(anew(), specification("wgan-gp")).lanes
         tensors |= {f"continued/{path}": value for path, value in flatten(lanes).items()}
+        lanes = play(anew(), specification("wgan-gp"), before_the_last=put_back).lanes
+        tensors |= {f"put back/{path}": value for path, value in flatten(lanes).items()}
         seen["same number"] = said(lambda: anew().agree(5, "They differ."))
         seen["other numbers"] = said(lambda: anew().agree(5 + ranks.rank, "They differ."))
         seen["asked"] = said(lambda: play(anew(), specification("vanilla"), asked=ranks.rank == 1))

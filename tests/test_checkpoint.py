@@ -189,6 +189,22 @@ def test_a_best_one_that_needs_more_history_than_there_is_is_none(tmp_path: Path
     assert skipped == ["step-000000010 was skipped, because the history has lost lines that it builds on."]
 
 
+def test_what_is_no_tensor_is_kept_beside_and_hashed_with_the_rest(tmp_path: Path) -> None:
+    state = {"seeds": [{"monitor": {"best": 1 / 3, "name": "\u00e9"}, "healthy_at": None}]}
+    folder = checkpoint.save(tmp_path, TENSORS, spec=SPEC, update=35, rounds=7, history_bytes=0, state=state)
+    assert names(folder) == ["MANIFEST.json", "lanes.safetensors", "state.json"]
+    assert checkpoint.read(folder).state == state
+    content = (folder / "state.json").read_bytes()
+    (folder / "state.json").write_bytes(content.replace(b"0.333", b"0.334"))
+    with pytest.raises(ValueError, match=r"^state\.json does not match its manifest$"):
+        checkpoint.read(folder)
+    (folder / "state.json").unlink()
+    found, skipped = checkpoint.newest(tmp_path)
+    assert found is None
+    assert skipped[0].startswith("step-000000035 is damaged and was skipped (FileNotFoundError")
+    assert checkpoint.read(save(tmp_path, 40)).state is None
+
+
 # --- damage ---------------------------------------------------------------------------------------------------------
 
 

@@ -164,7 +164,7 @@ def test_the_report_of_a_run(run: Path) -> None:
         (["train", "vanilla", "ring-8", "--device", "tpu"], "'tpu'"),
         (["train", "cgan", "array:nowhere.npz"], "nowhere.npz"),
         (["compare", "smok"], "did you mean 'smoke'"),
-        (["compare", "smoke", "--engine", "ray"], "no engine 'ray'"),
+        (["compare", "smoke", "--engine", "rya"], "no engine 'rya'"),
         (["compare", "smoke", "--time-limit", "0"], "leaves no time"),
         (["sample", "nowhere", "--n", "3", "--out", "x.npz"], "nowhere is not a run"),
         (["report", "nowhere"], "nowhere"),

@@ -82,7 +82,7 @@ def add(run: Path, update: int, *, spec: str | None = None, measure: tuple[float
 @contextmanager
 def written_by_another_process(directory: Path) -> Iterator[None]:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom uncollapse.files import only_writer\n"
+        "import sys\nfrom pathlib import Path\nfrom uncollapse.lease import only_writer\n"
         "with only_writer(Path(sys.argv[1])):\n    print('held', flush=True)\n    sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", code, str(directory)]

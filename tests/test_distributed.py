@@ -124,6 +124,19 @@ def test_all_take_up_what_only_rank_0_knows(seen: Seen) -> None:
             torch.testing.assert_close(found[path], expected[path], rtol=1e-10, atol=1e-11)
 
 
+def test_a_seed_that_rank_0_puts_back_is_put_back_in_all(seen: Seen) -> None:
+    trainer = Trainer(specification("wgan-gp"))
+    trainer.advance(UPDATES // 2)
+    in_processes.put_back(trainer)
+    trainer.advance(UPDATES)
+    expected, plain = flatten(trainer.lanes), flatten(alone("wgan-gp").lanes)
+    first, second = (seen.lanes(rank, "put back") for rank in range(2))
+    assert all(torch.equal(first[path], second[path]) for path in expected)
+    for path in ("state.critic.parameters", "state.generator.moments.second", "average", "critic_updates"):
+        torch.testing.assert_close(first[path], expected[path], rtol=1e-10, atol=1e-11)
+    assert (expected["average"][1] - plain["average"][1]).abs().max() > 1e-4
+
+
 def test_the_comparison_would_see_half_a_batch(seen: Seen) -> None:
     """The law can fail: what one process makes of half the batch is another run."""
     half = Trainer(make_spec("wgan-gp", "blobs-4", seeds=(3, 7), updates=100, batch=12, dtype="float64",
@@ -226,14 +239,16 @@ def torchrun(folder: Path, *arguments: str, expect: int = 0) -> str:
 
 
 def test_the_command_line_trains_under_torchrun_what_it_trains_alone(tmp_path: Path) -> None:
-    printed = torchrun(tmp_path, "wgan-gp", "ring-8", "--seeds", "2", "--updates", "20", "--out", "two", "--json")
+    given = ("wgan-gp", "ring-8", "--seeds", "2", "--updates", "20", "--monitor-every", "10")
+    printed = torchrun(tmp_path, *given, "--out", "two", "--json")
     assert printed.count('"status": "finished"') == 1  # rank 0 alone prints
     ours = json.loads((tmp_path / "two" / "result.json").read_text())
-    spec = make_spec("wgan-gp", "ring-8", seeds=range(2), updates=20)
+    spec = make_spec("wgan-gp", "ring-8", seeds=range(2), updates=20, monitor=10)
     theirs = execute(spec, tmp_path / "one").result
     assert ours["hash"] == theirs["hash"] == spec.hash
     assert ours["cost"] == theirs["cost"] | {"ranks": 2}
     for one, other in zip(ours["lanes"], theirs["lanes"], strict=True):
+        assert one["monitor"]["looks"] == other["monitor"]["looks"] == 2  # rank 0 alone looks
         for weights in ("averaged", "live"):
             measures, expected = one["measures"][weights], other["measures"][weights]
             assert measures.keys() == expected.keys()

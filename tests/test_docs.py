@@ -293,7 +293,7 @@ def test_the_table_of_cures_gains_its_measured_columns_with_the_results(
 def test_the_table_of_images_appears_with_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generate = load(ROOT / "docs" / "generate.py")
     monkeypatch.setattr(generate, "ROOT", tmp_path)
-    assert generate.images() == "*No run of these plans is among the committed results yet.*"
+    assert generate.images(generate.IMAGE_RESULTS) == "*No run of these plans is among the committed results yet.*"
     measures = {
         "recall": {"mean": 0.5, "low": 0.25, "high": 0.75},
         "label_agreement": {"mean": None, "low": None, "high": None},
@@ -304,7 +304,7 @@ def test_the_table_of_images_appears_with_its_results(tmp_path: Path, monkeypatc
     folder = tmp_path / "results" / "conditional-vs-unconditional-mnist"
     folder.mkdir(parents=True)
     (folder / "comparison.json").write_text(json.dumps({"cells": [cell]}))
-    lines = generate.images().splitlines()
+    lines = generate.images(generate.IMAGE_RESULTS).splitlines()
     assert lines[2] == "| mnist | `wgan-gp` | 7 of 8 |  | 9.00 |  | 0.50 [0.25, 0.75] |  |  |"
     assert "`uncollapse compare conditional-vs-unconditional-mnist`" in lines[-1]
 

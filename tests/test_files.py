@@ -1,10 +1,9 @@
-"""Files that survive: whole or old, torn tails left out, one writer at a time."""
+"""Files that survive: whole or old, torn tails left out."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 
 import uncollapse
 from uncollapse.errors import UserError
-from uncollapse.files import append_line, only_writer, read_lines, to_json, write_atomic, write_json
+from uncollapse.files import append_line, read_lines, to_json, write_atomic, write_json
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(uncollapse.__file__).parents[1])}
 
@@ -26,15 +25,6 @@ try:
     write_atomic(Path(sys.argv[1]), b"x" * 5000)
 except OSError as error:
     print(type(error).__name__, error.errno)
-"""
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from uncollapse.files import only_writer
-with only_writer(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
 """
 
 
@@ -134,23 +124,3 @@ def test_a_damaged_inner_line_is_named(damaged: bytes, tmp_path: Path) -> None:
     path.write_bytes(b'{"a": 1}\n' + damaged + b'\n{"c": 3}\n')
     with pytest.raises(UserError, match=rf"^Line 2 of {path} is damaged; run `uncollapse doctor {tmp_path}`\.$"):
         read_lines(path)
-
-
-def test_a_second_writer_is_refused_until_the_first_is_gone_even_by_kill_9(tmp_path: Path) -> None:
-    directory = tmp_path / "made" / "here"
-    refusal = f"^{directory} is being written by another process; wait for it, stop it, or choose another --out.$"
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(directory)], env=ENVIRONMENT, stdout=subprocess.PIPE, text=True
-    ) as holder:
-        assert holder.stdout is not None
-        try:
-            assert holder.stdout.readline() == "held\n"
-            with pytest.raises(UserError, match=refusal), only_writer(directory):
-                pass
-        finally:
-            holder.send_signal(signal.SIGKILL)
-        assert holder.wait() == -signal.SIGKILL
-    with only_writer(directory), pytest.raises(UserError, match=refusal), only_writer(directory):
-        pass
-    with only_writer(directory):
-        assert names(directory) == [".lock"]

@@ -72,7 +72,8 @@ def test_samples_are_a_function_of_weights_and_draw(vanilla: Trainer) -> None:
     first = vanilla.samples(50)
     torch.manual_seed(1)
     assert torch.equal(vanilla.samples(50), first)
-    for other in (vanilla.samples(50, draw=1), vanilla.samples(50, averaged=False), first.flip(0)):
+    purposes = torch.stack([vanilla.lane_samples(lane, 50, purpose="monitor") for lane in range(2)])
+    for other in (vanilla.samples(50, draw=1), vanilla.samples(50, averaged=False), first.flip(0), purposes):
         assert 1e-3 < (other - first).abs().max() < 10
 
 

@@ -9,7 +9,7 @@ import errno
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -364,3 +364,55 @@ def test_what_a_damaged_file_says_does_not_reach_the_terminal(tmp_path: Path, ca
     keeper.warn("step-1 is damaged (KeyError: '\x1b[31mred')")
     assert keeper.warnings == ["step-1 is damaged (KeyError: '[31mred')"]
     assert "\x1b" not in caplog.text
+
+
+# --- loggers --------------------------------------------------------------------------------------------------------
+
+
+class Counting:
+    """A logger that counts, and raises at one of its calls."""
+
+    def __init__(self, fails_at: int = 0) -> None:
+        self.calls: list[str] = []
+        self.fails_at = fails_at
+        self.results: list[Mapping[str, object]] = []
+
+    def _called(self, name: str) -> None:
+        self.calls.append(name)
+        if len(self.calls) == self.fails_at:
+            raise RuntimeError("no connection")
+
+    def start(self, spec: Mapping[str, object], directory: Path) -> None:
+        self._called("start")
+
+    def log(self, row: Mapping[str, object]) -> None:
+        self._called("log")
+
+    def finish(self, result: Mapping[str, object]) -> None:
+        self.results.append(result)
+        self._called("finish")
+
+
+@pytest.mark.parametrize("fails_at", [1, 2, 20, 29])
+def test_a_logger_that_raises_is_left_out_and_moves_nothing(
+    fails_at: int, whole: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad, good = Counting(fails_at), Counting()
+    execute(spec(), tmp_path, device="cpu", loggers=(bad, good))
+    assert end(tmp_path) == whole
+    # 20 lines of losses and 8 snapshots.
+    assert good.calls == ["start", *["log"] * 28, "finish"]
+    assert len(bad.calls) == fails_at
+    assert sum("Counting failed and is not used any more" in text for text in caplog.messages) == 1
+
+
+def test_a_logger_of_a_run_that_stops_is_told_so_and_starts_again_with_it(tmp_path: Path) -> None:
+    kept = Counting()
+    with pytest.raises(Stopped):
+        execute(spec(), tmp_path, device="cpu", stop=lambda: True, loggers=(kept,))
+    assert kept.results == [{}]
+    execute(spec(), tmp_path, device="cpu", loggers=(kept,))
+    assert kept.calls.count("start") == kept.calls.count("finish") == 2
+    assert kept.results[1]["status"] == "finished"
+    execute(spec(), tmp_path, device="cpu", loggers=(kept,))  # nothing is trained, so there is nothing to tell
+    assert kept.calls.count("start") == 2

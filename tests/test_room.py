@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from uncollapse import checkpoint, room
 from uncollapse.loop import Trainer
+from uncollapse.monitor import MonitorChoice
 from uncollapse.networks import FAMILIES
 from uncollapse.networks.mlp import MLP
 from uncollapse.run import execute
@@ -43,12 +44,17 @@ def leave(free: int, patch: pytest.MonkeyPatch) -> None:
         ("ensemble-4", {"networks": MLP(width=64, depth=2)}),
         ("began", {}),
         ("cgan", {}),
+        ("vanilla", {"monitor": MonitorChoice(every=1)}),
+        ("ensemble-4", {"networks": MLP(width=64, depth=2), "monitor": MonitorChoice(every=1, on_alarm="rollback")}),
     ],
 )
 def test_a_checkpoint_takes_what_was_foretold(method: str, options: dict[str, object], tmp_path: Path) -> None:
     one = spec(method, **options)  # type: ignore[arg-type]
     foretold = room.checkpoint_bytes(one)
-    folder = checkpoint.save(tmp_path, flatten(Trainer(one).lanes), spec="", update=0, rounds=0, history_bytes=0)
+    tensors = flatten(Trainer(one).lanes)
+    if one.monitor is not None and one.monitor.on_alarm == "rollback":  # once all seeds have been healthy
+        tensors |= {f"healthy.{name}": value.clone() for name, value in tensors.items()}
+    folder = checkpoint.save(tmp_path, tensors, spec="", update=0, rounds=0, history_bytes=0)
     names = 4_000  # the header of a safetensors file and the manifest
     assert foretold * 0.98 <= room.taken(folder) <= foretold * 1.02 + names
 

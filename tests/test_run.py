@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from uncollapse import sitting
 from uncollapse.errors import UserError
-from uncollapse.files import only_writer, read_lines
+from uncollapse.files import read_lines
+from uncollapse.lease import only_writer
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
 from uncollapse.methods import VANILLA
@@ -375,7 +376,7 @@ def test_a_replacement_that_was_killed_leaves_no_mixture_of_two_runs(
 
 
 def test_a_directory_in_use_is_refused(tmp_path: Path) -> None:
-    sentence = f"^{tmp_path} is being written by another process; wait for it"
+    sentence = rf"^{tmp_path} is being written by pid \d+ on host \S+ since \d\d:\d\d; wait for it"
     with only_writer(tmp_path), pytest.raises(UserError, match=sentence):
         go(spec(), tmp_path)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,13 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from uncollapse.commands import parse_settings
 from uncollapse.errors import UserError
-from uncollapse.experiments.plan import parse_seeds
 from uncollapse.method import PARTS, Method
 from uncollapse.methods import METHODS, VANILLA
+from uncollapse.monitor import MonitorChoice
 from uncollapse.networks.mlp import MLP
 from uncollapse.parts.dynamics import Cosine, Dynamics
-from uncollapse.parts.losses import LeastSquares, Loss
+from uncollapse.parts.losses import Loss
 from uncollapse.parts.penalties import GradientPenalty, ZeroCentred
 from uncollapse.parts.scene import Judgement, Scene
 from uncollapse.parts.views import Packed
@@ -119,6 +117,10 @@ CHANGES: dict[str, dict[str, Any]] = {
     "batch": {"batch": 17},
     "threads": {"threads": 2},
     "dtype": {"dtype": "float64"},
+    "a monitor": {"monitor": MonitorChoice()},
+    "its interval": {"monitor": MonitorChoice(every=100)},
+    "its margin": {"monitor": MonitorChoice(margin=0.05)},
+    "a rollback": {"monitor": MonitorChoice(on_alarm="rollback")},
 }
 
 
@@ -359,23 +361,6 @@ def test_shares_and_types_are_part_of_a_run_and_survive_json() -> None:
         again = RunSpec.from_json(other.to_json())
         assert again == other
         assert again.hash == other.hash != usual.hash
-        assert command_runs(other.command()) == other
-
-
-def command_runs(command: str) -> RunSpec:
-    """The run that a command trains, without training it."""
-    import shlex
-
-    from typer.testing import CliRunner
-
-    from uncollapse import cli, commands
-
-    found: list[RunSpec] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(commands, "train_run", lambda spec, *args, **options: found.append(spec))
-        done = CliRunner().invoke(cli.app, shlex.split(command)[1:])
-    assert done.exit_code == 0, done.output
-    return found[0]
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
@@ -472,29 +457,6 @@ def test_objects_may_be_given_in_place_of_names() -> None:
         assert spec(seeds=seeds).hash == spec().hash
 
 
-@pytest.mark.parametrize("more", [{}, {"dynamics.schedule": {"part": "Cosine", "final": 0.0}}])
-def test_the_command_of_a_run_makes_the_same_run(more: dict[str, Any]) -> None:
-    """What the report prints as the way to reproduce a run is read back by the command line to the same hash."""
-    settings = {"penalties.0.weight": 0.1, "dynamics.betas": [0.5, 0.9], "task.train_size": 100, "networks.width": 16}
-    settings |= more
-    spec = make_spec("wgan-gp", "blobs-8", seeds=[3], updates=7, batch=32, settings=settings)
-    words = shlex.split(spec.command())
-    assert words[:4] == ["uncollapse", "train", "wgan-gp", "blobs-8"]
-    options = dict(zip(words[4::2], words[5::2], strict=True))
-    given = [words[i + 1] for i, word in enumerate(words) if word == "--set"]
-    again = make_spec(
-        words[2],
-        words[3],
-        seeds=parse_seeds(options["--seeds"]),
-        updates=int(options["--updates"]),
-        batch=int(options["--batch"]),
-        threads=int(options["--threads"]),
-        settings=parse_settings(given),
-    )
-    assert again.hash == spec.hash
-    assert make_spec(VANILLA.but(name="mine"), "ring-8", seeds=[0]).command() == ""
-
-
 def test_a_setting_that_is_not_finite_is_refused() -> None:
     with pytest.raises(UserError, match=r"penalties\.0\.weight = nan is not a finite number"):
         make_spec("wgan-gp", "ring-8", seeds=[0], settings={"penalties.0.weight": float("nan")})
@@ -516,13 +478,24 @@ def test_the_number_of_judged_samples_survives_json_and_counts() -> None:
     assert more.hash != usual.hash
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [
-        lambda: make_spec(VANILLA.but(loss=LeastSquares()), "ring-8", seeds=[0]),
-        lambda: make_spec("vanilla", Mixture(name="mine", centres=((0.0, 0.0), (1.0, 1.0)), sigma=0.1), seeds=[0]),
-        lambda: make_spec("vanilla", Arrays(np.random.default_rng(0).normal(size=(50, 3))), seeds=[0]),
-    ],
-)
-def test_no_command_is_given_where_none_makes_the_same_run(spec: Callable[[], RunSpec]) -> None:
-    assert spec().command() == ""
+def test_a_monitor_survives_json_and_its_absence_leaves_the_hash_as_it_was() -> None:
+    usual, watched = spec(), spec(monitor=MonitorChoice(every=100, weights="averaged"))
+    assert "monitor" not in usual.content()
+    assert watched.content()["monitor"]["every"] == 100
+    again = RunSpec.from_json(json.loads(json.dumps(watched.to_json())))
+    assert again == watched
+    assert again.hash == watched.hash
+
+
+def test_a_monitor_is_asked_for_by_number_by_choice_or_by_setting() -> None:
+    def monitor(**options: Any) -> MonitorChoice | None:
+        return make_spec("vanilla", "ring-8", seeds=[0], **options).monitor
+
+    assert monitor() is None
+    assert monitor(monitor=250) == MonitorChoice(every=250)
+    assert monitor(monitor=MonitorChoice(margin=0.05)) == MonitorChoice(margin=0.05)
+    assert monitor(settings={"monitor.every": 250}) == MonitorChoice(every=250)
+    both = monitor(monitor=250, settings={"monitor.on_alarm": "stop", "monitor.samples": 40})
+    assert both == MonitorChoice(every=250, on_alarm="stop", samples=40)
+    with pytest.raises(UserError, match=r"no setting 'monitor\.evry'; did you mean 'monitor\.every'"):
+        monitor(settings={"monitor.evry": 250})

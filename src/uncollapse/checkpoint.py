@@ -1,8 +1,8 @@
 """Checkpoints of a run: saved whole or not at all, loaded from the newest one that is intact; the best one is kept.
 
-`checkpoints/step-N/` holds `lanes.safetensors` and, written last, `MANIFEST.json` with its hash and what the samples
-were worth. So the newest and the best are computed, and no pointer can be torn. Randomness needs no state, because
-every draw is a function of (seed, update).
+`checkpoints/step-N/` holds `lanes.safetensors`, `state.json` where the run has a monitor, and, written last,
+`MANIFEST.json` with their hashes and what the samples were worth. So the newest and the best are computed, and no
+pointer can be torn. Randomness needs no state, because every draw is a function of (seed, update).
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from uncollapse.files import write_atomic, write_json
 
 KEPT = 2
 TENSORS = "lanes.safetensors"
+STATE = "state.json"
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
 TEMPORARY = ".tmp-"
@@ -52,6 +53,7 @@ class Checkpoint:
         spec: Hash of the run's spec.
         update: Critic updates done.
         measure: What the samples were worth; None where it was not saved at a snapshot.
+        state: What is no tensor, as JSON; None where there is nothing.
     """
 
     tensors: dict[str, Tensor]
@@ -60,6 +62,7 @@ class Checkpoint:
     spec: str | None = None
     update: int = 0
     measure: Measure | None = None
+    state: dict[str, Any] | None = None
 
 
 def save(
@@ -72,6 +75,7 @@ def save(
     history_bytes: int,
     measure: Measure | None = None,
     best: int | None = None,
+    state: Mapping[str, Any] | None = None,
 ) -> Path:
     """Saves a checkpoint, then removes all but it, the `KEPT` - 1 before it and the best.
 
@@ -84,6 +88,7 @@ def save(
         history_bytes: Length of the history now.
         measure: What the samples are worth at this update; None: not known.
         best: The update of the best checkpoint, which may be this one; None: there is none.
+        state: What is no tensor, as JSON values.
 
     Returns:
         The checkpoint's folder.
@@ -97,7 +102,9 @@ def save(
         shutil.rmtree(left, ignore_errors=True)
     final = directory / f"step-{update:09d}"
     temporary = directory / f"{TEMPORARY}{final.name}-{os.getpid()}"
-    content = save_tensors(_apart(tensors))
+    contents = {TENSORS: save_tensors(_apart(tensors))}
+    if state is not None:
+        contents[STATE] = json.dumps(state, allow_nan=False).encode()
     manifest = {
         "schema": SCHEMA,
         "spec": spec,
@@ -105,12 +112,16 @@ def save(
         "rounds": rounds,
         "history_bytes": history_bytes,
         "measure": None if measure is None else list(measure),
-        "files": {TENSORS: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}},
+        "files": {
+            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+            for name, content in contents.items()
+        },
     }
     manifest["sha256"] = _digest(manifest)
     try:
         temporary.mkdir(exist_ok=True)
-        write_atomic(temporary / TENSORS, content)
+        for name, content in contents.items():
+            write_atomic(temporary / name, content)
         write_json(temporary / MANIFEST, manifest)
         _settle(temporary)
         replaced = _set_aside(final) if final.exists() else None
@@ -187,20 +198,26 @@ def read(folder: Path) -> Checkpoint:
         OSError: A file is missing or cannot be read.
     """
     manifest = _manifest(folder)
-    content = (folder / TENSORS).read_bytes()
     if int(manifest["update"]) != step(folder):
         raise ValueError(f"its manifest is of update {manifest['update']}")
-    expected = manifest["files"][TENSORS]
-    if len(content) != expected["bytes"] or hashlib.sha256(content).hexdigest() != expected["sha256"]:
-        raise ValueError(f"{TENSORS} does not match its manifest")
+    state = _content(folder, STATE, manifest) if STATE in manifest["files"] else None
     return Checkpoint(
-        load_tensors(content),
+        load_tensors(_content(folder, TENSORS, manifest)),
         int(manifest["rounds"]),
         int(manifest["history_bytes"]),
         manifest.get("spec"),
         int(manifest["update"]),
         _measure(manifest),
+        None if state is None else json.loads(state),
     )
+
+
+def _content(folder: Path, name: str, manifest: Mapping[str, Any]) -> bytes:
+    """One of its files, if it is what the manifest says."""
+    content, expected = (folder / name).read_bytes(), manifest["files"][name]
+    if len(content) != expected["bytes"] or hashlib.sha256(content).hexdigest() != expected["sha256"]:
+        raise ValueError(f"{name} does not match its manifest")
+    return content
 
 
 def folders(directory: Path) -> list[Path]:

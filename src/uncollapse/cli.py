@@ -12,6 +12,9 @@ from typing import Annotated
 
 import typer
 
+from uncollapse.cli_options import AsJson, Device, Jobs, OutDirectory, OwnNetworks, Plugins, TimeLimit
+from uncollapse.cli_train import EXAMPLE as TRAIN_EXAMPLE
+from uncollapse.cli_train import train
 from uncollapse.errors import UserError
 
 app = typer.Typer(
@@ -24,21 +27,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Plugins = Annotated[
-    list[str], typer.Option("--plugin", metavar="MODULE:ATTR", help="Your own method, part or task; may be repeated.")
-]
-OwnNetworks = Annotated[
-    str | None, typer.Option("--networks", metavar="MODULE:FACTORY", help="Your own generator and critic.")
-]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")]
-Jobs = Annotated[int | None, typer.Option(help="Runs at a time; default: one a core, one on a GPU.")]
-TimeLimit = Annotated[
-    float | None,
-    typer.Option("--time-limit", metavar="MIN", help="Stop cleanly after so many minutes; continue later."),
-]
-OutDirectory = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where results go.")]
-
 
 @app.command(epilog="Example: uncollapse demo --out demo")
 def demo(out: OutDirectory = None, as_json: AsJson = False) -> None:
@@ -49,41 +37,18 @@ def demo(out: OutDirectory = None, as_json: AsJson = False) -> None:
     run_comparison(builtin_plan("demo"), out=out, as_json=as_json)
 
 
-@app.command(epilog="Example: uncollapse train wgan-gp ring-8 --seeds 8 --set penalties.0.weight=0.1")
-def train(
-    method: Annotated[str, typer.Argument(help="A name of `uncollapse methods`.")],
-    task: Annotated[str, typer.Argument(help="A name of `uncollapse tasks`, or array:FILE.npz.")],
-    seeds: Annotated[str, typer.Option(help="8 = seeds 0..7; 3,5 = these two; 100-107 = the range.")] = "8",
-    updates: Annotated[int | None, typer.Option(help="Critic updates; default: the task's.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Batch size; default: the task's.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change one number of method, networks or task; repeatable."),
-    ] = None,
-    networks: OwnNetworks = None,
-    plugin: Plugins = [],  # noqa: B006
-    device: Device = "auto",
-    threads: Annotated[int, typer.Option(help="Torch threads; they change the last bits.")] = 1,
-    accumulate: Annotated[int, typer.Option(help="Make each update in so many shares of the batch: less memory.")] = 1,
-    dtype: Annotated[str, typer.Option(help="float32, float64, or bfloat16 for the layers alone.")] = "float32",
-    out: OutDirectory = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Begin again instead of continuing.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Train all seeds of one method on one task; an unfinished run is continued."""
-    from uncollapse.commands import parse_settings, plan_run, train_run
-
-    spec = plan_run(
-        method, task, seeds, updates, batch, threads, parse_settings(settings or []), plugin,
-        networks=networks, dtype=dtype, accumulate=accumulate,
-    )  # fmt: skip
-    train_run(spec, out, device=device, fresh=fresh, as_json=as_json)
+app.command(epilog=TRAIN_EXAMPLE)(train)
 
 
 @app.command(epilog="Example: uncollapse compare mode-coverage --time-limit 30")
 def compare(
     plan: Annotated[str, typer.Argument(help="A TOML file, or the name of a built-in plan.")],
-    engine: Annotated[str, typer.Option(help="Where runs are trained: local.")] = "local",
+    engine: Annotated[str, typer.Option(help="Where runs are trained: local, ray or slurm.")] = "local",
+    engine_option: Annotated[
+        list[str] | None,
+        typer.Option("--engine-option", metavar="NAME=VALUE", help="As run_minutes=30; docs/engines.md has all."),
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: one of this machine.")] = None,
     out: OutDirectory = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs and an estimate of time only.")] = False,
     time_limit: TimeLimit = None,
@@ -99,6 +64,7 @@ def compare(
         estimate_plan(plan, jobs=jobs, device=device, engine=engine, plugins=plugin, as_json=as_json)
     else:
         options = {"engine": engine, "jobs": jobs, "device": device, "time_limit": time_limit, "plugins": plugin}
+        options |= {"engine_options": engine_option or [], "address": address}
         run_comparison(plan, out=out, as_json=as_json, **options)
 
 
@@ -147,6 +113,8 @@ def evaluate(
     device: Device = "auto",
     seed: Annotated[int, typer.Option(help="Of all choices and draws.")] = 0,
     cache: Annotated[bool, typer.Option("--cache/--no-cache", help="Keep features and use them again.")] = True,
+    engine: Annotated[str, typer.Option(help="Who reads images: local, or ray; torchrun works too.")] = "local",
+    jobs: Jobs = None,
     networks: OwnNetworks = None,
     plugin: Plugins = [],  # noqa: B006
     out: OutDirectory = None,
@@ -162,24 +130,30 @@ def evaluate(
     run_evaluation(
         real, fake, versus=versus, train=train, per_class=per_class, label_column=label_column, features=features,
         metrics=metrics, n=n, cache=cache, plugins=tuple(plugin), out=out, as_json=as_json,
-        networks=networks, fail_on_collapse=fail_on_collapse, **more,
+        networks=networks, fail_on_collapse=fail_on_collapse, engine=engine, jobs=jobs, **more,
     )  # fmt: skip
 
 
-@app.command(epilog="Example: uncollapse report runs/demo")
+@app.command(epilog="Example: uncollapse report runs/demo --format csv --out numbers.csv")
 def report(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a run, comparison or evaluation.")],
+    form: Annotated[str, typer.Option("--format", help="html, md, csv, json or latex.")] = "html",
+    out: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="- for standard output. Default: report.html in DIR; other formats: -."),
+    ] = None,
     plugin: Plugins = [],  # noqa: B006
     as_json: AsJson = False,
 ) -> None:
-    """Build the report of a directory again; prints its path."""
+    """Build the report of a directory again and print its path, or write its tables in another format."""
     from uncollapse.console import show, show_json
     from uncollapse.plugins import load_plugins
-    from uncollapse.report import build
+    from uncollapse.report import write
 
     load_plugins(plugin)
-    built = str(build(directory))
-    show_json({"directory": str(directory), "report": built}) if as_json else show(built)
+    built = write(directory, form, out)
+    if built is not None:
+        show_json({"directory": str(directory), "report": str(built)}) if as_json else show(str(built))
 
 
 @app.command(epilog="Example: uncollapse watch runs/demo")

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 # Seconds that rank 0 has for what it says at the end.
 LAST_WORDS = 1.0
+# The exit code for a generator that collapsed, as of `evaluate --fail-on-collapse`.
+ALARMED = 3
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -78,12 +80,16 @@ def plan_run(
     networks: str | None = None,
     dtype: str = "float32",
     accumulate: int = 1,
+    monitor: int | None = None,
+    rollback: bool = False,
 ) -> RunSpec:
     """The checked specification of one run; `networks` is ``module:factory`` of the user's own."""
+    from uncollapse.monitor.choices import MonitorChoice
     from uncollapse.networks.sources import Pair
     from uncollapse.run import make_spec
 
     numbers = {"--updates": updates, "--batch": batch, "--threads": threads, "--accumulate": accumulate}
+    numbers["--monitor"] = monitor
     for name, value in numbers.items():
         if value is not None and value < 1:
             raise UserError(f"{name} {value} is not possible; give a whole number of at least 1.")
@@ -91,19 +97,21 @@ def plan_run(
     chosen, own = parse_seeds(seeds), None if networks is None else Pair.named(networks)
     return make_spec(
         method, task, seeds=chosen, updates=updates, batch=batch, threads=threads, dtype=dtype, accumulate=accumulate,
-        settings=settings, own=own,
+        settings=settings, own=own, monitor=MonitorChoice.of(monitor, rollback=rollback),
     )  # fmt: skip
 
 
-def train_run(spec: RunSpec, out: Path | None, *, device: str, fresh: bool, as_json: bool) -> None:
+def train_run(
+    spec: RunSpec, out: Path | None, *, device: str, fresh: bool, as_json: bool, loggers: Sequence[str] = ()
+) -> None:
     """Trains one run with progress on stderr and its result on stdout; under torchrun, rank 0 alone writes and prints.
 
     Raises:
-        typer.Exit: 128 + n when signal n stopped it, after a checkpoint.
+        typer.Exit: 128 + n when signal n stopped it, after a checkpoint; 3 when the alarm of a monitor did.
     """
     from uncollapse.distributed import RanksFailed
     from uncollapse.ranks import ranks_of_environment
-    from uncollapse.run import Stopped, execute
+    from uncollapse.run import Stopped, StoppedByAlarm, execute
 
     directory, ranks = out or Path("runs") / spec.directory_name, ranks_of_environment()
     if not ranks.leads:
@@ -126,7 +134,19 @@ def train_run(spec: RunSpec, out: Path | None, *, device: str, fresh: bool, as_j
                     board.progress(job.name, progress)
                     board.tick()
 
-                run = execute(spec, directory, device=device, progress=report, stop=stop, fresh=fresh, ranks=ranks)
+                run = execute(
+                    spec, directory, device=device, progress=report, stop=stop, fresh=fresh, ranks=ranks,
+                    loggers=loggers,
+                )  # fmt: skip
+        except StoppedByAlarm as alarm:
+            over = (directory / "result.json").exists()
+            then = (
+                f"It was the last update: the result is in {directory}."
+                if over
+                else (f"A checkpoint is in {directory}; the same command trains on.")
+            )
+            say(f"Stopped by the alarm of {alarm} {then}")
+            raise typer.Exit(ALARMED) from None
         except Stopped:
             why = "as another process was asked to" if stop.signal is None else f"by signal {stop.signal}"
             say(f"Stopped {why} with a checkpoint in {directory}; the same command continues.")

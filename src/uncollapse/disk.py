@@ -15,7 +15,7 @@ from typing import Any
 
 from uncollapse.errors import UserError
 from uncollapse.experiments.packing import LOCK
-from uncollapse.files import only_writer
+from uncollapse.lease import only_writer
 from uncollapse.text import size
 
 PARTS = ("checkpoints", "samples", "history", "report", "other")

@@ -192,6 +192,7 @@ def examine_comparison(directory: Path) -> list[Check]:
                 checks.append(Check(name=folder.name, status="note", detail="not started"))
                 continue
             checks += examine_run(folder, prefix=f"{folder.name}: ")
+    checks += _more(directory)
     checks.append(_readable(directory / "comparison.json", "comparison.json", _describe_comparison))
     report = directory / "report.html"
     detail = size(report.stat().st_size) if report.exists() else "not built; `uncollapse report` builds it"
@@ -206,6 +207,16 @@ def examine_run(directory: Path, prefix: str = "") -> list[Check]:
         _history(directory, prefix),
         _checkpoint(directory, prefix),
         _readable(directory / "result.json", f"{prefix}result", _describe_result, missing="the run is not finished"),
+        *_more(directory, prefix),
+    ]
+
+
+def _more(directory: Path, prefix: str = "") -> list[Check]:
+    """What is only said where there is something to say."""
+    from uncollapse.integrity import findings
+
+    return [
+        Check(name=f"{prefix}{found.name}", status=found.status, detail=found.detail) for found in findings(directory)
     ]
 
 
@@ -232,7 +243,9 @@ def _history(directory: Path, prefix: str) -> Check:
     try:
         lines = list(read_lines(directory / "history.jsonl"))
     except UserError as error:
-        return Check(name=f"{prefix}history", status="bad", detail=str(error))
+        what = str(error).partition(";")[0]
+        detail = f"{what}; the result and the checkpoints stand: remove that line, or train again with --fresh"
+        return Check(name=f"{prefix}history", status="bad", detail=detail)
     at = max((line.get("update", 0) for line in lines), default=0)
     return Check(name=f"{prefix}history", status="ok", detail=f"{len(lines)} lines up to update {at:,}")
 

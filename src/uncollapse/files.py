@@ -1,14 +1,11 @@
-"""Writing that survives a pulled plug: whole files appear at once, lines are appended whole, one writer at a time."""
+"""Writing that survives a pulled plug: whole files appear at once, and lines are appended whole."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from uncollapse.errors import UserError
 
@@ -75,21 +72,3 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         except ValueError as error:
             raise UserError(f"Line {number} of {path} is damaged; run `uncollapse doctor {path.parent}`.") from error
     return found
-
-
-@contextlib.contextmanager
-def only_writer(directory: Path) -> Iterator[IO[bytes]]:
-    """Holds a directory for this process; the system lets go of it even after kill -9.
-
-    Raises:
-        UserError: Another process is writing there.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("ab") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{directory} is being written by another process; wait for it, stop it, or choose another --out."
-            ) from error
-        yield stream

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -28,6 +28,10 @@ from uncollapse.text import clean, size
 from uncollapse.trees import flatten
 from uncollapse.versions import versions
 
+if TYPE_CHECKING:
+    from uncollapse.loggers import Logger
+    from uncollapse.monitoring import Monitors
+
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +42,8 @@ class Keeper:
         spec: The run.
         directory: Its directory, which nobody else writes.
         trainer: What is trained.
+        monitors: Of its seeds; None where there are none.
+        logger: Is given each line of the history, too.
 
     Attributes:
         modes_solid: Of each lane at the last snapshot of this sitting.
@@ -47,9 +53,17 @@ class Keeper:
         best: The update and the worth of the best one that is.
     """
 
-    def __init__(self, spec: RunSpec, directory: Path, trainer: Trainer) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        directory: Path,
+        trainer: Trainer,
+        monitors: Monitors | None = None,
+        logger: Logger | None = None,
+    ) -> None:
         """Reads nothing yet."""
         self.spec, self.directory, self.trainer = spec, directory, trainer
+        self.monitors, self.logger = monitors, logger
         self.history, self.timing = directory / "history.jsonl", directory / "timing.jsonl"
         self.modes_solid: list[int] | None = None
         self.degraded = ""
@@ -69,6 +83,8 @@ class Keeper:
         if found is not None:
             self.saved = self.trainer.update
             more += self._changes()
+            if self.monitors is not None:
+                self.monitors.load(found.state, found.tensors)
         with self._needs("history"):
             cut(self.history, length)
         if best is not None and best.measure is not None:
@@ -89,12 +105,22 @@ class Keeper:
             if name in began and began[name] != now[name]
         ]
 
+    def record(self, row: Mapping[str, Any]) -> None:
+        """One line of the history, for the loggers too.
+
+        Raises:
+            CannotWrite: The history cannot be written.
+        """
+        with self._needs("history"):
+            append(self.history, row)
+        if self.logger is not None:
+            self.logger.log(row)
+
     def write_losses(self) -> None:
         """The losses of this update as a line of the history."""
         state = self.trainer.loss_state()
         line = {"update": self.trainer.update, "losses": _finite(self.trainer.losses())}
-        with self._needs("history"):
-            append(self.history, line | ({"state": _finite(state)} if state else {}))
+        self.record(line | ({"state": _finite(state)} if state else {}))
 
     def write_snapshot(self) -> None:
         """Keeps samples of every lane and judges both of its generators, as a line of the history."""
@@ -105,10 +131,9 @@ class Keeper:
             snapshots.write_samples(path, self.spec, samples=samples)
         found = snapshots.snapshot(self.trainer, self.spec)
         self.modes_solid = [int(value or 0) for value in found["measures"]["modes_solid"]]
-        with self._needs("history"):
-            append(self.history, {"update": update, "snapshot": True, **found})
         # A generator that was not trained is no best one.
         self._measured = update, snapshots.worth(found["measures"]) if update > 0 else None
+        self.record({"update": update, "snapshot": True, **found})
 
     def improvement(self) -> Measure | None:
         """What the samples of this very update are worth, if those of no saved checkpoint are worth as much."""
@@ -131,6 +156,8 @@ class Keeper:
             CannotWrite: A needed checkpoint could not be saved.
         """
         update, tensors = self.trainer.update, flatten(self.trainer.lanes)
+        if self.monitors is not None:
+            tensors |= self.monitors.tensors()
         try:
             if self.saved != update:
                 self._save(tensors)
@@ -158,6 +185,7 @@ class Keeper:
             history_bytes=settled_length(self.history),
             measure=self._measure(),
             best=best[0] if best else None,
+            state=None if self.monitors is None else self.monitors.state(),
         )
         self.saved, self.best = at, best
 
@@ -179,12 +207,16 @@ class Keeper:
         with self._needs("samples"):
             snapshots.write_samples(self.directory / "samples" / "final.npz", self.spec, **samples)
 
-    def write_result(self) -> None:
-        """The result, which makes the run a finished one."""
+    def write_result(self) -> dict[str, Any]:
+        """The result, which makes the run a finished one; returns it."""
         earlier = [text for line in read_lines(self.timing) for text in line.get("warnings", ())]
         content = snapshots.result(self.trainer, self.spec, list(dict.fromkeys([*earlier, *self.warnings])))
+        if self.monitors is not None:
+            for lane, facts in zip(content["lanes"], self.monitors.facts(), strict=True):
+                lane["monitor"] = facts
         with self._needs("result"):
             write_json(self.directory / "result.json", content)
+        return content
 
     def warn(self, sentence: str) -> None:
         """Keeps a sentence for the result, and says it where logging says things: on stderr, unless told otherwise."""

@@ -54,7 +54,9 @@ def checkpoint_bytes(spec: RunSpec) -> int:
     # Each player has two moments beside its weights, and the generator an average of weights and buffers.
     lane = 4 * _bytes(generator.parameters()) + 2 * _bytes(generator.buffers())
     lane += 3 * _bytes(critic.parameters()) + _bytes(critic.buffers())
-    return lane * len(lane_seeds(spec))
+    # A rollback needs what each seed was when it was last healthy.
+    kept = 2 if spec.monitor is not None and spec.monitor.on_alarm == "rollback" else 1
+    return kept * lane * len(lane_seeds(spec))
 
 
 def free_bytes(path: Path) -> int:

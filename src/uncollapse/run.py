@@ -6,32 +6,36 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from uncollapse.distributed import Team, train_together
 from uncollapse.errors import UserError
-from uncollapse.files import only_writer, read_lines, write_json
+from uncollapse.files import read_lines
+from uncollapse.lease import only_writer
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
+from uncollapse.monitor.choices import MonitorChoice
 from uncollapse.networks.network import Networks
-from uncollapse.networks.own import another
 from uncollapse.networks.sources import Network, Pair
 from uncollapse.ranks import Ranks, ranks_of_environment
 from uncollapse.resuming import trained
 from uncollapse.room import check_room
-from uncollapse.sitting import Progress, Sitting, Stopped, read_json
+from uncollapse.run_files import claim, is_finished, read_result
+from uncollapse.sitting import Progress, Sitting, Stopped, StoppedByAlarm, read_json
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.tasks.task import Task
 from uncollapse.versions import choose_device, versions
+
+if TYPE_CHECKING:
+    from uncollapse.loggers import Logger
 
 
 class Run:
@@ -121,6 +125,7 @@ def execute(
     fresh: bool = False,
     checkpoint_seconds: float = 30.0,
     ranks: Ranks = Ranks(),  # noqa: B008 (frozen)
+    loggers: Sequence[Logger | str] = (),
 ) -> Run:
     """Trains a run, or what is missing of it.
 
@@ -133,11 +138,12 @@ def execute(
         fresh: Throw away what is there.
         checkpoint_seconds: Time between checkpoints; results do not depend on it.
         ranks: The place of this process among those that train the run together and all call this.
+        loggers: Are given each line of the history; objects, or names as "tensorboard".
 
     Raises:
         UserError: The directory holds another run, or another process is writing there.
         CannotWrite: There is no room on the disk; says what is safe, and the same call continues.
-        Stopped: `stop` was true; the same call continues.
+        Stopped: `stop` was true, or a seed collapsed and its monitor is to stop; the same call continues.
     """
     chosen = ranks.own(choose_device(device))
     temporary = directory is None
@@ -147,15 +153,17 @@ def execute(
     run = Run(directory, spec, device=chosen)
     if temporary:
         weakref.finalize(run, shutil.rmtree, directory, ignore_errors=True)
+    logger = _joined(loggers) if ranks.leads else None
 
     def sit(team: Team | None = None) -> None:
         if fresh or not is_finished(directory, spec):
             check_room(directory, spec, fresh=fresh)
-        with only_writer(directory):
-            _open(directory, spec, fresh)
+        with only_writer(directory) as lease:
+            claim(directory, spec, fresh)
             if not is_finished(directory, spec):
                 asked = stop if team is None else lambda: stop() or team.asked
-                Sitting(spec, directory, chosen, progress, asked, checkpoint_seconds, team).run()
+                watched = lease.watched(asked)
+                Sitting(spec, directory, chosen, progress, watched, checkpoint_seconds, team, logger).run()
 
     with _threads(spec.threads):
         if ranks.size == 1:
@@ -183,6 +191,9 @@ def train(
     out: Path | str | None = None,
     fresh: bool = False,
     progress: Callable[[Progress], None] | None = None,
+    monitor: int | MonitorChoice | None = None,
+    rollback: bool = False,
+    loggers: Sequence[Logger | str] = (),
 ) -> Run:
     """Trains all seeds of one method on one task together.
 
@@ -204,19 +215,25 @@ def train(
         out: The run's directory; by default a temporary one that lives as long as the returned run.
         fresh: Throw away what is in `out`; otherwise an unfinished run is continued.
         progress: Called every few updates.
+        monitor: Judge each seed's generator every so many critic updates, or as a `monitor.MonitorChoice` says; see
+            docs/monitor.md.
+        rollback: On an alarm put that seed, once, back to the last look that proved health.
+        loggers: Are given each line of the history; objects, or names as "tensorboard".
 
     Returns:
         The finished run: `.samples(n, seed=s)`, `.history`, `.metrics`.
 
     Raises:
         UserError: Anything unknown, impossible or in the way, in one sentence.
+        Stopped: A seed collapsed under ``on_alarm="stop"``; the same call continues.
     """
     spec = make_spec(
         method, task, seeds=seeds, updates=updates, batch=batch, networks=networks, threads=threads, dtype=dtype,
         accumulate=accumulate, settings=settings, own=Pair.of(generator, critic),
+        monitor=MonitorChoice.of(monitor, rollback=rollback),
     )  # fmt: skip
     where, ranks = None if out is None else Path(out), ranks_of_environment()
-    return execute(spec, where, device=device, fresh=fresh, progress=progress, ranks=ranks)
+    return execute(spec, where, device=device, fresh=fresh, progress=progress, ranks=ranks, loggers=loggers)
 
 
 def load(
@@ -246,49 +263,18 @@ def load(
     return Run(path, spec, device=choose_device(device))
 
 
-def read_result(directory: Path) -> dict[str, Any] | None:
-    """The result of a run, None while there is no whole one."""
-    try:
-        found: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+def _joined(loggers: Sequence[Logger | str]) -> Logger | None:
+    """All of them as one that never fails; None for none.
+
+    Raises:
+        UserError: There is no logger of a name, or what it needs is not installed.
+    """
+    if not loggers:
         return None
-    return found if found.get("status") == "finished" else None
+    from uncollapse.loggers import Guarded, find_loggers
 
-
-def is_finished(directory: Path, spec: RunSpec) -> bool:
-    """Whether a directory holds the result of this spec with at least its updates."""
-    found = read_result(directory)
-    return found is not None and found["hash"] == spec.hash and found["updates"] >= spec.updates
-
-
-def _open(directory: Path, spec: RunSpec, fresh: bool) -> None:
-    """Makes a directory this run's own, or refuses one that is another's."""
-    path = directory / "spec.json"
-    there = read_json(path) if path.exists() and not fresh else None
-    if there is not None and there.get("hash") != spec.hash:
-        if another(there, spec.content()):
-            raise UserError(
-                f"{directory} was trained with other networks of your own (layers, shapes or starting weights differ);"
-                " restore them, choose another --out, or --fresh to replace it."
-            )
-        raise UserError(
-            f"{directory} holds another run ({there['method']['name']} on {there['task']['name']}, hash"
-            f" {there.get('hash')}, not {spec.hash}); choose another --out, or --fresh to replace it."
-        )
-    if there is not None and is_finished(directory, spec):
-        return
-    if fresh:
-        _clear(directory)
-    began_under = versions() if there is None else there.get("versions", {})
-    write_json(path, {**spec.to_json(), "versions": began_under, "command": spec.command()})
-
-
-def _clear(directory: Path) -> None:
-    """Removes what a run writes, and nothing else; its spec last, so that a half-cleared directory is still its own."""
-    for name in ("checkpoints", "samples"):
-        shutil.rmtree(directory / name, ignore_errors=True)
-    for name in ("result.json", "history.jsonl", "timing.jsonl", "error.log", "report.html", "spec.json"):
-        (directory / name).unlink(missing_ok=True)
+    found = [find_loggers([one]) if isinstance(one, str) else (one,) for one in loggers]
+    return Guarded([one for several in found for one in several])
 
 
 @contextlib.contextmanager
@@ -306,6 +292,7 @@ __all__ = [
     "Run",
     "RunSpec",
     "Stopped",
+    "StoppedByAlarm",
     "choose_device",
     "execute",
     "is_finished",

@@ -6,12 +6,13 @@ and `keeping.py` writes it.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,8 +23,14 @@ from uncollapse.records import read_json
 from uncollapse.resuming import resume
 from uncollapse.snapshots import SNAPSHOTS
 from uncollapse.spec import RunSpec
+from uncollapse.text import clean
 
-__all__ = ["Progress", "Sitting", "Stopped", "read_json", "resume"]
+if TYPE_CHECKING:
+    from uncollapse.loggers import Logger
+
+__all__ = ["Progress", "Sitting", "Stopped", "StoppedByAlarm", "read_json", "resume"]
+
+_log = logging.getLogger(__name__)
 
 LOSS_LINES = 200
 # Most rounds between looks at the clock and at a request to stop, and how long they should take.
@@ -32,6 +39,10 @@ SLICE, LOOK_SECONDS = 20, 0.5
 
 class Stopped(Exception):
     """Raised after a checkpoint when a run was asked to stop."""
+
+
+class StoppedByAlarm(Stopped):
+    """Raised after a checkpoint when a seed collapsed and the monitor's choice is to stop; the message says which."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +60,7 @@ class Progress:
         modes: Modes of the task.
         diverged: Seeds that were frozen.
         degraded: Why the last checkpoint could not be saved; empty while they can.
+        collapsed: Seeds that the monitor calls collapsed, as of its last look.
     """
 
     method: str
@@ -61,6 +73,7 @@ class Progress:
     modes: int
     diverged: list[int]
     degraded: str = ""
+    collapsed: tuple[int, ...] = ()
 
 
 class Sitting:
@@ -74,6 +87,7 @@ class Sitting:
         stop: Asked every few rounds.
         checkpoint_seconds: Time between checkpoints.
         team: The processes that train this run together, of which this one leads; None for this one alone.
+        logger: Is given each line of the history.
     """
 
     def __init__(
@@ -85,12 +99,21 @@ class Sitting:
         stop: Callable[[], bool],
         checkpoint_seconds: float,
         team: Team | None = None,
+        logger: Logger | None = None,
     ) -> None:
         """Builds the trainer and writes nothing yet."""
         self.spec, self.directory, self.device = spec, directory, device
         self.progress, self.stop, self.checkpoint_seconds = progress, stop, checkpoint_seconds
         self.trainer = Trainer(spec, device=device, team=team)
-        self.keeper = Keeper(spec, directory, self.trainer)
+        self.monitors = None
+        if spec.monitor is not None:
+            from uncollapse.monitoring import Monitors  # most runs have none, and it reads real data
+
+            self.monitors = Monitors(spec, directory, self.trainer)
+        self.logger = logger
+        self.keeper = Keeper(spec, directory, self.trainer, self.monitors, logger)
+        self._recorded: set[int] = set()
+        self._alarm = ""
         self._rounds = 1
         self._over = False
 
@@ -99,8 +122,22 @@ class Sitting:
 
         Raises:
             Stopped: It was asked to stop, and a checkpoint holds what was trained.
+            StoppedByAlarm: A monitor's alarm was to stop it; where that came at the last update, the result is there.
             CannotWrite: The disk is in the way; one sentence says what is safe.
         """
+        if self.logger is not None:
+            self.logger.start(read_json(self.directory / "spec.json"), self.directory)
+        result: dict[str, Any] = {}
+        try:
+            result = self._run()
+        finally:
+            if self.logger is not None:
+                self.logger.finish(result)
+        if self._alarm:  # it came at the last update
+            raise StoppedByAlarm(self._alarm)
+
+    def _run(self) -> dict[str, Any]:
+        """Trains; returns the result."""
         self.keeper.take_up()
         self._done = -1 if self.keeper.saved is None else self.keeper.saved
         self._check_whether_over()
@@ -116,12 +153,27 @@ class Sitting:
             # Only now does the history hold all that a checkpoint at this update claims.
             if point < self.spec.updates:
                 self._look_up()
-        self._finish()
+        return self._finish()
 
     def _points(self) -> list[int]:
-        """Updates at which something is written, in order, after where this sitting starts."""
+        """Updates at which something is written or looked at, in order, after where this sitting starts."""
         lines = {self._whole_rounds(k * self.spec.updates / LOSS_LINES) for k in range(1, LOSS_LINES + 1)}
-        return [point for point in sorted(lines | self._snapshots()) if point > self._done]
+        self._recorded = lines | self._snapshots()
+        return [point for point in sorted(self._recorded | self._looks()) if point > self._done]
+
+    def _looks(self) -> set[int]:
+        """Updates at which the monitors look: the multiples of their interval, whatever the budget is."""
+        if self.spec.monitor is None:
+            return set()
+        every = self.spec.monitor.every
+        return {self._whole_rounds(update) for update in range(every, self.spec.updates + 1, every)}
+
+    def _is_look(self, point: int) -> bool:
+        """Whether a point is one of `_looks`: the last multiple of the interval fell into its round."""
+        if self.spec.monitor is None:
+            return False
+        last = point - point % self.spec.monitor.every
+        return last > 0 and point - last < self.spec.method.dynamics.critic_steps
 
     def _snapshots(self) -> set[int]:
         return {self._whole_rounds(share * self.spec.updates) for share in SNAPSHOTS}
@@ -153,18 +205,22 @@ class Sitting:
             self.keeper.warn(f"Every seed had diverged by update {last:,}; the rest of the budget was not trained.")
 
     def _look_up(self) -> None:
-        """Saves when it is time, when the samples are the best so far, or when asked to stop."""
-        asked = self.stop()
+        """Saves when it is time, when the samples are the best so far, or when it has to stop."""
+        asked = self.stop() or bool(self._alarm)
         due = time.monotonic() - self._clock > self.checkpoint_seconds
         if asked or due or self.keeper.improvement() is not None:
             self.keeper.save(self._clocks(), needed="checkpoint" if asked else "")
             self._clock = time.monotonic()
+        if self._alarm:
+            raise StoppedByAlarm(self._alarm)
         if asked:
             raise Stopped(str(self.directory))
 
     def _write(self, point: int) -> None:
-        """The history lines of one update."""
-        if point > 0:
+        """The history lines of one update, what the monitors say first: they may put a seed back."""
+        if self._is_look(point):
+            self._look()
+        if point > 0 and point in self._recorded:
             self.keeper.write_losses()
         if point in self._snapshots():
             self.keeper.write_snapshot()
@@ -172,17 +228,30 @@ class Sitting:
         if not self._over:
             self._check_whether_over()
 
-    def _finish(self) -> None:
+    def _look(self) -> None:
+        """Lets the monitors look, and tells what they say."""
+        assert self.monitors is not None
+        for row in self.monitors.look():
+            self.keeper.record(row)
+            alarm = row.get("alarm", {})
+            if self.monitors.choice.on_alarm == "stop" and alarm.get("status") == "collapsed":
+                which = f"seed {alarm['seed']} at update {self.trainer.update:,}"
+                self._alarm = self._alarm or f"{which}: {alarm['sentence']}"
+            if "rollback" in row:
+                _log.warning("%s", clean(f"{self.directory}: {row['rollback']['sentence']}"))
+
+    def _finish(self) -> dict[str, Any]:
         """The last checkpoint, the samples of the end and the result."""
         self.keeper.save(self._clocks(), needed="last checkpoint")
         if self.trainer.update > self._first and self.stop():  # to judge many samples may take longer than one may wait
             raise Stopped(str(self.directory))
         self.keeper.write_samples()
-        self.keeper.write_result()
+        return self.keeper.write_result()
 
     def _clocks(self) -> dict[str, Any]:
         seconds = time.monotonic() - self._started
-        return {"from": self._first, "seconds": seconds, "updates_per_second": self._speed()}
+        looking = {} if self.monitors is None else {"monitor_seconds": self.monitors.seconds}
+        return {"from": self._first, "seconds": seconds, "updates_per_second": self._speed(), **looking}
 
     def _speed(self) -> float:
         """Updates of all lanes together in a second of this sitting."""
@@ -205,6 +274,7 @@ class Sitting:
                 modes=len(spec.task.modes),
                 diverged=list(self.trainer.diverged()) if self.device.type == "cpu" else [],
                 degraded=self.keeper.degraded,
+                collapsed=() if self.monitors is None else tuple(self.monitors.collapsed),
             )
         )
 

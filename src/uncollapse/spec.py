@@ -9,7 +9,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -19,8 +18,9 @@ from uncollapse.blocks import block_length
 from uncollapse.errors import UserError, unknown
 from uncollapse.lanes import sizes_of
 from uncollapse.method import Method
-from uncollapse.methods import METHODS, find_method
-from uncollapse.networks import FAMILIES, Networks, in_family, networks_from_json, with_setting
+from uncollapse.methods import find_method
+from uncollapse.monitor.choices import MonitorChoice
+from uncollapse.networks import Networks, networks_from_json, with_setting
 from uncollapse.networks.own import PLACES, Own, beside, read
 from uncollapse.networks.sources import Pair
 from uncollapse.shares import check as check_in_shares
@@ -45,6 +45,8 @@ class RunSpec:
         threads: CPU threads; part of the hash, because the number of threads changes the last bits.
         dtype: ``"float32"``, ``"float64"``, or ``"bfloat16"`` for weights in float32 and layers in bfloat16.
         accumulate: Shares of the batch in which an update is made, one after the other: less memory, same numbers.
+        monitor: How each seed is watched while it trains; None: not at all. It moves no weight, unless it may put a
+            seed back, and is part of the hash, because it is part of the history.
     """
 
     method: Method
@@ -56,6 +58,7 @@ class RunSpec:
     threads: int = 1
     dtype: str = "float32"
     accumulate: int = 1
+    monitor: MonitorChoice | None = None
 
     def __post_init__(self) -> None:
         """Refuses what cannot be trained, before anything starts."""
@@ -110,42 +113,9 @@ class RunSpec:
 
     def command(self) -> str:
         """The command that trains this run on its own; empty where it needs Python (a user's own method or data)."""
-        row = METHODS.get(self.method.name)
-        reference = self.networks.reference if isinstance(self.networks, Own) else None
-        if row is None or reference == "":
-            return ""
-        method = _changed(row, self.method)
-        task = {f"task.{name}": value for name, value in self.task.spec().items() if name in self.task.options}
-        networks = self._changed_networks()
-        changed = method | networks | task
-        try:
-            again = make_spec(
-                row, self.task.name, seeds=self.seeds, updates=self.updates, batch=self.batch,
-                threads=self.threads, dtype=self.dtype, accumulate=self.accumulate, settings=changed,
-                own=Pair.named(reference) if reference else None,
-            )  # fmt: skip
-        except UserError:
-            return ""
-        if again.hash != self.hash:
-            return ""
-        settings = [f"--set {shlex.quote(f'{path}={json.dumps(value)}')}" for path, value in changed.items()]
-        seeds = ",".join(map(str, self.seeds)) if len(self.seeds) > 1 else f"{self.seeds[0]}-{self.seeds[0]}"
-        numbers = f"--seeds {seeds} --updates {self.updates} --batch {self.batch} --threads {self.threads}"
-        numbers += f" --dtype {self.dtype}" if self.dtype != "float32" else ""
-        numbers += f" --accumulate {self.accumulate}" if self.accumulate > 1 else ""
-        own = [f"--networks {reference}"] if reference else []
-        return " ".join(["uncollapse train", self.method.name, shlex.quote(self.task.name), numbers, *own, *settings])
+        from uncollapse.spec_command import command
 
-    def _changed_networks(self) -> dict[str, Any]:
-        """The settings by which the networks differ from the task's own, another family first."""
-        usual = self.task.networks
-        networks = self.networks.usual(usual) if isinstance(self.networks, Own) else self.networks
-        family = networks.family
-        found: dict[str, Any] = {} if family == usual.family else {"networks.family": family}
-        # Networks of the user's own are in no list, and no setting leads to them.
-        before = in_family(family, usual).settings() if family in FAMILIES else {}
-        changed = {name: value for name, value in networks.settings().items() if value != before.get(name)}
-        return found | {f"networks.{name}": value for name, value in changed.items()}
+        return command(self)
 
     def _task_spec(self) -> dict[str, Any]:
         """The task's own spec, and the number of judged samples where it is not what that spec gives back."""
@@ -167,8 +137,9 @@ class RunSpec:
             "batch": self.batch,
             "threads": self.threads,
             "dtype": self.dtype,
-            # Left out at its default, so that runs from before it existed are found by their hash.
+            # Left out at their defaults, so that runs from before they existed are found by their hash.
             **({"accumulate": self.accumulate} if self.accumulate > 1 else {}),
+            **({"monitor": self.monitor.to_json()} if self.monitor is not None else {}),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -190,7 +161,7 @@ class RunSpec:
         from uncollapse.plugins import load_plugins
 
         load_plugins(plugins)
-        missing = [item.name for item in fields(cls) if item.name not in (*document, "accumulate")]
+        missing = [item.name for item in fields(cls) if item.name not in (*document, "accumulate", "monitor")]
         if missing:
             raise UserError(f"This spec lacks {missing[0]!r}; it was not written by uncollapse or was edited.")
         return cls(
@@ -203,34 +174,8 @@ class RunSpec:
             threads=document["threads"],
             dtype=document["dtype"],
             accumulate=document.get("accumulate", 1),
+            monitor=MonitorChoice.from_json(document["monitor"]) if document.get("monitor") is not None else None,
         )
-
-
-def _changed(row: Method, method: Method) -> dict[str, Any]:
-    """The settings by which a method differs from a row, a whole part where another kind of part stands."""
-    found: dict[str, Any] = {}
-
-    def compare(path: str, one: Any, other: Any) -> None:
-        if one == other:
-            return
-        both = isinstance(one, Mapping) and isinstance(other, Mapping) and one.get("part") == other.get("part")
-        if both and isinstance(one, Mapping) and isinstance(other, Mapping):
-            for name in other:
-                compare(f"{path}.{name}", one.get(name), other[name])
-        elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other) and _parts(one):
-            for place, (left, right) in enumerate(zip(one, other, strict=True)):
-                compare(f"{path}.{place}", left, right)
-        else:
-            found[path] = other
-
-    for axis, value in method.spec().items():
-        if axis != "name":
-            compare(axis, row.spec()[axis], value)
-    return found
-
-
-def _parts(items: list[Any]) -> bool:
-    return bool(items) and all(isinstance(item, Mapping) for item in items)
 
 
 def _networks(settings: Mapping[str, Any], own: Pair | None) -> Networks:
@@ -259,6 +204,7 @@ def make_spec(
     accumulate: int = 1,
     settings: Mapping[str, Any] | None = None,
     own: Pair | None = None,
+    monitor: int | MonitorChoice | None = None,
 ) -> RunSpec:
     """The spec of a run from names or objects; what is left out is the task's own.
 
@@ -274,12 +220,13 @@ def make_spec(
         accumulate: Shares of the batch in which an update is made, one after the other.
         settings: Values by dotted path, as ``{"dynamics.lr_critic": 2e-4, "task.train_size": 1000}``.
         own: The user's networks; the others give the latent, and what is lacking.
+        monitor: How seeds are watched, or just the updates from look to look; a setting as ``monitor.every`` does, too.
 
     Raises:
         UserError: Anything unknown or impossible, naming the nearest known name.
     """
     chosen, learnt = find_method(method), find(task)
-    shape = networks or learnt.networks
+    shape, watched = networks or learnt.networks, MonitorChoice.of(monitor)
     # Another family comes first, because it brings the settings that the others change.
     for path, value in sorted((settings or {}).items(), key=lambda item: item[0] != "networks.family"):
         axis, _, name = path.partition(".")
@@ -287,6 +234,8 @@ def make_spec(
             learnt = learnt.but(**{name: value})
         elif axis == "networks":
             shape = with_setting(shape, name, value)
+        elif axis == "monitor":
+            watched = (watched or MonitorChoice()).with_setting(name, value)
         else:
             chosen = chosen.with_setting(path, value)
     spec = RunSpec(
@@ -299,6 +248,7 @@ def make_spec(
         threads=threads,
         dtype=dtype,
         accumulate=accumulate,
+        monitor=watched,
     )
     return spec if own is None else _with_own(spec, own, settings or {})
 

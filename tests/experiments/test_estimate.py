@@ -1,16 +1,19 @@
-"""The estimate of a plan's time: adds up as slots do, and is near what training takes."""
+"""The estimate of a plan: its packing, and times that add up as slots do; benchmarks/estimates.py says how near."""
 
 from __future__ import annotations
 
-import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.experiments.estimate import estimate, makespan, seconds_per_update
+from uncollapse.experiments import throughput
+from uncollapse.experiments.estimate import HEAD_SECONDS, HEAD_SECONDS_OF_A_RUN, estimate
+from uncollapse.experiments.packing import key_of, pack
 from uncollapse.experiments.plan import Plan
-from uncollapse.loop import Trainer
-from uncollapse.run import make_spec
+from uncollapse.experiments.planner import makespan
+from uncollapse.experiments.throughput import update_cost
 
 TOML = """
 [plan]
@@ -25,33 +28,56 @@ set = { networks.width = 4 }
 """
 
 
-@pytest.mark.parametrize(
-    ("seconds", "jobs", "whole"),
-    [([], 2, 0), ([5], 3, 5), ([1, 2, 3, 4], 1, 10), ([4, 3, 3], 2, 6), ([1, 1, 1, 3], 2, 3)],
-)
-def test_runs_fill_the_slots_longest_first(seconds: list[float], jobs: int, whole: float) -> None:
-    assert makespan(seconds, jobs) == whole
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNCOLLAPSE_CACHE", str(tmp_path))
 
 
 def test_each_run_has_a_time_and_equal_kinds_share_one() -> None:
     found = estimate(Plan.from_toml(TOML), jobs=2, device="cpu")
     times = {(run.method, run.task): run.seconds for run in found.runs}
-    assert times["vanilla", "blobs-4"] == times["vanilla", "blobs-8"]
+    updates = {key: update_cost(run.spec, "cpu") for run in pack(Plan.from_toml(TOML)) if (key := key_of(run.cell))}
+    assert updates["vanilla", "blobs-4"] == updates["vanilla", "blobs-8"]
     assert min(times.values()) > 0
-    assert found.seconds == pytest.approx(makespan(list(times.values()), 2))
-    assert found.sentence.startswith("4 runs, about ")
+    assert found.seconds > makespan([run.seconds for run in found.runs], 2)
+    assert found.sentence.startswith("4 runs, up to 2 seeds in a stack, about ")
     assert "an estimate" in found.sentence
     assert found.to_json()["runs"][0]["seeds"] == [0, 1]
 
 
-def test_the_measured_speed_is_the_speed_of_training() -> None:
-    spec = make_spec("vanilla", "blobs-4", seeds=(0, 1), updates=400, batch=64)
-    trainer = Trainer(spec)
-    trainer.advance(50)
-    start = time.perf_counter()
-    trainer.advance(350)
-    real = (time.perf_counter() - start) / 300
-    assert 0.2 < seconds_per_update(spec, "cpu") / real < 5
+def test_the_whole_is_start_runs_and_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "update_cost", lambda spec, device: {"seconds": 0.1, "memory": 1.0})
+    monkeypatch.setattr(throughput, "beside_cost", lambda spec, device: {"seconds": 5.0, "look": 2.0})
+    monkeypatch.setattr(throughput, "start_seconds", lambda: 3.0)
+    plan = Plan.from_toml(TOML)
+    rest = HEAD_SECONDS + 4 * HEAD_SECONDS_OF_A_RUN
+    found = estimate(plan, jobs=2, device="cpu")
+    assert [run.seconds for run in found.runs] == [105.0] * 4
+    assert found.seconds == pytest.approx(2 * 105 + 2 * 3 + rest)
+    assert found.processor_seconds == pytest.approx(4 * 105 + 3 * 3 + rest)
+    assert estimate(plan, jobs=1, device="cpu").seconds == pytest.approx(4 * 105 + 3 + rest)
+    assert estimate(plan, jobs=9, device="cpu").seconds == pytest.approx(105 + 2 * 3 + rest)
+    watched = estimate(replace(plan, monitor=100), jobs=1, device="cpu")
+    assert watched.runs[0].seconds == 105 + 10 * 2
+
+
+def test_the_longest_run_bounds_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "update_cost", lambda spec, device: {"seconds": 0.1, "memory": 1.0})
+    monkeypatch.setattr(throughput, "beside_cost", lambda spec, device: {"seconds": 5.0, "look": 2.0})
+    monkeypatch.setattr(throughput, "start_seconds", lambda: 3.0)
+    plan = Plan.from_toml(TOML)
+    longer = replace(plan, groups=(*plan.groups, replace(plan.groups[0], updates=50_000, label="long", seeds=(5,))))
+    assert estimate(longer, jobs=99, device="cpu").seconds >= 5_005
+
+
+def test_the_packing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(throughput, "update_cost", lambda spec, device: {"seconds": 0.1, "memory": 1.0})
+    monkeypatch.setattr(throughput, "beside_cost", lambda spec, device: {"seconds": 5.0, "look": 2.0})
+    monkeypatch.setattr(throughput, "start_seconds", lambda: 3.0)
+    found = estimate(replace(Plan.from_toml(TOML), seeds=tuple(range(34)), updates=5), jobs=2, device="cpu")
+    assert [run.lanes for run in found.runs] == [32, 2] * 4
+    assert "8 runs, up to 32 seeds in a stack, about " in found.sentence
+    assert "with 2 at a time of 1 thread each" in found.sentence
 
 
 def test_a_wrong_plan_has_no_estimate() -> None:

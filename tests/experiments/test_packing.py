@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.experiments.packing import chunks, differences, freeze, pack, read_lock
+from uncollapse.experiments.packing import blocks, chunks, differences, freeze, frozen_groups, pack, read_lock, runs_of
 from uncollapse.experiments.plan import CellGroup, Plan
 
 PLAN = Plan(name="p", seeds=(0, 1), groups=(CellGroup(methods=("vanilla", "wgan-gp"), tasks=("ring-8",)),), updates=10)
@@ -21,10 +21,46 @@ def test_seeds_are_split_evenly_into_the_fewest_groups(n: int, sizes: list[int])
     assert [seed for group in groups for seed in group] == list(range(n))
 
 
+@pytest.mark.parametrize(
+    ("n", "most", "sizes"),
+    [
+        (1, 32, [1]),
+        (32, 32, [32]),
+        (33, 32, [32, 1]),
+        (80, 32, [32, 32, 16]),
+        (64, 64, [64]),
+        (100, 64, [64, 32, 4]),
+        (31, 256, [31]),
+        (600, 256, [192, 192, 192, 24]),
+    ],
+)
+def test_blocks_are_whole_and_the_rest_is_by_itself(n: int, most: int, sizes: list[int]) -> None:
+    groups = blocks(range(n), most)
+    assert [len(group) for group in groups] == sizes
+    assert [seed for group in groups for seed in group] == list(range(n))
+
+
 def test_a_cell_with_many_seeds_becomes_several_runs() -> None:
-    runs = pack(replace(PLAN, seeds=tuple(range(20))))
-    assert [len(run.spec.seeds) for run in runs] == [10, 10, 10, 10]
+    runs = pack(replace(PLAN, seeds=tuple(range(40))))
+    assert [len(run.spec.seeds) for run in runs] == [32, 8, 32, 8]
     assert len({run.spec.directory_name for run in runs}) == 4
+
+
+def test_a_packing_holds_for_its_cell_and_for_the_tuned_one_and_for_no_other_seeds() -> None:
+    groups = {("vanilla", "ring-8"): ((0,), (1,)), ("wgan-gp", "ring-8"): ((0, 1, 2),)}
+    assert [run.spec.seeds for run in pack(PLAN, groups)] == [(0,), (1,), (0, 1)]
+    cell = replace(PLAN.cells()[0], label="tuned", untuned="vanilla")
+    assert [run.spec.seeds for run in runs_of(cell, 1, groups)] == [(0,), (1,)]
+    assert [run.spec.seeds for run in runs_of(replace(cell, seeds=(5, 6)), 1, groups)] == [(5, 6)]
+
+
+def test_the_lock_gives_its_packing_back(tmp_path: Path) -> None:
+    groups = {("vanilla", "ring-8"): ((1,), (0,)), ("wgan-gp", "ring-8"): ((0, 1),)}
+    freeze(tmp_path, PLAN, pack(PLAN, groups), [])
+    assert frozen_groups(tmp_path) == groups
+    freeze(tmp_path, PLAN, pack(PLAN, frozen_groups(tmp_path)), [])
+    with pytest.raises(UserError, match="another definition of vanilla on ring-8"):
+        freeze(tmp_path, PLAN, pack(PLAN), [])
 
 
 def test_two_cells_that_would_share_a_directory_are_refused() -> None:
@@ -43,6 +79,10 @@ def test_every_name_and_setting_is_checked_before_anything_trains() -> None:
         (CellGroup(methods=("vanilla",), tasks=("ring-8",), set={"networks.widht": 8}), "networks.width|width"),
         (CellGroup(methods=("vanilla",), tasks=("ring-8",), set={"task.train_sise": 8}), "train_size"),
         (CellGroup(methods=("vanilla",), tasks=("ring-8",), set={"penalties.0.weight": 1.0}), "penalties.0.weight"),
+        (
+            CellGroup(methods=("vanilla",), tasks=("ring-8",), set={"monitor.on_alarm": "stop"}),
+            r"^Cell vanilla on ring-8: monitor\.on_alarm = stop is for `uncollapse train`, .*choose log or rollback\.$",
+        ),
     ]:
         with pytest.raises(UserError, match=message):
             pack(replace(PLAN, groups=(group,)))
@@ -83,6 +123,13 @@ def test_a_damaged_lock_says_how_to_go_on(tmp_path: Path, text: str, message: st
     (tmp_path / "plan.lock.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
         read_lock(tmp_path)
+
+
+@pytest.mark.parametrize("runs", ["7", "[7]", "[{}]", '[{"method": "m", "task": "t", "seeds": 3}]'])
+def test_a_lock_without_seeds_is_damaged(tmp_path: Path, runs: str) -> None:
+    (tmp_path / "plan.lock.json").write_text(f'{{"schema": 1, "runs": {runs}}}', encoding="utf-8")
+    with pytest.raises(UserError, match="is damaged"):
+        frozen_groups(tmp_path)
 
 
 def test_a_folder_without_a_lock_is_no_comparison(tmp_path: Path) -> None:

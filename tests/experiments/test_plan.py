@@ -18,6 +18,7 @@ from uncollapse.experiments.plan import Plan, builtin_plan, builtin_plans, load_
 from uncollapse.experiments.search import Tuning
 from uncollapse.experiments.tuning import trials
 from uncollapse.methods import _ROWS
+from uncollapse.monitor import MonitorChoice
 from uncollapse.report.words import needed_seeds
 from uncollapse.run import make_spec
 from uncollapse.tasks.mixtures import Mixture
@@ -270,3 +271,28 @@ def test_the_built_in_plan_is_meant_whatever_lies_in_the_folder(
     assert builtin_plan("demo").name == "demo"
     with pytest.raises(UserError, match="demo is not valid TOML"):
         load_plan("demo")
+
+
+def test_a_plan_has_a_monitor_and_cells_may_choose_the_rest_of_it() -> None:
+    text = """
+[plan]
+name = "watched"
+seeds = [3]
+updates = 100
+monitor = 50
+[[cells]]
+methods = ["vanilla"]
+tasks = ["ring-8"]
+[[cells]]
+methods = ["wgan-gp"]
+tasks = ["ring-8"]
+set = { "monitor.on_alarm" = "rollback", "monitor.every" = 20 }
+"""
+    plan = Plan.from_toml(text)
+    first, second = (run.spec.monitor for run in pack(plan))
+    assert first == MonitorChoice(every=50)
+    assert second == MonitorChoice(every=20, on_alarm="rollback")
+    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    without = Plan.from_toml(text.replace("monitor = 50\n", ""))
+    assert "monitor" not in without.to_json()  # as in locks from before there was one
+    assert [run.spec.monitor is None for run in pack(without)] == [True, False]

@@ -43,6 +43,7 @@ measure = "modes_hit"
         (("updates = 200", "update = 200"), r"no key in \[plan\] of the plan, 'update'; did you mean 'updates'"),
         (('methods = ["vanilla"', 'method = ["vanilla"'), r"'method'; did you mean 'methods'"),
         (("updates = 200", "updates = 0"), "updates = 0 .* whole number of at least 1"),
+        (("updates = 200", "monitor = 0"), "monitor = 0 .* whole number of at least 1"),
         (("updates = 200", "updates = true"), "updates = True .* whole number"),
         (("updates = 200", 'updates = "many"'), "updates = 'many' .* whole number"),
         (('headline = "modes_hit"', 'headline = "modes_hitt"'), "no measure 'modes_hitt'; did you mean 'modes_hit'"),

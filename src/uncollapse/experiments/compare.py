@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uncollapse.errors import UserError
-from uncollapse.experiments import packing, tuning
+from uncollapse.experiments import packing, planner, tuning
 from uncollapse.experiments.engines import WORKER, Engine, Job, Outcome, find_engine
 from uncollapse.experiments.plan import Plan, load_plan
 from uncollapse.experiments.progress import make_board
 from uncollapse.experiments.stopping import Stop
 from uncollapse.experiments.summary import summarise
-from uncollapse.files import only_writer, write_json
+from uncollapse.files import write_json
+from uncollapse.lease import only_writer
 from uncollapse.plugins import bound_to_this_process, load_plugins, plugin_options
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def compare(
     device: str = "auto",
     time_limit: float | None = None,
     progress: bool = True,
+    engine_options: Sequence[str] = (),
+    address: str | None = None,
 ) -> Comparison:
     """Runs a plan, or what is left of it, and writes `comparison.json` and `report.html`.
 
@@ -84,15 +87,17 @@ def compare(
         plan: A plan, a TOML file or the name of a built-in plan.
         out: Directory; None = ``runs/<plan name>``.
         plugins: A user's own methods, parts and tasks: objects or ``"module:attr"`` references.
-        engine: Where runs are trained; ``"local"`` is this machine.
+        engine: Where runs are trained: ``"local"`` is this machine, ``"ray"`` and ``"slurm"`` are clusters.
         jobs: Runs at a time; None = one a core on the CPU, one on a GPU. Always one where a plugin is an object that
             was defined in a notebook or at a prompt, which no other process can import.
         device: ``"auto"``, ``"cpu"``, ``"cuda"`` or ``"cuda:0"``.
         time_limit: Minutes after which all runs stop cleanly, each with a checkpoint.
         progress: Whether to show progress on stderr.
+        engine_options: ``"NAME=VALUE"`` each, as ``"run_minutes=30"``; see docs/engines.md.
+        address: Of a Ray cluster; None = one that lives as long as the comparison.
 
     Raises:
-        UserError: The plan is wrong, or the directory holds another plan or is in use.
+        UserError: The plan is wrong, the engine cannot be used, or the directory holds another plan or is in use.
     """
     if multiprocessing.current_process().name == WORKER:
         raise UserError(
@@ -104,9 +109,12 @@ def compare(
     trials = tuning.trials(plan)
     if bound_to_this_process(plugins):
         jobs = 1
-    where = find_engine(engine, jobs=jobs, device=device, threads=plan.threads)
+    where = find_engine(engine, jobs=jobs, device=device, threads=plan.threads, options=engine_options, address=address)
     directory = Path(out) if out is not None else Path("runs") / plan.name
     with only_writer(directory), stop:
+        place = planner.Place(jobs=where.jobs, device=device, measure=engine == "local")
+        groups = planner.settled(directory, [*runs, *tuning.runs_of(trials)], place, stop=stop, say=_say(progress))
+        runs, trials = packing.pack(plan, groups), tuning.trials(plan, groups)
         packing.freeze(directory, plan, [*runs, *tuning.runs_of(trials)], plugins)
         train = partial(_train, directory, where, stop, device, plugins, progress)
         runs, outcomes = _stages(directory, plan, runs, trials, train)
@@ -123,6 +131,12 @@ def compare(
         if stop.signal is None and any(cell["seeds"] for cell in document["cells"]):
             result.report()
     return result
+
+
+def _say(progress: bool) -> Callable[[str], None]:
+    from uncollapse.console import say
+
+    return say if progress else lambda sentence: None
 
 
 def prepare(plan: str | Path | Plan, plugins: Sequence[object]) -> tuple[list[packing.PlannedRun], Plan]:
@@ -184,7 +198,7 @@ def _train(
     from uncollapse.run import is_finished
 
     jobs = {}
-    for run in runs:
+    for run in planner.longest_first(runs):
         where = directory / "runs" / run.spec.directory_name
         if not is_finished(where, run.spec):
             jobs[where] = Job(

@@ -1,18 +1,18 @@
-"""How long a plan will take, from a few updates of each distinct run; behind `compare --dry-run`."""
+"""How a plan will be packed and how long it will take, from a few updates of each kind; behind `compare --dry-run`."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uncollapse.experiments import tuning
+from uncollapse.experiments import packing, planner, throughput, tuning
 from uncollapse.experiments.compare import prepare
 from uncollapse.experiments.engines import find_engine
 from uncollapse.experiments.packing import PlannedRun
 from uncollapse.experiments.plan import Plan
+from uncollapse.experiments.planner import makespan
 from uncollapse.text import duration, seed_text
 
 if TYPE_CHECKING:
@@ -20,38 +20,52 @@ if TYPE_CHECKING:
 
     from uncollapse.run import RunSpec
 
-WARM_UPDATES = 20
 LATER = "known after the trials"
-MEASURED_SECONDS = 0.3
+# Of the head: reading results, statistics and the report, for each run and at all.
+HEAD_SECONDS, HEAD_SECONDS_OF_A_RUN = 4.0, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedTime:
-    """One run and the seconds that its training will take."""
+    """One run and the seconds that it will take, its updates and all else; `lanes` seeds move as one stack."""
 
     directory: str
     method: str
     task: str
     seeds: tuple[int, ...]
+    lanes: int
     updates: int
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """The runs of a plan with their times; `seconds` is the whole with `jobs` runs at a time."""
+    """The runs of a plan with their times.
+
+    Attributes:
+        runs: In the plan's order.
+        jobs: Runs at a time.
+        threads: Threads of each run.
+        seconds: The whole: processes' start, runs that fill the slots longest first, and the report.
+        processor_seconds: What all processes together compute in it.
+    """
 
     runs: tuple[PlannedTime, ...]
     jobs: int
+    threads: int
     seconds: float
+    processor_seconds: float
 
     @property
     def sentence(self) -> str:
         """The whole in one sentence."""
         runs = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
+        most = max((run.lanes for run in self.runs), default=1)
+        lanes = f", up to {most} seeds in a stack" if most > 1 else ""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return (
-            f"{runs}, about {duration(self.seconds)} of training with {self.jobs} at a time; an estimate from a few "
-            "updates of each, and measuring samples and drawing the report come on top."
+            f"{runs}{lanes}, about {duration(self.seconds)} with {self.jobs} at a time of {threads} each, judging and "
+            "the report included; an estimate from a few updates of each kind, for a machine that does nothing else."
         )
 
     def table(self) -> Table:
@@ -59,16 +73,21 @@ class Estimate:
         from uncollapse.console import make_table
 
         rows = [
-            (run.method, run.task, seed_text(run.seeds, ""), f"{run.updates:,}", duration(run.seconds), run.directory)
+            (
+                *(run.method, run.task, seed_text(run.seeds, ""), str(run.lanes), f"{run.updates:,}"),
+                *(duration(run.seconds), run.directory),
+            )
             for run in self.runs
         ]
-        columns = ["method", "task", "seeds", "updates", "about", "directory"]
-        return make_table(columns, rows, right=["updates", "about"])
+        columns = ["method", "task", "seeds", "lanes", "updates", "about", "directory"]
+        return make_table(columns, rows, right=["lanes", "updates", "about"])
 
     def to_json(self) -> dict[str, Any]:
         """The estimate as JSON values."""
         runs = [vars(run) | {"seeds": list(run.seeds), "seconds": round(run.seconds, 1)} for run in self.runs]
-        return {"estimate": True, "seconds": round(self.seconds, 1), "jobs": self.jobs, "runs": runs}
+        whole = {"seconds": round(self.seconds, 1), "processor_seconds": round(self.processor_seconds, 1)}
+        whole |= {"jobs": self.jobs, "threads": self.threads}
+        return {"estimate": True, **whole, "runs": runs}
 
 
 def estimate(
@@ -89,69 +108,50 @@ def estimate(
         plugins: As for `compare`.
     """
     runs, checked = prepare(plan, plugins)
-    timed = [*_trials(checked), *((run, run) for run in [*runs, *tuning.expected_runs(checked)])]
     at_once = find_engine(engine, jobs=jobs, device=device, threads=checked.threads).jobs
-    speeds: dict[str, float] = {}
-    rows = []
-    for run, like in timed:
-        key = _kind(like.spec)
-        if key not in speeds:
-            speeds[key] = seconds_per_update(like.spec, device)
-        rows.append(
-            PlannedTime(
-                directory=LATER if run.cell.untuned else run.spec.directory_name,
-                method=run.cell.name,
-                task=run.cell.task,
-                seeds=run.spec.seeds,
-                updates=run.spec.updates,
-                seconds=speeds[key] * run.spec.updates,
-            )
-        )
-    return Estimate(runs=tuple(rows), jobs=at_once, seconds=makespan([row.seconds for row in rows], at_once))
+    place = planner.Place(jobs=at_once, device=device, measure=engine == "local")
+    groups = planner.choose([*runs, *tuning.runs_of(tuning.trials(checked))], place)
+    first = [*_trials(checked, groups), *((run, run) for run in packing.pack(checked, groups))]
+    later = tuning.expected_runs(checked, groups)
+    rows = [_timed(run, like, device) for run, like in [*first, *((run, run) for run in later)]]
+    # The tuned settings are known, and begin, when the trials have ended.
+    stages = [rows[: len(first)], rows[len(first) :]]
+    training = sum(makespan([row.seconds for row in stage], at_once) for stage in stages)
+    # One process trains itself; of several, the head starts first and then all workers at once.
+    workers = min(at_once, len(first)) if min(at_once, len(first)) > 1 else 0
+    start = throughput.start_seconds()
+    head = start + HEAD_SECONDS + HEAD_SECONDS_OF_A_RUN * len(rows)
+    return Estimate(
+        runs=tuple(rows),
+        jobs=at_once,
+        threads=checked.threads,
+        seconds=head + min(workers, 1) * start + training,
+        processor_seconds=head + workers * start + sum(row.seconds for row in rows),
+    )
 
 
-def _trials(plan: Plan) -> list[tuple[PlannedRun, PlannedRun]]:
+def _timed(run: PlannedRun, like: PlannedRun, device: str) -> PlannedTime:
+    """A run with its time, which is that of a run `like` it."""
+    return PlannedTime(
+        directory=LATER if run.cell.untuned else run.spec.directory_name,
+        method=run.cell.name,
+        task=run.cell.task,
+        seeds=run.spec.seeds,
+        lanes=len(run.spec.seeds) if planner.as_one_stack(run.spec) else 1,
+        updates=run.spec.updates,
+        seconds=run_seconds(like.spec, device),
+    )
+
+
+def run_seconds(spec: RunSpec, device: str) -> float:
+    """Seconds of one run by itself: its updates, and all that it does beside them."""
+    beside = throughput.beside_cost(spec, device)
+    looks = 0 if spec.monitor is None else spec.updates // spec.monitor.every
+    return throughput.update_cost(spec, device)["seconds"] * spec.updates + beside["seconds"] + looks * beside["look"]
+
+
+def _trials(plan: Plan, groups: packing.Groups) -> list[tuple[PlannedRun, PlannedRun]]:
     """Each trial's run with the run of the same cell's first trial: other settings take the same time."""
-    trials = tuning.trials(plan)
+    trials = tuning.trials(plan, groups)
     first = {trial.key: trial.runs for trial in trials if trial.number == 1}
-    return [pair for trial in trials for pair in zip(trial.runs, first[trial.key], strict=True)]
-
-
-def _kind(spec: RunSpec) -> str:
-    """Runs that differ in their task's modes or in their seeds' numbers take the same time."""
-    method = replace(spec.method, name="")
-    shape = (spec.task.shape, spec.task.classes if method.labelled else 0)
-    return repr((method.spec(), shape, spec.networks, spec.batch, len(spec.seeds), spec.threads, spec.dtype))
-
-
-def seconds_per_update(spec: RunSpec, device: str) -> float:
-    """Seconds of one critic update with its share of the generator's, all seeds together."""
-    import torch
-
-    from uncollapse.loop import Trainer
-    from uncollapse.versions import choose_device
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(spec.threads)
-    try:
-        trainer = Trainer(spec, device=choose_device(device))
-        trainer.advance(WARM_UPDATES)
-        start, first = time.perf_counter(), trainer.update
-        while time.perf_counter() - start < MEASURED_SECONDS:
-            trainer.advance(trainer.update + WARM_UPDATES)
-            trainer.losses()  # reading a number waits for the device
-        return (time.perf_counter() - start) / (trainer.update - first)
-    finally:
-        torch.set_num_threads(before)
-
-
-def makespan(seconds: Sequence[float], jobs: int) -> float:
-    """The time until all are done when the longest comes first and a free slot takes the next.
-
-    >>> makespan([3.0, 2.0, 2.0], 2)
-    4.0
-    """
-    slots = [0.0] * max(jobs, 1)
-    for length in sorted(seconds, reverse=True):
-        slots[slots.index(min(slots))] += length
-    return max(slots)
+    return [pair for trial in trials for pair in zip(trial.runs, first[trial.key], strict=False)]

@@ -1,27 +1,34 @@
 """A plan's cells packed into runs, and the lock that freezes the packing in a comparison's directory.
 
-A run is at most 16 seeds of one cell trained together. The lock makes a second start do exactly the same runs.
+A run is some seeds of one cell trained together; `planner.py` says which. The lock makes a second start do exactly the
+same runs, whatever another version or machine would choose.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uncollapse.errors import UserError
 from uncollapse.experiments.plan import Cell, Plan
 from uncollapse.files import write_atomic, write_json
+from uncollapse.text import clean
 
 if TYPE_CHECKING:
     from uncollapse.run import RunSpec
 
-LANES = 16
+# Seeds of a run where nobody has chosen, and of which larger stacks are multiples: see `planner.py`.
+BLOCK = 32
 PRESENTATION = ("name", "description", "baseline", "headline", "weights", "claims")
 LOCK = "plan.lock.json"
+
+# A cell's name and task, and the seeds of each of its runs.
+Key = tuple[str, str]
+Groups = Mapping[Key, tuple[tuple[int, ...], ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +39,27 @@ class PlannedRun:
     spec: RunSpec
 
 
-def pack(plan: Plan) -> list[PlannedRun]:
+def key_of(cell: Cell) -> Key:
+    """What a cell's packing is found by; a tuned cell has that of the one that it is the tuned one of."""
+    return cell.untuned or cell.name, cell.task
+
+
+def pack(plan: Plan, groups: Groups | None = None) -> list[PlannedRun]:
     """All runs of a plan; building their specifications checks every name, setting and pair of parts.
+
+    Args:
+        plan: The plan.
+        groups: The seeds of each run; a cell that is not there is packed in blocks of 32.
 
     Raises:
         UserError: A method, task or setting does not exist, or two parts do not compose; says in which cell.
     """
     runs: list[PlannedRun] = []
+    names: dict[str, PlannedRun] = {}
     for cell in plan.cells():
-        for run in runs_of(cell, plan.threads):
-            twin = next((other for other in runs if other.spec.directory_name == run.spec.directory_name), None)
-            if twin is not None:
+        for run in runs_of(cell, plan.threads, groups):
+            twin = names.setdefault(run.spec.directory_name, run)
+            if twin is not run:
                 raise UserError(
                     f"Cells {twin.cell.name} and {cell.name} on {cell.task} would train the same run;"
                     " give one of them other settings or seeds, or leave it out."
@@ -51,14 +68,27 @@ def pack(plan: Plan) -> list[PlannedRun]:
     return runs
 
 
-def runs_of(cell: Cell, threads: int) -> list[PlannedRun]:
+def runs_of(cell: Cell, threads: int, groups: Groups | None = None) -> list[PlannedRun]:
     """The runs of one cell.
+
+    Args:
+        cell: The cell.
+        threads: Of each run.
+        groups: As for `pack`; those of other seeds than the cell's count as none.
 
     Raises:
         UserError: As for `pack`.
     """
     from uncollapse.run import make_spec
 
+    if cell.set.get("monitor.on_alarm") == "stop":
+        raise UserError(
+            f"Cell {cell.name} on {cell.task}: monitor.on_alarm = stop is for `uncollapse train`, because a comparison "
+            "needs all of its runs to the end; choose log or rollback."
+        )
+    parts = (groups or {}).get(key_of(cell), ())
+    if sorted(seed for part in parts for seed in part) != sorted(cell.seeds):
+        parts = tuple(blocks(cell.seeds))
     try:
         return [
             PlannedRun(
@@ -73,7 +103,7 @@ def runs_of(cell: Cell, threads: int) -> list[PlannedRun]:
                     settings=cell.set,
                 ),
             )
-            for seeds in chunks(cell.seeds, LANES)
+            for seeds in parts
         ]
     except UserError as error:
         raise UserError(f"Cell {cell.name} on {cell.task}: {error}") from error
@@ -88,6 +118,25 @@ def chunks(seeds: Sequence[int], most: int) -> list[tuple[int, ...]]:
     groups = -(-len(seeds) // most)
     edges = [round(i * len(seeds) / groups) for i in range(groups + 1)]
     return [tuple(seeds[a:b]) for a, b in pairwise(edges)]
+
+
+def blocks(seeds: Sequence[int], most: int = BLOCK) -> list[tuple[int, ...]]:
+    """The seeds in order, in groups of whole blocks of 32, as few and as equal as can be, and the rest by itself.
+
+    Args:
+        seeds: What to group.
+        most: Seeds of a group, at most; a multiple of 32.
+
+    >>> [len(group) for group in blocks(range(100), 64)]
+    [64, 32, 4]
+    """
+    whole = len(seeds) // BLOCK
+    groups = [
+        tuple(seeds[BLOCK * part[0] : BLOCK * (part[-1] + 1)])
+        for part in (chunks(range(whole), most // BLOCK) if whole else [])
+    ]
+    rest = tuple(seeds[BLOCK * whole :])
+    return [*groups, rest] if rest else groups
 
 
 def freeze(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Sequence[object]) -> None:
@@ -132,10 +181,25 @@ def read_lock(directory: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError(f"{directory} is not a comparison: it has no {LOCK}.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is damaged ({error}); choose another --out and start the plan again.") from error
+        raise _damaged(path, str(error)) from error
     if not isinstance(document, dict) or document.get("schema") != 1:
         raise UserError(f"{path} was written by another version of uncollapse; choose another --out.")
     return document
+
+
+def frozen_groups(directory: Path) -> Groups:
+    """The seeds of each run of each cell, as the lock has them.
+
+    Raises:
+        UserError: As for `read_lock`.
+    """
+    found: dict[Key, list[tuple[int, ...]]] = {}
+    try:
+        for row in read_lock(directory)["runs"]:
+            found.setdefault((row["method"], row["task"]), []).append(tuple(row["seeds"]))
+    except (KeyError, TypeError) as error:
+        raise _damaged(directory / LOCK, f"a run without {error}") from error
+    return {key: tuple(groups) for key, groups in found.items()}
 
 
 def frozen_choices(directory: Path) -> dict[tuple[str, str], dict[str, Any]]:
@@ -151,6 +215,10 @@ def freeze_choices(directory: Path, rows: Sequence[dict[str, Any]]) -> None:
         write_json(directory / LOCK, read_lock(directory) | {"choices": [*known.values(), *new]})
 
 
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"{path} is damaged ({clean(why)}); choose another --out and start the plan again.")
+
+
 def _check(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
     there, here = ({key: plan[key] for key in plan if key not in PRESENTATION} for plan in (old["plan"], new["plan"]))
     changes = list(differences(there, here))
@@ -160,7 +228,8 @@ def _check(directory: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
             f"{directory} holds another plan: {'; '.join(changes[:2])}{more}. "
             "Choose another --out, or continue the old one with the plan.toml in it."
         )
-    for run, planned in zip(old["runs"], new["runs"], strict=True):
+    none = {"directory": "none", "method": "a method", "task": "a task"}
+    for run, planned in zip_longest(old["runs"], new["runs"], fillvalue=none):
         if run["directory"] != planned["directory"]:
             raise UserError(
                 f"{directory} was started with another definition of {planned['method']} on {planned['task']} "

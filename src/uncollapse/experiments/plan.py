@@ -98,6 +98,8 @@ class Plan:
         updates: Critic updates; None = each task's own budget.
         batch: Batch size; None = each task's own.
         threads: Torch threads of each run; part of a run's identity, because it changes the last bits.
+        monitor: Critic updates from look to look of a monitor of each seed; None = no monitor. Its other choices are
+            settings of cells, as ``"monitor.margin" = 0.05``.
         description: What the plan is for, in one or two sentences.
         baseline: The method that the others are compared with; empty = the first method.
         headline: The measure that leads the report.
@@ -113,6 +115,7 @@ class Plan:
     updates: int | None = None
     batch: int | None = None
     threads: int = 1
+    monitor: int | None = None
     description: str = ""
     baseline: str = ""
     headline: str = "modes_solid"
@@ -156,7 +159,7 @@ class Plan:
             seeds=group.seeds or self.seeds,
             updates=group.updates or self.updates,
             batch=group.batch or self.batch,
-            set=group.set,
+            set=group.set if self.monitor is None else {"monitor.every": self.monitor, **group.set},
             label=group.label,
         )
 
@@ -169,6 +172,8 @@ class Plan:
         """The plan as JSON values; `from_json` is the way back."""
         document: dict[str, Any] = _plain(asdict(self))
         del document["text"]
+        if self.monitor is None:  # as in the locks of plans from before there was one
+            del document["monitor"]
         return document
 
     @classmethod

@@ -14,7 +14,7 @@ from uncollapse.errors import UserError, unknown
 from uncollapse.experiments.plan import HEADLINES, WEIGHTS, CellGroup, Claims, Plan, check_seeds, parse_toml
 from uncollapse.experiments.search import TUNED_FOR, Tuning
 
-PLAN_KEYS = ("name", "description", "seeds", "updates", "batch", "threads")
+PLAN_KEYS = ("name", "description", "seeds", "updates", "batch", "threads", "monitor")
 CELL_KEYS = ("methods", "tasks", "set", "updates", "batch", "seeds", "label")
 COMPARE_KEYS = ("baseline", "headline", "weights")
 CLAIM_KEYS = ("source", "measure", "values")
@@ -37,6 +37,7 @@ def read_plan(text: str, source: str) -> Plan:
         updates=_count(head, "updates", where),
         batch=_count(head, "batch", where),
         threads=_count(head, "threads", where) or 1,
+        monitor=_count(head, "monitor", where),
         groups=tuple(_group(table, f"[[cells]] number {i} of {source}") for i, table in enumerate(tables, 1)),
         tuning=_tuning(document, source),
         text=text,

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from uncollapse.run import Progress
 
 
+# What is said of a run whose newest checkpoint could not be saved; its log says why.
+UNSAVED = "checkpoints cannot be saved"
+
+
 class Board(Protocol):
     """Is told what the runs do; `tick` is called often and decides itself when to draw."""
 
@@ -32,6 +36,9 @@ class Board(Protocol):
 
     def ended(self, outcome: Outcome) -> None:
         """A run has ended."""
+
+    def noted(self, name: str, text: str) -> None:
+        """A run waits or is tried again; the text says why."""
 
     def tick(self) -> None:
         """Time passes."""
@@ -71,9 +78,20 @@ class _Row:
         if not self.at or not self.at.modes_solid:
             return ""
         low, high = min(self.at.modes_solid), max(self.at.modes_solid)
-        span = f"{low}" if low == high else f"{low}-{high}"
-        diverged = f", {len(self.at.diverged)} diverged" if self.at.diverged else ""
-        return f"{span} of {self.at.modes}{diverged}"
+        return f"{low if low == high else f'{low}-{high}'} of {self.at.modes}"
+
+    @property
+    def degraded(self) -> bool:
+        """Whether its checkpoints cannot be saved at present."""
+        return self.status == "training" and self.at is not None and bool(self.at.degraded)
+
+    @property
+    def trouble(self) -> str:
+        """What went wrong so far: seeds that diverged, seeds that a monitor calls collapsed, no checkpoints."""
+        if not self.at:
+            return ""
+        counts = (("diverged", len(self.at.diverged)), ("collapsed", len(self.at.collapsed)))
+        return ", ".join([f"{n} {what}" for what, n in counts if n] + ([UNSAVED] if self.degraded else []))
 
     @property
     def seconds_left(self) -> float | None:
@@ -102,9 +120,16 @@ class PlainBoard:
         """Writes the line of the run's end."""
         row = self._rows[outcome.name]
         row.status = outcome.status
-        modes = f": {row.modes} modes" if row.modes and outcome.status == "finished" else ""
+        found = ", ".join(filter(None, (row.modes and f"{row.modes} modes", row.trouble)))
+        modes = f": {found}" if row.modes and outcome.status == "finished" else ""
         error = f": {clean(outcome.error)}" if outcome.error else modes
         self._write(f"{outcome.status} {row.job.method} on {row.job.task}, {seed_text(row.job.seeds)}{error}")
+
+    def noted(self, name: str, text: str) -> None:
+        """Writes the line at once."""
+        row = self._rows[name]
+        row.status = "waiting"
+        self._write(f"{row.job.method} on {row.job.task}, {seed_text(row.job.seeds)}: {clean(text)}")
 
     def tick(self) -> None:
         """Writes a line when it is time for one."""
@@ -138,10 +163,10 @@ class PlainBoard:
 def _training_text(row: _Row) -> str:
     if not row.at:
         return f"{row.job.method} on {row.job.task} is starting"
-    modes = f", {row.modes} modes" if row.modes else ""
+    modes, trouble = f", {row.modes} modes" if row.modes else "", f", {row.trouble}" if row.trouble else ""
     return (
         f"{row.job.method} on {row.job.task} {row.at.update:,} of {row.job.updates:,} updates, "
-        f"{row.speed:,.0f} updates/s{modes}"
+        f"{row.speed:,.0f} updates/s{modes}{trouble}"
     )
 
 
@@ -168,6 +193,15 @@ class LiveBoard(PlainBoard):
         self._live = Live(console=self._console, auto_refresh=False, transient=False)
         self._next = 0.0
 
+    def noted(self, name: str, text: str) -> None:
+        """Writes it above the table, where it stays."""
+        from rich.text import Text
+
+        row = self._rows[name]
+        row.status = "waiting"
+        line = f"{row.job.method} on {row.job.task}, {seed_text(row.job.seeds)}: {text}"
+        self._console.print(Text(clean(line)))
+
     def tick(self) -> None:
         """Draws at most four times a second."""
         if time.monotonic() >= self._next:
@@ -186,8 +220,10 @@ class LiveBoard(PlainBoard):
             at = f"{row.at.update if row.at else 0:,}/{row.job.updates:,}"
             left = duration(row.seconds_left) if row.status == "training" and row.seconds_left is not None else ""
             speed = f"{row.speed:,.0f}" if row.status == "training" and row.speed else row.status
-            cells = (row.job.method, row.job.task, seed_text(row.job.seeds, ""), at, speed, left, row.modes)
-            table.add_row(*(Text(clean(cell)) for cell in cells), style=_STYLES.get(row.status, ""))
+            so_far = ", ".join(filter(None, (row.modes, row.trouble)))
+            cells = (row.job.method, row.job.task, seed_text(row.job.seeds, ""), at, speed, left, so_far)
+            style = _STYLES["degraded"] if row.degraded else _STYLES.get(row.status, "")
+            table.add_row(*(Text(clean(cell)) for cell in cells), style=style)
         left_over = time_left(list(self._rows.values()))
         if left_over is not None:
             table.caption = f"{table.caption}, about {duration(left_over)} left"
@@ -217,7 +253,7 @@ class LiveBoard(PlainBoard):
         self._live.stop()
 
 
-_STYLES = {"waiting": "dim", "failed": "red", "finished": "green"}
+_STYLES = {"waiting": "dim", "failed": "red", "finished": "green", "degraded": "yellow"}
 
 
 class SilentBoard(PlainBoard):

@@ -46,8 +46,8 @@ class Trial:
         return self.of.name, self.of.task
 
 
-def trials(plan: Plan) -> list[Trial]:
-    """All trials of a plan, none when it tunes nothing.
+def trials(plan: Plan, groups: packing.Groups | None = None) -> list[Trial]:
+    """All trials of a plan, none when it tunes nothing; `groups` as for `packing.pack`.
 
     Raises:
         UserError: A method has too few settings to try, or one of them does not compose.
@@ -60,7 +60,7 @@ def trials(plan: Plan) -> list[Trial]:
         method = packing.runs_of(start, plan.threads)[0].spec.method
         for number, settings in enumerate(candidates(method, plan.tuning), 1):
             trial = replace(start, set={**cell.set, **settings}, label=_labelled(cell.label, f"trial {number}"))
-            runs = tuple(packing.runs_of(trial, plan.threads))
+            runs = tuple(packing.runs_of(trial, plan.threads, groups))
             found.append(Trial(of=cell, number=number, settings=settings, runs=runs))
     return found
 
@@ -140,21 +140,22 @@ def _scored(directory: Path, plan: Plan, trial: Trial, outcomes: Mapping[str, Ou
 def tuned_runs(directory: Path, plan: Plan, trials: Sequence[Trial]) -> list[PlannedRun]:
     """The runs of the chosen settings on the reported seeds, of the cells whose choice is frozen.
 
-    Where the default was chosen they are the runs of the method as it stands.
+    Where the default was chosen they are the runs of the method as it stands, and packed as these anywhere else.
     """
     frozen = packing.frozen_choices(directory) if trials else {}
+    groups = packing.frozen_groups(directory) if trials else {}
     cells = [
         tuned_cell(trial.of, trial.settings)
         for trial in trials
         if trial.key in frozen and frozen[trial.key]["chosen"] == trial.number
     ]
-    return [run for cell in cells for run in packing.runs_of(cell, plan.threads)]
+    return [run for cell in cells for run in packing.runs_of(cell, plan.threads, groups)]
 
 
-def expected_runs(plan: Plan) -> list[PlannedRun]:
+def expected_runs(plan: Plan, groups: packing.Groups | None = None) -> list[PlannedRun]:
     """As many runs as the tuned settings will take, with the settings as they stand; for estimates of time."""
     cells = [tuned_cell(cell, {}) for cell in plan.cells()] if plan.tuning else []
-    return [run for cell in cells for run in packing.runs_of(cell, plan.threads)]
+    return [run for cell in cells for run in packing.runs_of(cell, plan.threads, groups)]
 
 
 def tuned_cell(cell: Cell, settings: Mapping[str, Any]) -> Cell:

@@ -1,69 +1,22 @@
-"""The local engine: order, workers that die, requests to stop, failures; every job ends in one outcome."""
+"""The local engine beyond the contract of all engines: order, slots by cores and GPUs, one process or several."""
 
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 import pytest
+import torch
+from tests.experiments.engines.small import Recorder, job, never
 
 from uncollapse.errors import UserError
-from uncollapse.experiments.engines import Job, Outcome, find_engine
-from uncollapse.experiments.engines.local import LocalEngine, default_jobs
-from uncollapse.run import make_spec, read_result
-
-if TYPE_CHECKING:
-    from uncollapse.run import Progress
-
-
-class Recorder:
-    """A board that remembers what it was told."""
-
-    def __init__(self, on_progress: Callable[[], None] = lambda: None) -> None:
-        self.begun: list[str] = []
-        self.seen: list[str] = []
-        self.outcomes: list[Outcome] = []
-        self._on_progress = on_progress
-
-    def started(self, name: str) -> None:
-        self.begun.append(name)
-
-    def progress(self, name: str, progress: Progress) -> None:
-        self.seen.append(name)
-        self._on_progress()
-
-    def ended(self, outcome: Outcome) -> None:
-        self.outcomes.append(outcome)
-
-    def tick(self) -> None:
-        pass
-
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
-
-
-def job(folder: Path, method: str, updates: int, **changes: Any) -> Job:
-    """A small run on four blobs."""
-    settings = {"networks.width": 4, "networks.depth": 1}
-    spec = make_spec(method, "blobs-4", seeds=(0, 1), updates=updates, batch=8, settings=settings)
-    known = {"spec": spec.to_json(), "directory": folder / method, "method": method, "task": "blobs-4"}
-    return Job(**{**known, "seeds": (0, 1), "updates": updates, "device": "cpu", **changes})
-
-
-def never() -> bool:
-    """No request to stop."""
-    return False
+from uncollapse.experiments.engines import Outcome, find_engine
+from uncollapse.experiments.engines import local as module
+from uncollapse.experiments.engines.limits import Limits
+from uncollapse.experiments.engines.local import VISIBLE, LocalEngine, default_jobs, gpu_slots
+from uncollapse.run import read_result
 
 
 def test_the_longest_runs_come_first(tmp_path: Path) -> None:
@@ -88,27 +41,6 @@ def test_workers_give_the_numbers_of_one_process(tmp_path: Path) -> None:
         assert histories[0] == histories[1]
 
 
-def test_a_killed_worker_fails_its_run_only_and_the_next_start_finishes_it(tmp_path: Path) -> None:
-    killed: list[int] = []
-
-    def kill_one() -> None:
-        if not killed:
-            victim = multiprocessing.active_children()[0]
-            assert victim.pid is not None
-            killed.append(victim.pid)
-            os.kill(victim.pid, signal.SIGKILL)
-
-    jobs = [job(tmp_path, "vanilla", 400), job(tmp_path, "lsgan", 400), job(tmp_path, "cgan", 20)]
-    outcomes = LocalEngine(jobs=2).run(jobs, board=Recorder(kill_one), stop=never)
-    failed = [outcome for outcome in outcomes.values() if outcome.status == "failed"]
-    assert len(failed) == 1
-    assert "killed by signal 9 (SIGKILL), most often because the machine ran out of memory" in failed[0].error
-    assert sum(outcome.status == "finished" for outcome in outcomes.values()) == 2
-    assert not multiprocessing.active_children()
-    again = [one for one in jobs if one.name == failed[0].name]
-    assert LocalEngine(jobs=1).run(again, board=Recorder(), stop=never)[failed[0].name].status == "finished"
-
-
 def test_workers_stop_at_an_update_boundary_when_asked(tmp_path: Path) -> None:
     asked: list[float] = []
     board = Recorder(lambda: asked.append(time.monotonic()))
@@ -122,23 +54,86 @@ def test_workers_stop_at_an_update_boundary_when_asked(tmp_path: Path) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_a_failing_run_is_an_outcome_with_its_trace(tmp_path: Path) -> None:
-    broken = job(tmp_path, "vanilla", 20)
-    broken.spec["method"]["loss"] = {"part": "Nowhere"}
-    outcomes = LocalEngine(jobs=1).run([broken, job(tmp_path, "lsgan", 20)], board=Recorder(), stop=never)
-    assert outcomes["vanilla"].status == "failed"
-    assert "no part 'Nowhere'" in outcomes["vanilla"].error
-    assert "Traceback" in (tmp_path / "vanilla" / "error.log").read_text(encoding="utf-8")
-    assert outcomes["lsgan"].status == "finished"
+class Fake:
+    """A worker that ends every job at once, and remembers what it was made with."""
+
+    made: ClassVar[list[tuple[int, dict[str, str] | None]]] = []
+
+    def __init__(self, threads: int, environment: dict[str, str] | None, *, slot: int) -> None:
+        self.made.append((slot, environment))
+        self.slot, self.job, self.alive, self.limits = slot, None, True, None
+        self.connection: Any = self
+
+    def give(self, given: Any) -> None:
+        self.job = given
+
+    def guard(self, limits: Limits) -> None:
+        self.limits = limits
+
+    def tell_to_stop(self) -> None:
+        raise AssertionError("nobody asked")
+
+    def listen(self, told: Any) -> Outcome:
+        given, self.job = self.job, None
+        return Outcome(name=given.name, status="finished")
+
+    def dismiss(self) -> None:
+        self.alive = False
 
 
-def test_engines_are_found_by_name() -> None:
+@pytest.fixture
+def faked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, dict[str, str] | None]]:
+    monkeypatch.setattr(Fake, "made", [])
+    monkeypatch.setattr(module, "Worker", Fake)
+    monkeypatch.setattr(module, "first_said", lambda connections, _: [one for one in connections if one.job])
+    return Fake.made
+
+
+def test_each_slot_has_its_gpu_and_keeps_its_worker(
+    tmp_path: Path, faked: list[tuple[int, dict[str, str] | None]]
+) -> None:
+    jobs = [job(tmp_path, "vanilla", 20 + number, directory=tmp_path / str(number)) for number in range(9)]
+    outcomes = LocalEngine(jobs=4, slots=("3", "GPU-7")).run(jobs, board=Recorder(), stop=never)
+    assert len(outcomes) == 9
+    assert faked == [(0, {VISIBLE: "3"}), (1, {VISIBLE: "GPU-7"}), (2, {VISIBLE: "3"}), (3, {VISIBLE: "GPU-7"})]
+
+
+def test_under_a_limit_of_memory_every_run_has_a_process_of_its_own(
+    tmp_path: Path, faked: list[tuple[int, dict[str, str] | None]]
+) -> None:
+    jobs = [job(tmp_path, "vanilla", 20, directory=tmp_path / str(number)) for number in range(5)]
+    LocalEngine(jobs=2, limits=Limits(run_memory=1.0)).run(jobs, board=Recorder(), stop=never)
+    assert len(faked) == 5
+    assert {slot for slot, _ in faked} == {0, 1}
+
+
+def test_gpus_are_shared_out_by_what_the_environment_shows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("uncollapse.versions.choose_device", lambda name: torch.device(name.replace("auto", "cuda")))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)
+    monkeypatch.delenv(VISIBLE, raising=False)
+    assert gpu_slots("cpu") == ()
+    assert gpu_slots("auto") == gpu_slots("cuda") == ("0", "1", "2", "3")
+    assert gpu_slots("cuda:2") == ("",)
+    monkeypatch.setenv(VISIBLE, "5, GPU-8a,7,1")
+    assert gpu_slots("auto") == ("5", "GPU-8a", "7", "1")
+    assert find_engine("local", jobs=None, device="cuda", threads=1).jobs == 4
+    assert find_engine("local", jobs=8, device="cuda", threads=1).jobs == 8
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert gpu_slots("auto") == ("",)
+    assert find_engine("local", jobs=None, device="cuda", threads=1).jobs == 1
+
+
+def test_limits_need_plugins_that_can_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "bound_to_this_process", lambda plugins: True)
+    with pytest.raises(UserError, match="Limits of memory or time need a process of their own"):
+        LocalEngine(limits=Limits(run_minutes=1)).run([job(tmp_path, "vanilla", 20)], board=Recorder(), stop=never)
+
+
+def test_it_is_found_by_name_with_its_options() -> None:
     assert find_engine("local", jobs=3, device="cpu", threads=1) == LocalEngine(jobs=3, threads=1)
     assert find_engine("local", jobs=None, device="cpu", threads=10_000).jobs == 1
-    with pytest.raises(UserError, match="no engine 'locl'; did you mean 'local'"):
-        find_engine("locl", jobs=None, device="cpu", threads=1)
-    with pytest.raises(UserError, match="--jobs 0 is not possible"):
-        find_engine("local", jobs=0, device="cpu", threads=1)
+    found = find_engine("local", jobs=1, device="cpu", threads=1, options=["run_minutes=2.5", "retries=0"])
+    assert found == LocalEngine(jobs=1, threads=1, limits=Limits(run_minutes=2.5, retries=0))
     with pytest.raises(UserError, match=r"no device 'gpu0'|not available"):
         find_engine("local", jobs=1, device="gpu0", threads=1)
 

@@ -1,0 +1,105 @@
+"""What else may be wrong with a directory than `doctor.py` always says: who writes it, leftovers, damage that hides.
+
+A whole directory that nobody writes has no finding here. Looks only; the next start, or ``doctor --clean``, acts.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from uncollapse.errors import UserError
+from uncollapse.files import read_lines
+from uncollapse.lease import state
+
+
+class Finding(NamedTuple):
+    """One of them; `detail` says what to do where something is to be done."""
+
+    name: str
+    status: Literal["note", "bad"]
+    detail: str
+
+
+def findings(directory: Path) -> Iterator[Finding]:
+    """All of a run's or a comparison's directory, none of its runs'."""
+    held = state(directory)[0] == "held"
+    yield from writer(directory)
+    if not held:  # those of a living writer are no leftovers
+        yield from half_written(directory)
+    yield from hidden_damage(directory)
+    yield from samples(directory)
+    yield from clocks(directory)
+
+
+def writer(directory: Path) -> Iterator[Finding]:
+    """Who writes the directory, or did so until it was killed."""
+    kind, owner = state(directory)
+    who = "a process that left no name" if owner is None else owner.name
+    if kind == "held":
+        yield Finding("writer", "note", f"is being written by {who}; what is said here may change")
+    elif kind == "left":
+        yield Finding("writer", "note", f"{who} was killed or is silent; the same command takes over and continues")
+
+
+def half_written(directory: Path) -> Iterator[Finding]:
+    """Files that a killed process was writing."""
+    from uncollapse.records import leftovers
+
+    names = [path.name for path in leftovers(directory)]
+    if names:
+        some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        yield Finding(
+            "leftovers", "note", f"{some}: half-written by a killed process; the next start or --clean removes them"
+        )
+
+
+def hidden_damage(directory: Path) -> Iterator[Finding]:
+    """Checkpoints whose manifest does not hold, though newer ones do, so that nothing has needed them yet."""
+    from uncollapse import checkpoint
+
+    damaged, whole = [], 0
+    for folder in checkpoint.folders(directory / "checkpoints"):
+        try:
+            checkpoint.read(folder)
+            whole += 1
+        except checkpoint.AnotherVersion:
+            continue
+        except checkpoint.DAMAGE as error:
+            damaged.append(f"{folder.name} ({error})")
+    if damaged and whole:
+        yield Finding(
+            "manifests", "note", f"{', '.join(damaged)}: damaged, and {whole} intact; --clean removes what is damaged"
+        )
+
+
+def samples(directory: Path) -> Iterator[Finding]:
+    """Files of samples that cannot be read back."""
+    damaged = []
+    for path in sorted((directory / "samples").glob("*.npz")):
+        try:
+            with zipfile.ZipFile(path) as content:
+                broken = content.testzip()
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError):
+            broken = path.name
+        if broken is not None:
+            damaged.append(path.name)
+    if damaged:
+        yield Finding(
+            "samples",
+            "bad",
+            f"{', '.join(damaged)} damaged; measures and weights do not need them: remove them, and draw others with "
+            "`uncollapse sample`",
+        )
+
+
+def clocks(directory: Path) -> Iterator[Finding]:
+    """Damage inside the file of clocks."""
+    try:
+        read_lines(directory / "timing.jsonl")
+    except UserError as error:
+        what = str(error).partition(";")[0]
+        yield Finding("timing", "bad", f"{what}; only clocks are lost: remove that line, or the file")

@@ -1,0 +1,107 @@
+"""Damage that hides, leftovers and writers: each is found, named, and told what to do about; a whole run has none."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from uncollapse.integrity import Finding, findings
+from uncollapse.lease import LEASE, STALE_SECONDS, only_writer
+from uncollapse.networks.mlp import MLP
+from uncollapse.run import execute, make_spec
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run with several checkpoints."""
+    directory = tmp_path_factory.mktemp("whole") / "run"
+    spec = make_spec("vanilla", "blobs-2", seeds=(0,), updates=10, batch=8, networks=MLP(width=4, depth=1))
+    execute(spec, directory, device="cpu", checkpoint_seconds=0.0)
+    return directory
+
+
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    """A copy to be damaged."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
+def only(directory: Path) -> Finding:
+    (found,) = findings(directory)
+    return found
+
+
+def test_a_whole_directory_has_no_finding(whole: Path, tmp_path: Path) -> None:
+    assert list(findings(whole)) == []
+    assert list(findings(tmp_path / "nowhere")) == []
+
+
+def test_a_writer_is_named_and_a_killed_one_too(run: Path) -> None:
+    with only_writer(run):
+        found = only(run)
+        assert (found.name, found.status) == ("writer", "note")
+        assert found.detail.startswith(f"is being written by pid {os.getpid()} on host ")
+        owner = json.loads((run / LEASE).read_text())
+        (run / ".result.json.77.tmp").touch()
+        assert only(run).name == "writer", "what a living writer has half-written is no leftover"
+        (run / ".result.json.77.tmp").unlink()
+    (run / LEASE).write_text(json.dumps(owner | {"born": "1"}))
+    assert "was killed or is silent; the same command takes over" in only(run).detail
+    (run / LEASE).write_text("")
+    os.utime(run / LEASE, (time.time() - 2 * STALE_SECONDS,) * 2)
+    assert only(run).detail.startswith("a process that left no name was killed")
+
+
+def test_leftovers_are_counted(run: Path) -> None:
+    for number in range(5):
+        (run / f".result.json.{number}.tmp").touch()
+    found = only(run)
+    assert (found.name, found.status) == ("leftovers", "note")
+    assert found.detail.startswith(
+        ".result.json.0.tmp, .result.json.1.tmp, .result.json.2.tmp and 2 more: half-written"
+    )
+
+
+def test_an_old_checkpoint_that_nothing_has_needed_is_checked_too(run: Path) -> None:
+    folders = sorted((run / "checkpoints").iterdir())
+    assert len(folders) >= 2
+    tensors = folders[0] / "lanes.safetensors"
+    content = bytearray(tensors.read_bytes())
+    content[-1] ^= 1
+    tensors.write_bytes(bytes(content))
+    found = only(run)
+    assert (found.name, found.status) == ("manifests", "note")
+    assert found.detail.startswith(f"{folders[0].name} (")
+    assert f"damaged, and {len(folders) - 1} intact; --clean removes" in found.detail
+
+
+@pytest.mark.parametrize("keep", [0, 100, -1])
+def test_samples_that_cannot_be_read_are_named(keep: int, run: Path) -> None:
+    path = run / "samples" / "final.npz"
+    path.write_bytes(path.read_bytes()[:keep])
+    found = only(run)
+    assert (found.name, found.status) == ("samples", "bad")
+    assert found.detail.startswith("final.npz damaged; measures and weights do not need them: remove them")
+    path.unlink()
+    assert list(findings(run)) == []
+
+
+def test_samples_with_a_flipped_bit_are_named(run: Path) -> None:
+    path = run / "samples" / "final.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    assert only(run).name == "samples"
+
+
+def test_clocks_are_only_clocks(run: Path) -> None:
+    path = run / "timing.jsonl"
+    path.write_bytes(b"{\n" + path.read_bytes())
+    found = only(run)
+    assert (found.name, found.status) == ("timing", "bad")
+    assert found.detail == f"Line 1 of {path} is damaged; only clocks are lost: remove that line, or the file"

@@ -99,6 +99,10 @@ class Team:
         self._playing = False
         self._meet(trainer, asked=False)  # what rank 0 itself was asked it knows
 
+    def begin_again(self) -> None:
+        """Before the next stretch all take once more what rank 0 holds, because it has put something else there."""
+        self._begun = False
+
     def follow(self, trainer_of: Callable[[], Trainer], stop: Callable[[], bool]) -> bool:
         """Follows rank 0 until it ends; returns whether the run is finished, and not only stopped.
 

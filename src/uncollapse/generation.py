@@ -41,7 +41,15 @@ class Sampler:
 
     @torch.no_grad()
     def of_seed(
-        self, lanes: Lanes, place: int, n: int, *, averaged: bool = True, labels: Tensor | None = None, draw: int = 0
+        self,
+        lanes: Lanes,
+        place: int,
+        n: int,
+        *,
+        averaged: bool = True,
+        labels: Tensor | None = None,
+        draw: int = 0,
+        purpose: str = "sampling",
     ) -> Tensor:
         """Samples of the seed at one place of the run's list; (n, *shape). Of several members, each sample asks one.
 
@@ -52,11 +60,12 @@ class Sampler:
             averaged: From the averaged generator, or from the live one.
             labels: (n,) labels to ask for; by default the task's balanced labels.
             draw: Another number gives other latents; the same number always the same.
+            purpose: Another purpose has a stream of latents of its own.
         """
         members = self.spec.method.population.members
         if labels is None and self.spec.method.labelled:
             labels = self.spec.task.balanced_labels(n)
-        numbers = stream(self.spec.seeds[place], "sampling", draw, device="cpu", dtype=self.dtype)
+        numbers = stream(self.spec.seeds[place], purpose, draw, device="cpu", dtype=self.dtype)
         latent = numbers.latent(self.sizes.latent_law, n, self.sizes.latent).to(self.device)
         index = numbers.integers(self.sizes.generators, n) if self.sizes.generators > 1 else None
         asked = numbers.integers(members, n) if members > 1 else torch.zeros(n, dtype=torch.int64)

@@ -129,6 +129,12 @@ class Trainer:
         else:
             self.team.advance(self, until)
 
+    def put_back(self, lanes: Lanes) -> None:
+        """Goes on from other lanes than those it holds, in all processes of a team."""
+        self.lanes = lanes
+        if self.team is not None:
+            self.team.begin_again()
+
     def play(self, until: int) -> None:
         """What `advance` does in this process."""
         dynamics = self.method.dynamics
@@ -186,10 +192,17 @@ class Trainer:
         return torch.stack([self.lane_samples(at, n, averaged=averaged, labels=labels, draw=draw) for at in places])
 
     def lane_samples(
-        self, lane: int, n: int, *, averaged: bool = True, labels: Tensor | None = None, draw: int = 0
+        self,
+        lane: int,
+        n: int,
+        *,
+        averaged: bool = True,
+        labels: Tensor | None = None,
+        draw: int = 0,
+        purpose: str = "sampling",
     ) -> Tensor:
         """What `samples` gives for the seed at one place; (n, *shape)."""
-        return self.sampler.of_seed(self.lanes, lane, n, averaged=averaged, labels=labels, draw=draw)
+        return self.sampler.of_seed(self.lanes, lane, n, averaged=averaged, labels=labels, draw=draw, purpose=purpose)
 
     def _play_round(self, lanes: Lanes, critic_batches: Sequence[Batch], generator_batches: Sequence[Batch]) -> Lanes:
         """Critic steps, then generator steps: a pure function of its arguments."""

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -141,3 +143,27 @@ def test_the_hash_follows_every_number_label_and_shape() -> None:
     ]
     assert len({source.content_hash() for source in variants}) == len(variants)
     assert opened(rows.copy()).content_hash() == opened(rows).content_hash()
+
+
+@pytest.mark.parametrize("kind", ["<f2", ">f2", "<f4", ">f4"])
+def test_short_floats_of_either_byte_order_become_float32(kind: str) -> None:
+    rows = np.array([[0.5, -2.0], [np.float16(0.1), 3.0]]).astype(kind)
+    found = module.as_features(rows)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, rows.astype(np.float64))
+
+
+def test_pages_of_a_mapped_file_are_handed_back_and_changes_of_other_mappings_are_kept(tmp_path: Path) -> None:
+    rows = np.arange(40, dtype=np.float32).reshape(20, 2)
+    np.save(tmp_path / "x.npy", rows)
+    changed = np.load(tmp_path / "x.npy", mmap_mode="c")
+    changed[3] = 99
+    for mapped in (np.load(tmp_path / "x.npy", mmap_mode="r"), changed):
+        module._hand_back(mapped)
+    assert changed[3].tolist() == [99, 99]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "HANDED_BACK", 1)
+        np.testing.assert_array_equal(features(opened(tmp_path / "x.npy"), size=3), rows)
+        expected = rows.copy()
+        expected[3] = 99
+        np.testing.assert_array_equal(features(opened(changed), size=3), expected)

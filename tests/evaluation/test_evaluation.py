@@ -95,7 +95,7 @@ def test_the_report_alone_goes_where_it_is_wanted(
 
 
 def hold(folder: str, held: multiprocessing.synchronize.Event, done: multiprocessing.synchronize.Event) -> None:
-    from uncollapse.files import only_writer
+    from uncollapse.lease import only_writer
 
     with only_writer(Path(folder)):
         held.set()
@@ -109,7 +109,7 @@ def test_a_directory_that_another_process_writes_is_left_alone(found: Evaluation
     other.start()
     try:
         assert held.wait(30)
-        with pytest.raises(UserError, match="is being written by another process"):
+        with pytest.raises(UserError, match="is being written by pid "):
             found.save(tmp_path / "out")
     finally:
         done.set()

@@ -7,6 +7,7 @@ from tests.evaluation.making import cloud, digits, ring, side
 
 import uncollapse as uc
 from uncollapse.errors import UserError
+from uncollapse.evaluation import measuring
 from uncollapse.evaluation.classes import Known, find_classes
 from uncollapse.evaluation.measuring import CLASS_METRICS, COMPARED, check_names, differences, measure, titles
 from uncollapse.features.extractor import Extractor
@@ -136,3 +137,38 @@ def test_names_are_checked() -> None:
     check_names(list(NAMES[:-1]), with_train=True)
     with pytest.raises(UserError, match=r"There is no metric 'kid'"):
         check_names(["kid"], with_train=False)
+
+
+def test_of_many_rows_what_needs_pairs_looks_at_some_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = ["frechet_distance", "vendi_score", "duplicates", "coverage", "c2st", "diversity"]
+    whole = measure(REAL, FAKE, None, metrics=wanted)
+    monkeypatch.setattr(measuring, "MOST_ROWS", 120)
+    few = side(FAKE.rows.features[:90], "fake")
+    found = measure(REAL, FAKE, None, metrics=wanted)
+    assert list(found) == list(whole)
+    for name in ("frechet_distance", "vendi_score", "duplicates"):
+        assert found[name] == whole[name]
+    for name in ("coverage", "c2st", "diversity"):
+        assert (found[name].n_real, found[name].n_fake) == (120, 120)
+        assert found[name].details["rows_given"] == [200, 200]
+        assert found[name].estimand.endswith("(looked at: a random 120 of 200 real rows and 120 of 200 fakes)")
+    # The smaller side is taken whole, and the choice does not depend on the order of rows.
+    mixed = measure(REAL, few, None, metrics=["coverage"])["coverage"]
+    assert (mixed.n_real, mixed.n_fake) == (120, 90)
+    assert mixed.estimand.endswith("(looked at: a random 120 of 200 real rows)")
+    turned = side(REAL.rows.features[::-1].copy())
+    assert measure(turned, few, None, metrics=["coverage"])["coverage"].value == mixed.value
+    assert measure(REAL, few, None, metrics=["coverage"], seed=1)["coverage"] != mixed
+    note = measuring.subsample_note([REAL, few])
+    assert len(note) == 1
+    assert note[0].startswith("More than 120 rows are given as real (200): kernel_distance, mmd_rbf, ")
+    assert measuring.subsample_note([few]) == []
+    apart = differences(REAL, FAKE, few, metrics=["coverage", "frechet_distance"], level=0.9, seed=0)
+    assert (apart["coverage"].n_real, apart["frechet_distance"].n_real) == (120, 200)
+    assert list(apart) == ["frechet_distance", "coverage"]
+
+
+def test_every_metric_of_features_is_either_for_all_rows_or_for_some() -> None:
+    everything = {"frechet_distance", "frechet_infinity", "vendi_score", "duplicates", "birthday", "authenticity"}
+    assert set(measuring.SUBSAMPLED) | everything == set(measuring.FEATURE_METRICS)
+    assert not set(measuring.SUBSAMPLED) & everything

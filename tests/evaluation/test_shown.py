@@ -188,3 +188,16 @@ def test_a_folder_names_its_tiles_by_its_files(tmp_path: Path) -> None:
     tiles = [tile for gallery in found.document["galleries"] for row in gallery["tiles"] for tile in row]
     assert {tile["name"] for tile in tiles} <= set(names)
     assert {tile["label"] for tile in tiles} == {"a", "c"}
+
+
+def test_the_nearest_rows_do_not_depend_on_the_blocks_in_which_they_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = sys.modules["uncollapse.evaluation.shown"]
+    among, rows = side(cloud(300, 0)), torch.from_numpy(cloud(8, 1)).float()
+    centre = torch.zeros(4, dtype=torch.float64)
+    exact = torch.cdist(rows, torch.from_numpy(among.rows.features).float()).topk(NEIGHBOURS, largest=False).indices
+    for block in (65_536, 100, 7, 3):
+        monkeypatch.setattr(module, "BLOCK", block)
+        assert torch.equal(module._nearest(rows, among, centre), exact)
+    assert module._nearest(rows, side(cloud(3, 2)), centre).shape == (8, 3)

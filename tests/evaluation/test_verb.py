@@ -307,3 +307,28 @@ def test_images_in_a_zip_beside_their_folder_from_the_command_line(tmp_path: Pat
             archive.writestr(f"{number}.png", stream.getvalue())
     done = uncollapse(place, tmp_path / "fake.zip", *QUICK, "--json", "--out", tmp_path / "out")
     assert json.loads(done.stdout)["extractor"]["name"] == "classifier:digits"
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "sentence"),
+    [
+        (("--engine", "rai"), {}, "did you mean 'ray'"),
+        (("--jobs", "2"), {}, "--jobs is for --engine ray"),
+        (("--engine", "ray", "--jobs", "0"), {}, "--jobs 0 is not possible"),
+        (
+            ("--engine", "ray"),
+            {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "localhost"},
+            "--engine ray and torchrun are two ways to the same",
+        ),
+    ],
+)
+def test_engines_that_cannot_be_are_refused_before_anything_is_read(
+    sides: dict[str, Path], words: tuple[str, ...], environment: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        done = uncollapse(sides["real"], sides["bad"], *QUICK, "--out", tmp_path / "x", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+    assert not (tmp_path / "x").exists()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -84,3 +85,29 @@ def test_the_digest_depends_on_every_setting_and_not_on_their_order() -> None:
     assert digest_of(a=1, b="x") == digest_of(b="x", a=1)
     assert len({digest_of(a=1), digest_of(a=2), digest_of(b=1), digest_of(a="1"), digest_of(a=[1, 2])}) == 5
     assert len(digest_of(a=1)) == 64
+
+
+def test_no_bit_depends_on_the_number_of_threads() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 36, 64))
+    images = list(np.random.default_rng(0).normal(size=(50, 1, 8, 8)).astype(np.float32))
+    found = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        found.append(in_batches(images, np.stack, lambda x: (network(x),), size=16, device=CPU)[0].tobytes())
+    torch.set_num_threads(1)
+    assert found[0] == found[1] == found[2]
+
+
+def test_a_callable_of_the_users_is_called_in_one_thread_after_the_other() -> None:
+    seen = []
+
+    def network(x: Tensor) -> tuple[Tensor]:
+        seen.append(threading.current_thread().name)
+        return (x.flatten(1),)
+
+    torch.set_num_threads(3)
+    rows = in_batches(IMAGES, stack, network, size=2, device=CPU, apart=False)[0]
+    torch.set_num_threads(1)
+    assert rows[:, 0].tolist() == list(range(11))
+    assert set(seen) == {threading.current_thread().name}

@@ -189,7 +189,7 @@ def test_what_does_not_fit_is_said() -> None:
 
 def test_many_rows_are_spilled_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(extraction, "GrowingRows", lambda: GrowingRows(limit=100))
+    monkeypatch.setattr(extraction, "GrowingRows", lambda expected: GrowingRows(expected, limit=100))
     found = extract(Memory(IMAGES), PixelRows(side=4), batch=5)
     assert isinstance(found.features, np.memmap)
     np.testing.assert_array_equal(found.features, PixelRows(side=4).extract(IMAGES))

@@ -107,3 +107,12 @@ def test_neither_is_kept_in_the_cache() -> None:
     assert not Pixels(side=8).reusable
     assert not Pca().reusable
     assert Pca().fits
+
+
+def test_what_pca_has_learned_makes_the_same_rows_elsewhere() -> None:
+    images = list(np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), dtype=np.uint8))
+    fitted, told = Pca(6), Pca(6)
+    fitted.fit(images[:20], images[20:])
+    told.learn(fitted.learned())
+    assert (told.name, told.digest, told.width) == (fitted.name, fitted.digest, fitted.width)
+    assert told.extract(images).tobytes() == fitted.extract(images).tobytes()

@@ -15,7 +15,7 @@ DATA = np.random.default_rng(0).normal(size=(1000, 5)).astype(np.float32)
 @pytest.mark.parametrize("limit", [10**9, 7_000, 0])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_come_back_in_order_from_memory_and_from_the_file(limit: int, dtype: type) -> None:
-    rows = GrowingRows(limit)
+    rows = GrowingRows(limit=limit)
     for block in np.split(DATA.astype(dtype), [1, 10, 300, 301, 800]):
         rows.add(block)
     found = rows.finish()
@@ -27,7 +27,7 @@ def test_rows_come_back_in_order_from_memory_and_from_the_file(limit: int, dtype
 
 def test_what_is_spilled_leaves_no_file_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    rows = GrowingRows(100)
+    rows = GrowingRows(limit=100)
     rows.add(DATA)
     found = rows.finish()
     assert isinstance(found, np.memmap)
@@ -57,4 +57,4 @@ def test_a_full_disk_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda **settings: Full())
     with pytest.raises(UserError, match=r"no room for the rows .No space left on device.; set TMPDIR"):
-        GrowingRows(100).add(DATA)
+        GrowingRows(limit=100).add(DATA)

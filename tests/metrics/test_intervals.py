@@ -145,3 +145,12 @@ def test_refusals() -> None:
         mean_interval([1, 2], level=95)
     with pytest.raises(UserError, match="successes must be from 0 to n = 4, not 5"):
         wilson(5, 4)
+
+
+def test_values_that_differ_by_rounding_alone_are_identical() -> None:
+    exact, rounded = mean_interval([0.3] * 8, bounds=(0, 1)), mean_interval([0.3] * 7 + [0.1 + 0.2], bounds=(0, 1))
+    assert (rounded.low, rounded.high) == pytest.approx((exact.low, exact.high), abs=1e-9)
+    assert rounded.method == exact.method
+    assert rounded.high - rounded.low > 0.3
+    apart = mean_interval([0.3] * 7 + [0.3001], bounds=(0, 1))
+    assert apart.method != exact.method

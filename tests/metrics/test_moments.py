@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from uncollapse.errors import UserError
+from uncollapse.metrics.inputs import Features
 from uncollapse.metrics.moments import Moments, square
 from uncollapse.metrics.pairs import EXACT_WORK
 
@@ -67,3 +68,11 @@ def test_a_product_with_itself_is_numpys() -> None:
     expected = x.double().numpy().T @ x.double().numpy()
     np.testing.assert_allclose(square(x).numpy(), expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(square(x.T).numpy(), (x.double() @ x.double().T).numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_moments_of_some_rows_are_those_of_their_copy() -> None:
+    rows = np.random.default_rng(3).normal(size=(5_000, 7)).astype(np.float32)
+    side = Features(rows, name="real")
+    some = torch.randperm(5_000, generator=torch.Generator().manual_seed(1))[:3_000]
+    one, other = Moments.of_some(side, some), Moments.of(side.x[some])
+    assert (one.n, torch.equal(one.mean, other.mean), torch.equal(one.scatter, other.scatter)) == (3_000, True, True)

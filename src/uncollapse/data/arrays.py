@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import hashlib
+import mmap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -13,11 +16,13 @@ from numpy.typing import NDArray
 from uncollapse.data.layout import Layout, layout_of
 from uncollapse.data.limits import CHUNK_BYTES, MEGA, MOST_ARRAY_BYTES
 from uncollapse.data.scaling import DECIDING, Scaling, check_wide
-from uncollapse.data.source import Chunk, Kind, Notes, Pixels, Source
+from uncollapse.data.source import Chunk, Kind, Met, Notes, Pixels, Source
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
 FEWEST_BYTES_READ = 4 * MEGA
+# Bytes of a mapped file after whose reading their pages are handed back; they would count as this process's memory.
+HANDED_BACK = 64 * MEGA
 VERSION = b"uncollapse arrays 1"
 
 
@@ -87,15 +92,22 @@ class ArrayRows(Source):
         """All rows in their order; a chunk is shorter where rows are large."""
         self.notes = Notes(policies=Counter(self._opened))
         most = max(1, min(size, CHUNK_BYTES // max(1, self._row_bytes)))
+        read = 0
         for start in range(0, self.count, most):
             picks = self._picks[start : start + most]
             block = self._block(picks)
             images = self._images(block, picks) if self._scaling else ()
             self.notes.rows += 0 if self._scaling else len(picks)
+            features = None if self._scaling else as_features(block)
+            del block
+            read += most * self._row_bytes
+            if read >= HANDED_BACK:
+                _hand_back(self._rows)
+                read = 0
             yield Chunk(
                 first=start,
                 images=images,
-                features=None if self._scaling else as_features(block),
+                features=features,
                 labels=None if self._labels is None else tuple(self._labels[row] for row in picks.tolist()),
                 names=tuple(f"row {row}" for row in picks.tolist()),
             )
@@ -120,6 +132,17 @@ class ArrayRows(Source):
             label = self._labels[row].encode(errors="surrogatepass") if self._labels is not None else b""
             digest.update(f"{len(label)} ".encode() + label)
         return digest.hexdigest()
+
+    def part(self, first: int, stop: int) -> ArrayRows:
+        """The same array with fewer picks."""
+        found = copy.copy(self)
+        found._picks, found._opened = self._picks[first:stop], Counter()
+        found.notes = Notes()
+        return found
+
+    def take(self, parts: Sequence[Met]) -> None:
+        """Joins the notes."""
+        self.notes = functools.reduce(Notes.joined, (met.notes for met in parts), Notes(policies=Counter(self._opened)))
 
     @property
     def _row_bytes(self) -> int:
@@ -177,8 +200,18 @@ def check_numbers(dtype: np.dtype[Any], shape: tuple[int, ...], place: str) -> N
 
 def as_features(block: NDArray[Any]) -> NDArray[Any]:
     """Rows (n, d) as float32 or float64: half precision is widened, integers become float64."""
-    if block.dtype == np.float16:
-        return block.astype(np.float32)
     native = block.dtype.newbyteorder("=")
+    if native == np.float16:
+        return block.astype(np.float32)
     kept = native if block.dtype.kind == "f" else np.dtype(np.float64)
     return np.array(block, dtype=kept, copy=True)  # a mapped file is not kept open by its rows
+
+
+def _hand_back(rows: Rows) -> None:
+    """Lets the system have the memory of a mapped file's pages, which it can read again; of other arrays nothing.
+
+    A mapping that can be changed is left alone: its pages may be all that holds the changes.
+    """
+    mapping = getattr(rows, "_mmap", None)
+    if isinstance(mapping, mmap.mmap) and getattr(rows, "mode", "") == "r" and hasattr(mapping, "madvise"):
+        mapping.madvise(mmap.MADV_DONTNEED)

@@ -6,7 +6,10 @@ A `Container` knows how many rows it has and how to read the bytes of one; `Enco
 from __future__ import annotations
 
 import bisect
+import copy
+import functools
 import hashlib
+import itertools
 import os
 from abc import ABC, abstractmethod
 from collections import Counter, deque
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 
 from uncollapse.data.images import Unreadable, check_decoder, decode
 from uncollapse.data.limits import CHUNK_BYTES, MEGA, check_bad
-from uncollapse.data.source import Chunk, Kind, Notes, Pixels, Source
+from uncollapse.data.source import Chunk, Kind, Met, Notes, Pixels, Source
 from uncollapse.errors import UserError
 
 # Rows that a thread takes at a time: few before anything is known of their size, then as many as `SPAN_BYTES` allow.
@@ -107,7 +110,8 @@ class EncodedImages(Source):
         self._bad: list[int] = []  # positions among the picks that could not be read, ascending
         self.name, self.form = name, container.form
         self.labelled = labels is not None or container.labelled
-        self.notes = Notes(policies=Counter(container.policies))
+        self._opened = Counter(container.policies)
+        self.notes = Notes(policies=Counter(self._opened))
 
     @property
     def count(self) -> int:
@@ -117,7 +121,7 @@ class EncodedImages(Source):
     def chunks(self, size: int) -> Iterator[Chunk]:
         """All readable images in their order; a chunk ends early at `CHUNK_BYTES` of pixels."""
         check_decoder()
-        self.notes = Notes(policies=Counter(self._container.policies))
+        self.notes = Notes(policies=Counter(self._opened))
         self._bad = []
         images: list[Pixels] = []
         rows: list[int] = []
@@ -164,6 +168,26 @@ class EncodedImages(Source):
             digest.update(content)
             digest.update(label)
         return digest.hexdigest()
+
+    def part(self, first: int, stop: int) -> EncodedImages:
+        """The same container with fewer picks; it is shared."""
+        found = copy.copy(self)
+        found._picks, found._max_bad, found._opened = self._picks[first:stop], 1.0, Counter()
+        found.notes, found._bad = Notes(), []
+        return found
+
+    @property
+    def met(self) -> Met:
+        """With the places of unreadable rows, which `fetch` has to know of."""
+        return Met(tried=self.count, notes=self.notes, bad=tuple(self._bad))
+
+    def take(self, parts: Sequence[Met]) -> None:
+        """Joins the notes and the places of unreadable rows, and refuses too many of these."""
+        self.notes = functools.reduce(Notes.joined, (met.notes for met in parts), Notes(policies=Counter(self._opened)))
+        starts = itertools.accumulate((met.tried for met in parts), initial=0)
+        self._bad = [start + place for start, met in zip(starts, parts, strict=False) for place in met.bad]
+        tried = sum(met.tried for met in parts)
+        check_bad(self.notes, tried, self.count, self._max_bad, self._place, finished=tried == self.count)
 
     def _chunk(self, images: list[Pixels], rows: list[int]) -> Chunk:
         self.notes.accept(images)

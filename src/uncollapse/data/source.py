@@ -76,6 +76,17 @@ class Notes:
             self.sizes[shape[0], shape[1]] += count
             self.channels["grey" if len(shape) == 2 else "colour"] += count
 
+    def joined(self, later: Notes) -> Notes:
+        """What was met by reading these rows and then others, a new object; neither is changed."""
+        return Notes(
+            rows=self.rows + later.rows,
+            bad=[*self.bad, *later.bad][: self.MOST_LISTED],
+            bad_count=self.bad_count + later.bad_count,
+            policies=self.policies + later.policies,
+            sizes=self.sizes + later.sizes,
+            channels=self.channels + later.channels,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON values."""
         return {
@@ -86,6 +97,21 @@ class Notes:
             "sizes": {f"{height} x {width}": count for (height, width), count in self.sizes.most_common(20)},
             "channels": dict(self.channels),
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Met:
+    """What reading one part of a source has met, for the process that joins the parts.
+
+    Attributes:
+        tried: Rows tried, readable or not.
+        notes: What was met among them.
+        bad: Which of them could not be read, counting from 0, ascending.
+    """
+
+    tried: int
+    notes: Notes
+    bad: tuple[int, ...] = ()
 
 
 class Source(ABC):
@@ -128,3 +154,25 @@ class Source(ABC):
         It reads the bytes but decodes nothing; two sources of equal hash give equal chunks.
         """
         return None
+
+    def part(self, first: int, stop: int) -> Source | None:
+        """The same source with only the rows from `first` to before `stop` of those that reading tries.
+
+        Its unreadable rows are only noted: how many are too many is decided by `take`. None where rows can be had only
+        one after the other.
+        """
+        del first, stop
+        return None
+
+    @property
+    def met(self) -> Met:
+        """What reading this part has met; complete after its last chunk."""
+        return Met(tried=self.count or 0, notes=self.notes)
+
+    def take(self, parts: Sequence[Met]) -> None:
+        """Knows what reading its parts has met, in their order, as if it had read them itself.
+
+        Raises:
+            UserError: More rows are unreadable than may be.
+        """
+        raise NotImplementedError(f"{self.form} has no parts")

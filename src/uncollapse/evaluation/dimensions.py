@@ -28,12 +28,25 @@ def dimensions(real: Side, fake: Side) -> list[dict[str, Any]]:
 
 
 def moments(side: Side) -> tuple[Numbers, Numbers]:
-    """Mean and standard deviation of each feature, in float64, without a copy of the rows."""
+    """Mean and standard deviation of each feature, in float64, without a copy of the rows; computed once a side."""
+    key = "moments of each feature"
+    if key not in side.checked.shared:
+        side.checked.shared[key] = _moments(side)
+    found: tuple[Numbers, Numbers] = side.checked.shared[key]
+    return found
+
+
+def _moments(side: Side) -> tuple[Numbers, Numbers]:
     rows = side.rows.features
-    parts = range(0, len(rows), PART)
-    mean = np.sum([rows[first : first + PART].sum(0, dtype=np.float64) for first in parts], axis=0) / len(rows)
-    squares = [np.square(rows[first : first + PART] - mean).sum(0) for first in parts]
-    return mean, np.sqrt(np.sum(squares, axis=0) / max(1, len(rows) - 1))
+    starts = range(0, len(rows), PART)
+    # One array for all sums: small ones that stay between large ones that go would hold the memory of all.
+    sums = np.empty((len(starts), rows.shape[1]))
+    for number, first in enumerate(starts):
+        sums[number] = rows[first : first + PART].sum(0, dtype=np.float64)
+    mean = sums.sum(0) / len(rows)
+    for number, first in enumerate(starts):
+        sums[number] = np.square(rows[first : first + PART] - mean).sum(0)
+    return mean, np.sqrt(sums.sum(0) / max(1, len(rows) - 1))
 
 
 def whereabouts(side: Side, numbers: Sequence[int]) -> str:

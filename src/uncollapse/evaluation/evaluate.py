@@ -20,14 +20,16 @@ from uncollapse.evaluation import shown
 from uncollapse.evaluation.advice import next_steps
 from uncollapse.evaluation.checks import check_alike, check_options, check_sides
 from uncollapse.evaluation.classes import Known, find_classes
+from uncollapse.evaluation.crews import Helped
 from uncollapse.evaluation.evaluation import Evaluation
-from uncollapse.evaluation.measuring import differences, measure, titles
+from uncollapse.evaluation.measuring import differences, measure, subsample_note, titles
 from uncollapse.evaluation.memorised import Copies, copies
 from uncollapse.evaluation.per_class import per_class as judge_classes
 from uncollapse.evaluation.plain import plain
 from uncollapse.evaluation.sides import Progress, Reading, Side, make_extractor
 from uncollapse.evaluation.statistics import evaluate_statistics
 from uncollapse.features.extractor import Extractor
+from uncollapse.features.shards import Crew
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.verdict.judge import ALPHA, judge
 from uncollapse.verdict.verdict import Verdict
@@ -58,6 +60,7 @@ def evaluate(
     cache: bool = True,
     progress: Progress | None = None,
     command: str = "",
+    crew: Crew | None = None,
 ) -> Evaluation:
     """Whether a generator collapsed, what it lost, and how sure that is.
 
@@ -84,9 +87,12 @@ def evaluate(
         progress: Called while reading with what is read, rows done and rows there are, and with 0 of 0 rows at the
             beginning of every other step.
         command: What reproduces this, for the report.
+        crew: Processes that read images of files together, as `evaluation.crews` and `evaluation.ray_crew` make them;
+            all numbers are those of one process.
 
     Raises:
         UserError: Data cannot be read or do not fit together, or an option is out of range.
+        Helped: This process of a crew does not lead it, and has done its part.
     """
     check_options(
         metrics=metrics, with_train=train is not None, level=level, alpha=alpha, seed=seed, device=device, resize=resize
@@ -95,19 +101,27 @@ def evaluate(
     reading = Reading(
         n=n, max_bad=max_bad, seed=seed, plugins=tuple(plugins), label_column=label_column, device=device,
         weights=None if weights is None else Path(weights), resize=resize, cache=cache, progress=progress,
+        crew=crew,
     )  # fmt: skip
     clock = _Clock(reading)
     given = {"real": real, "fake": fake, "other": versus, "train": train}
     sources = _open({role: one for role, one in given.items() if one is not None}, reading)
     notes = check_alike(sources, given)
     if any(isinstance(source, StatisticsOnly) for source in sources.values()):
+        if not reading.leads:
+            raise Helped
+        reading = replace(reading, crew=None)
         return evaluate_statistics(
             sources, given, features, reading, notes, metrics=metrics, per_class=per_class, command=command
         )
     extractor, why = make_extractor(features, given, sources, reading)
     clock.lap("choosing")
-    sides = {role: reading.rows(source, role, extractor) for role, source in sources.items()}
+    read = {role: reading.rows(source, role, extractor, given[role]) for role, source in sources.items()}
+    sides = {role: side for role, side in read.items() if side is not None}
+    if not reading.leads:
+        raise Helped
     notes += [note for note in check_sides(sides, per_class=per_class, alpha=alpha) if note not in notes]
+    notes += subsample_note(list(sides.values()))
     clock.lap("reading")
     return _evaluation(sides, extractor, why, notes, asked, clock)
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uncollapse.files import only_writer, write_atomic, write_json
+from uncollapse.files import write_atomic, write_json
+from uncollapse.lease import only_writer
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.verdict.verdict import Verdict
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from uncollapse.errors import UserError, unknown
 from uncollapse.evaluation.classes import Known
+from uncollapse.evaluation.maps import choose
 from uncollapse.evaluation.sides import Side
 from uncollapse.features.extractor import Extractor
 from uncollapse.metrics.classes import chi_square, class_entropy, class_kl, inception_score, mode_coverage
@@ -22,6 +27,13 @@ COMPARED = ("frechet_distance", "kernel_distance", "precision", "recall", "cover
 COUNTED: Mapping[str, Callable[..., Estimate]] = {
     "mode_coverage": mode_coverage, "class_entropy": class_entropy, "class_kl": class_kl, "chi_square": chi_square,
 }  # fmt: skip
+# What looks at pairs of rows or sorts them often enough that a million rows a side would take days: at most so many
+# rows of each side, chosen at random by their content. Everything else looks at all rows.
+SUBSAMPLED = (
+    "kernel_distance", "mmd_rbf", "sliced_wasserstein", "precision", "recall", "density", "coverage", "c2st", "ndb",
+    "diversity",
+)  # fmt: skip
+MOST_ROWS = 50_000
 WITHOUT_PROBABILITIES = "it needs class probabilities: an extractor that is a classifier"
 WITHOUT_CLASSES = "it needs classes: an extractor that is a classifier, or labels on both sides"
 
@@ -60,15 +72,63 @@ def measure(
     wanted = tuple(NAMES if metrics is None else metrics)
     chosen = [name for name in FEATURE_METRICS if name in wanted and (name != "authenticity" or train is not None)]
     found: dict[str, Estimate] = {}
-    if chosen:
-        found |= feature_metrics(
-            real=real.rows.features, fake=fake.rows.features, train=None if train is None else train.rows.features,
-            metrics=chosen, level=level, generator=torch.Generator().manual_seed(seed),
-        )  # fmt: skip
+    for names, rows in parts([real, fake], chosen, seed):
+        if names:
+            some = feature_metrics(
+                real=rows[0], fake=rows[1], train=None if train is None else train.rows.features, metrics=names,
+                level=level, generator=torch.Generator().manual_seed(seed),
+            )  # fmt: skip
+            found |= {name: _stated(estimate, real, fake, rows) for name, estimate in some.items()}
     for name in CLASS_METRICS:
         if name in wanted and (metrics is not None or _lacking(name, fake, known) is None):
             found[name] = _of_classes(name, real, fake, known, level)
     return {name: found[name] for name in NAMES if name in found}
+
+
+def parts(sides: Sequence[Side], names: Sequence[str], seed: int) -> list[tuple[list[str], list[NDArray[Any]]]]:
+    """The metrics that look at all rows with these rows, and those that look at some with those; one part where all do.
+
+    Args:
+        sides: Real, fake and perhaps other.
+        names: Metrics of features.
+        seed: Of the choice of rows.
+    """
+    everything = [side.rows.features for side in sides]
+    if all(len(side) <= MOST_ROWS for side in sides):
+        return [(list(names), everything)]
+    some = [rows if len(rows) <= MOST_ROWS else rows[np.sort(choose(side, MOST_ROWS, seed=seed))]
+            for side, rows in zip(sides, everything, strict=True)]  # fmt: skip
+    return [
+        ([name for name in names if name not in SUBSAMPLED], everything),
+        ([name for name in names if name in SUBSAMPLED], some),
+    ]
+
+
+def _stated(estimate: Estimate, real: Side, fake: Side, rows: Sequence[NDArray[Any]]) -> Estimate:
+    """The estimate, saying so where it looked at some rows only."""
+    used, given = [len(side) for side in rows], [len(real), len(fake)]
+    if used == given:
+        return estimate
+    told = " and ".join(
+        f"{n:,} of {m:,} {what}" for n, m, what in zip(used, given, ("real rows", "fakes"), strict=True) if n < m
+    )
+    return replace(
+        estimate,
+        estimand=f"{estimate.estimand} (looked at: a random {told})",
+        details={**estimate.details, "rows_given": given, "rows_used": used},
+    )
+
+
+def subsample_note(sides: Sequence[Side]) -> list[str]:
+    """The sentence that says which metrics looked at some rows only; none where all looked at all."""
+    large = [side for side in sides if len(side) > MOST_ROWS and side.role != "train"]
+    if not large:
+        return []
+    told = " and ".join(f"{side.role} ({len(side):,})" for side in large)
+    return [
+        f"More than {MOST_ROWS:,} rows are given as {told}: {', '.join(SUBSAMPLED)} look at a random {MOST_ROWS:,} of "
+        "them, chosen by content and seed, and their n says so; all other metrics look at every row."
+    ]
 
 
 def _lacking(name: str, fake: Side, known: Known | None) -> str | None:
@@ -101,19 +161,18 @@ def differences(
 ) -> dict[str, Estimate]:
     """Fake minus other in the metrics that compare, each with an interval for the difference."""
     chosen = [name for name in FEATURE_METRICS if name in (COMPARED if metrics is None else metrics)]
-    rows = {side.role: side.rows.features for side in (real, fake, other)}
-    found = {}
-    for name in chosen:
-        if name == "authenticity":
-            continue
-        try:
-            found[name] = difference(
-                name, real=rows["real"], fake=rows["fake"], other=rows["other"], level=level,
-                generator=torch.Generator().manual_seed(seed),
-            )  # fmt: skip
-        except UserError as error:
-            found[name] = _without(name, real, fake, str(error), level)
-    return found
+    found: dict[str, Estimate] = {}
+    for names, rows in parts([real, fake, other], [name for name in chosen if name != "authenticity"], seed):
+        for name in names:
+            try:
+                estimate = difference(
+                    name, real=rows[0], fake=rows[1], other=rows[2], level=level,
+                    generator=torch.Generator().manual_seed(seed),
+                )  # fmt: skip
+                found[name] = _stated(estimate, real, fake, rows[:2])
+            except UserError as error:
+                found[name] = _without(name, real, fake, str(error), level)
+    return {name: found[name] for name in chosen if name in found}
 
 
 def titles(found: Mapping[str, Estimate], extractor: Extractor, known: Known | None) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from uncollapse.evaluation.classes import Known
 from uncollapse.evaluation.dimensions import dimensions, whereabouts
@@ -23,6 +24,8 @@ from uncollapse.verdict.verdict import Verdict
 # Tiles in a row, of groups, of clusters and of repeats; fakes with their neighbours, and neighbours of each.
 GROUP, CLUSTER, REPEATED, PAIRS, NEIGHBOURS = 28, 14, 12, 8, 5
 MOST_REPEATED, MOST_CLUSTERS = 6, 8
+# Rows whose distances are looked at together.
+BLOCK = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,10 +131,8 @@ def _add_neighbours(album: Album, sides: Mapping[str, Side], copied: Copies | No
     others = [int(row) for row in choose(fake, 2 * PAIRS, seed=seed) if int(row) not in set(first)]
     chosen = torch.tensor([*first, *others][:PAIRS])
     centre = among.checked.mean.cpu()
-    everyone = among.centred(torch.arange(len(among)), centre)
-    near = cross_distances(fake.centred(chosen, centre), everyone).topk(min(NEIGHBOURS, len(among)), largest=False)
     tiles = []
-    for row, index in zip(chosen.tolist(), near.indices, strict=True):
+    for row, index in zip(chosen.tolist(), _nearest(fake.centred(chosen, centre), among, centre), strict=True):
         far = apart(fake, torch.full((len(index),), row), among, index)
         found = sorted(zip(far.tolist(), index.tolist(), strict=True))
         tiles.append([album.tile("fake", row), *(album.tile(role, place, f"{gap:.3g}") for gap, place in found)])
@@ -140,3 +141,14 @@ def _add_neighbours(album: Album, sides: Mapping[str, Side], copied: Copies | No
         "" if copied is None else f" {copied.sentence}"
     )
     album.add("neighbours", "neighbours", f"Fakes and their nearest {what}", sentence, tiles)
+
+
+def _nearest(rows: Tensor, among: Side, centre: Tensor) -> Tensor:
+    """Numbers of the rows of a side that are nearest to each of some rows (m, d), nearest first (m, `NEIGHBOURS`)."""
+    kept, numbers = torch.zeros(len(rows), 0), torch.zeros(len(rows), 0, dtype=torch.int64)
+    for part in torch.split(torch.arange(len(among)), BLOCK):
+        apart_ = torch.cat([kept, cross_distances(rows, among.centred(part, centre))], 1)
+        numbers = torch.cat([numbers, part.expand(len(rows), -1)], 1)
+        near = apart_.topk(min(NEIGHBOURS, apart_.shape[1]), largest=False)
+        kept, numbers = near.values, numbers.gather(1, near.indices)
+    return numbers

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from uncollapse.data.limits import MEGA
 from uncollapse.data.opening import open_source
 from uncollapse.data.source import Pixels, Source
 from uncollapse.errors import UserError
-from uncollapse.features.extraction import Extracted, extract
+from uncollapse.features.extraction import Extracted, extract, extract_together
 from uncollapse.features.extractor import Extractor
 from uncollapse.features.finding import choose, find_extractor
 from uncollapse.features.identity import Identity
 from uncollapse.features.sampling import pick_images
+from uncollapse.features.shards import Crew
 from uncollapse.metrics.inputs import Features, as_features
 from uncollapse.text import clean
 
@@ -96,6 +97,7 @@ class Reading:
         resize: How inception resizes.
         cache: Whether features are kept for the next time.
         progress: Called with what is done, rows done and rows there are; 0 of 0 rows is a step without rows.
+        crew: Processes that read images of files together; None = this one reads all.
     """
 
     n: int | None = None
@@ -108,6 +110,12 @@ class Reading:
     resize: str = "clean"
     cache: bool = True
     progress: Progress | None = None
+    crew: Crew | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process gets all rows, and judges."""
+        return self.crew is None or self.crew.leads
 
     def open(self, given: object, role: str, *, like: Source | None = None) -> Source:
         """Opens one side; its place in the seed keeps the draws of two samplers apart.
@@ -149,13 +157,28 @@ class Reading:
                 break
         return kept
 
-    def rows(self, source: Source, role: str, extractor: Extractor) -> Side:
-        """Reads one side and computes its features."""
+    def rows(self, source: Source, role: str, extractor: Extractor, given: object = None) -> Side | None:
+        """Reads one side and computes its features; None in a process that only helps.
+
+        Args:
+            source: The opened side.
+            role: One of `ROLES`.
+            extractor: Fitted, where it has to be.
+            given: What the user gave, by which other processes find the files.
+        """
         from uncollapse.data import cache
 
         told = self._told(f"{role}: {clean(source.name)}")
         kept = cache if self.cache else None
-        return Side(role=role, source=source, rows=extract(source, extractor, progress=told, keep=kept))
+        found: Extracted | None = None
+        if self.crew is not None and shareable(given, source):
+            alone = replace(self, crew=None, progress=None, plugins=())
+            found = extract_together(
+                source, extractor, self.crew, reopen=partial(alone.open, path_of(given), role), progress=told, keep=kept
+            )
+        elif self.leads:
+            found = extract(source, extractor, progress=told, keep=kept)
+        return None if found is None else Side(role=role, source=source, rows=found)
 
     def step(self, what: str) -> None:
         """Tells of a step that has no rows to count."""
@@ -175,6 +198,12 @@ def draws(given: object) -> bool:
             return is_run(found)
         return isinstance(given, str) and is_reference(given)
     return callable(given) and not isinstance(given, Iterable) and not hasattr(given, "__getitem__")
+
+
+def shareable(given: object, source: Source) -> bool:
+    """Whether several processes can read parts of it: images in files; arrays of features are read as fast by one."""
+    images = source.kind == "images" and path_of(given) is not None and not draws(given)
+    return images and source.part(0, source.count or 0) is not None
 
 
 def path_of(given: object) -> Path | None:
@@ -217,7 +246,11 @@ def make_extractor(
         )  # fmt: skip
         why = extractor.why
     if extractor.fits:
-        extractor.fit(_sample(sources["real"]), _sample(sources["fake"]))
+
+        def fit() -> None:
+            extractor.fit(_sample(sources["real"]), _sample(sources["fake"]))
+
+        fit() if reading.crew is None else reading.crew.fit(extractor, fit)
     return extractor, why
 
 

@@ -19,6 +19,7 @@ from uncollapse.features.identity import Identity
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.frechet import from_moments
 from uncollapse.metrics.metric import find_metric
+from uncollapse.metrics.moments import Moments as streamed
 from uncollapse.text import clean
 from uncollapse.verdict.judge import ALPHA
 from uncollapse.verdict.verdict import Verdict
@@ -59,6 +60,7 @@ def evaluate_statistics(
         pair = {"real": source, "fake": source}
         judge, _ = make_extractor(features, {"real": given[role], "fake": given[role]}, pair, reading)
         side = reading.rows(source, role, judge)
+        assert side is not None, "only one process comes here"
         moments.append(_moments(side))
         inputs[role] = side.to_json()
     (mean1, cov1), (mean2, cov2) = moments
@@ -88,10 +90,10 @@ def _document(estimate: Estimate, verdict: Verdict, judge: Extractor, width: int
 
 def _moments(side: Side) -> Moments:
     """Mean (d,) and covariance (d, d), divisor n - 1, of the rows of a side."""
-    rows = np.asarray(side.rows.features, np.float64)
-    if len(rows) < 2:
+    if len(side) < 2:
         raise UserError(f"The {side.role} side has 1 readable row; a covariance needs at least 2.")
-    return rows.mean(0), np.cov(rows, rowvar=False).reshape(rows.shape[1], -1)
+    found = streamed.of(side.checked)
+    return found.mean.numpy(), found.covariance.numpy()
 
 
 def _check(sources: Mapping[str, Source], features: str, metrics: Sequence[str] | None, per_class: bool) -> None:

@@ -8,23 +8,30 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import typer
 
 from uncollapse.console import say, show, show_json
-from uncollapse.errors import UserError
+from uncollapse.errors import UserError, unknown
+from uncollapse.evaluation.crews import Helped, crew_of
 from uncollapse.evaluation.evaluate import evaluate
 from uncollapse.evaluation.plain import plain
+from uncollapse.evaluation.ray_crew import ray_crew
 from uncollapse.evaluation.sides import path_of
+from uncollapse.features.shards import Crew
 from uncollapse.plugins import permit_networks
+from uncollapse.ranks import Ranks, ranks_of_environment
 from uncollapse.text import clean, duration
 from uncollapse.verdict.judge import ALPHA
+from uncollapse.versions import choose_device
 
 COLLAPSED = 3
 EVERY = 5.0
+ENGINES = ("local", "ray")
 # What the options are unless they are given; the command that reproduces a result leaves these out.
 DEFAULTS: Mapping[str, object] = {
     "versus": None, "train": None, "per_class": False, "features": "auto", "n": None, "weights": None,
@@ -83,25 +90,35 @@ def run_evaluation(
     as_json: bool,
     fail_on_collapse: bool,
     networks: str | None = None,
+    engine: str = "local",
+    jobs: int | None = None,
     **options: Any,
 ) -> None:
     """Evaluates, writes the directory, and prints the verdict with its evidence and the report's path.
 
+    Under torchrun all processes read; rank 0 alone judges, writes and prints.
+
     Raises:
         UserError: As `evaluate`, or the directory holds something else.
+        RanksFailed: Another process of the evaluation is gone.
         typer.Exit: 3 when the verdict is "collapsed" and `fail_on_collapse` asks for that.
     """
     permit_networks(networks)
+    ranks = ranks_of_environment()
+    check_engine(engine, jobs, ranks)
     asked = {**options, "networks": networks}
     given = {key: value for key, value in asked.items() if value != DEFAULTS.get(key)}
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     directory = out or Path("runs") / f"evaluation-{_hash(real, fake, given | {'metrics': names})}"
     check_directory(directory, (real, fake, options.get("versus"), options.get("train")))
     told = Told()
+    options |= {"metrics": names, "command": command_line(real, fake, metrics, given)}
+    options["progress"] = told if ranks.leads else None
     try:
-        found = evaluate(
-            real, fake, metrics=names, progress=told, command=command_line(real, fake, metrics, given), **options
-        )
+        with crew_for(engine, jobs, ranks, options) as crew:
+            found = evaluate(real, fake, crew=crew, **options)
+    except Helped:
+        return
     finally:
         told.end()
     report = found.save(directory)
@@ -113,6 +130,42 @@ def run_evaluation(
     if fail_on_collapse and found.verdict.status == "collapsed":
         say("uncollapse: collapsed; --fail-on-collapse was asked for, so the exit code is 3.")
         raise typer.Exit(COLLAPSED)
+
+
+def check_engine(engine: str, jobs: int | None, ranks: Ranks) -> None:
+    """Refuses engines that do not exist, and two at once.
+
+    Raises:
+        UserError: Another engine than local and ray, ray under torchrun, or a number of jobs without ray.
+    """
+    if engine not in ENGINES:
+        raise unknown("engine", engine, ENGINES, see="slurm: start torchrun in a job")
+    if engine == "ray" and ranks.size > 1:
+        raise UserError("--engine ray and torchrun are two ways to the same; use one of them.")
+    if jobs is not None and engine != "ray":
+        raise UserError("--jobs is for --engine ray; without it one process uses all cores.")
+
+
+@contextmanager
+def crew_for(engine: str, jobs: int | None, ranks: Ranks, options: dict[str, Any]) -> Iterator[Crew | None]:
+    """Who reads: this process alone, the processes of torchrun, or readers on Ray.
+
+    Args:
+        engine: "local" or "ray".
+        jobs: Readers on Ray.
+        ranks: The place of this process.
+        options: Of `evaluate`; under torchrun on GPUs each process gets one of its own.
+    """
+    if engine == "ray":
+        with ray_crew(jobs, device=options["device"]) as readers:
+            yield readers
+    elif ranks.size > 1:
+        options["device"] = str(ranks.own(choose_device(options["device"])))
+        with crew_of(ranks) as crew:
+            crew.same(options["command"])
+            yield crew
+    else:
+        yield None
 
 
 def _hash(real: str, fake: str, given: Mapping[str, Any]) -> str:

@@ -77,7 +77,7 @@ class Custom(Extractor):
         Raises:
             UserError: The callable failed, or returned something else than one row of numbers an image.
         """
-        return in_batches(images, self._prepare, self._call, size=BATCH, device=self._device)[0]
+        return in_batches(images, self._prepare, self._call, size=BATCH, device=self._device, apart=False)[0]
 
     def _prepare(self, images: Sequence[Pixels]) -> Prepared:
         values = prepare(images, height=self._height, width=self._columns, colour=self._colour) / np.float32(255)

@@ -6,18 +6,20 @@ Between `data.source` (chunks of images or features) and the metrics (rows). Mem
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from uncollapse.data.source import Chunk, Notes, Source
+from uncollapse.data.source import Chunk, Met, Notes, Source
 from uncollapse.errors import UserError
 from uncollapse.features.extractor import Extractor, Rows
 from uncollapse.features.identity import Identity
 from uncollapse.features.rows import GrowingRows
+from uncollapse.features.shards import Crew, Shard, split
 from uncollapse.text import clean
 
 BATCH = 256
@@ -88,9 +90,121 @@ def extract(
         # A cache that lost rows is not worth an error; they are computed again.
         if found["features"].shape == (len(read.names), extractor.width):
             return replace(read, features=found["features"], probabilities=found.get("probabilities"), reused=True)
-    features, soft = GrowingRows(), GrowingRows()
+    features, soft = GrowingRows(source.count), GrowingRows(source.count)
     read = _read(source, lambda chunk: _compute(chunk, extractor, features, soft), batch, progress)
-    fresh = replace(read, features=features.finish(), probabilities=soft.finish() if len(soft) else None)
+    return _kept(
+        replace(read, features=features.finish(), probabilities=soft.finish() if len(soft) else None), keep, key
+    )
+
+
+def extract_together(
+    source: Source,
+    extractor: Extractor,
+    crew: Crew,
+    *,
+    reopen: Callable[[], Source],
+    progress: Progress | None = None,
+    keep: Store | None = None,
+) -> Extracted | None:
+    """As `extract`, by several processes; the one that leads gets the rows, the others None.
+
+    Args:
+        source: With parts, the same in all processes.
+        extractor: The same in all processes.
+        crew: The processes.
+        reopen: Opens the source in another process.
+        progress: As in `extract`; called in the leading process.
+        keep: As in `extract`; only the leading process looks there.
+
+    Raises:
+        UserError: As `extract`.
+        ConnectionError: A process is gone.
+    """
+    _check_kind(source, extractor)
+    count = source.count or 0
+    crew.same(source.form, count, extractor.name, extractor.digest)
+    store = keep if crew.leads else None
+    key = _key(source, extractor) if store is not None else None
+    found = store.load(key) if store is not None and key is not None else None
+
+    def read(wanted: Extractor | None) -> Extracted | None:
+        with closing(crew.shards(source, wanted, split(count, crew.size), reopen=reopen)) as shards:
+            if crew.leads:
+                return _joined(source, shards, progress)
+            for _ in shards:
+                raise AssertionError("only the leading process gets shards")
+            return None
+
+    if crew.told(found is not None):
+        whole = read(None)
+        lost = whole is None or found is None or found["features"].shape != (len(whole.names), extractor.width)
+        if not crew.told(lost):
+            if whole is None or found is None:
+                return None
+            soft = found.get("probabilities")
+            return replace(whole, features=found["features"], probabilities=soft, reused=True)
+    fresh = read(extractor)
+    return None if fresh is None else _kept(fresh, store, key)
+
+
+def read_shard(part: Source, extractor: Extractor | None, first: int) -> Shard:
+    """Reads one part of a source from its first row to its last.
+
+    Args:
+        part: Of `Source.part`.
+        extractor: What makes features; None where only names and labels are wanted.
+        first: Number of the part's first row in the source, for messages.
+
+    Raises:
+        UserError: It cannot be read, or a row of features is not finite.
+    """
+    features, soft = GrowingRows(part.count), GrowingRows(part.count)
+    names: list[str] = []
+    labels: list[str] = []
+    for chunk in part.chunks(BATCH):
+        if extractor is not None:
+            _compute(replace(chunk, first=first + chunk.first), extractor, features, soft)
+        names += chunk.names
+        labels += chunk.labels or ()
+    return Shard(
+        features=features.finish() if len(features) else None,
+        probabilities=soft.finish() if len(soft) else None,
+        labels=tuple(labels) if part.labelled else None,
+        names=tuple(names),
+        met=part.met,
+    )
+
+
+def _joined(source: Source, shards: Iterator[Shard], progress: Progress | None) -> Extracted:
+    """All rows in the order of one reading."""
+    features, soft = GrowingRows(source.count), GrowingRows(source.count)
+    names: list[str] = []
+    labels: list[str] = []
+    met: list[Met] = []
+    for shard in shards:
+        met.append(shard.met)
+        names += shard.names
+        labels += shard.labels or ()
+        last = sum(one.tried for one in met) == source.count
+        # What is refused is refused before the next part is asked for, so that every process hears of it.
+        if shard.met.bad or last:
+            source.take(met)
+        if last:
+            _check_any(source, len(names))
+        if shard.features is not None:
+            features.add(shard.features)
+        if shard.probabilities is not None:
+            soft.add(shard.probabilities)
+        if progress is not None:
+            progress(len(names), source.count)
+    complete = tuple(labels) if len(labels) == len(names) else None
+    return Extracted(
+        features=features.finish(), probabilities=soft.finish() if len(soft) else None, labels=complete,
+        names=tuple(names), notes=source.notes,
+    )  # fmt: skip
+
+
+def _kept(fresh: Extracted, keep: Store | None, key: str | None) -> Extracted:
     if keep is not None and key is not None:
         optional = {} if fresh.probabilities is None else {"probabilities": fresh.probabilities}
         keep.save(key, {"features": fresh.features, **optional})
@@ -123,13 +237,17 @@ def _read(source: Source, take: Callable[[Chunk], None], batch: int, progress: P
         count += len(chunk)
         if progress is not None:
             progress(count, source.count)
+    _check_any(source, count)
+    complete = tuple(labels) if len(labels) == count else None
+    return Extracted(features=_NONE, probabilities=None, labels=complete, names=tuple(names), notes=source.notes)
+
+
+def _check_any(source: Source, count: int) -> None:
     if not count:
         raise UserError(
             f"{clean(source.name)} has no readable row ({source.notes.bad_count:,} unreadable); "
             f"`uncollapse data inspect {clean(source.name)}` says why."
         )
-    complete = tuple(labels) if len(labels) == count else None
-    return Extracted(features=_NONE, probabilities=None, labels=complete, names=tuple(names), notes=source.notes)
 
 
 def _check_kind(source: Source, extractor: Extractor) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ class Extractor(ABC):
         classes: Names of the classes it can tell apart; empty when it is no classifier.
         standard: Whether it is the network of the published FID and KID, so that these names may be used.
         fits: Whether `fit` has to be called with images of both sides first.
+        portable: Whether what `fit` learns can be had as arrays, so that one process learns and others are told.
         reusable: Whether its rows may be kept in the cache of features; not where they are cheap, depend on `fit`, or
             come from a user's code, whose changes the digest cannot see.
     """
@@ -34,6 +35,7 @@ class Extractor(ABC):
     classes: tuple[str, ...] = ()
     standard: bool = False
     fits: bool = False
+    portable: bool = False
     reusable: bool = True
 
     @property
@@ -59,3 +61,11 @@ class Extractor(ABC):
 
     def fit(self, real: Sequence[Pixels], fake: Sequence[Pixels]) -> None:  # noqa: B027 - most have nothing to fit
         """Learns from images of both sides together, so that exchanging the sides changes nothing."""
+
+    def learned(self) -> dict[str, NDArray[np.float64]]:
+        """What `fit` has learned; of a portable one."""
+        raise NotImplementedError(f"{self.name} is not portable")
+
+    def learn(self, learned: Mapping[str, NDArray[np.float64]]) -> None:
+        """Knows what `fit` has learned in another process; of a portable one."""
+        raise NotImplementedError(f"{self.name} is not portable")

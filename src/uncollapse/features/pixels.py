@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,7 @@ class Pca(Extractor):
         "fine texture and to what things mean."
     )
     fits = True
+    portable = True
     reusable = False
 
     def __init__(self, components: int = COMPONENTS) -> None:
@@ -126,11 +127,24 @@ class Pca(Extractor):
         sides = [pick_images(images, MOST_FITTED) for images in (real, fake)]
         pixels = Pixels.like(*sides, most=LARGEST_PCA)
         (mean_a, spread_a), (mean_b, spread_b) = (_moments(pixels, images) for images in sides)
-        self._mean = (mean_a + mean_b) / 2
         apart = mean_a - mean_b
         covariance = (spread_a + spread_b) / 2 + np.outer(apart, apart) / 4
-        self._directions = _directions(covariance, min(self.asked, max(1, pixels.width // 2)))
-        self._pixels = pixels
+        directions = _directions(covariance, min(self.asked, max(1, pixels.width // 2)))
+        self._know(pixels, (mean_a + mean_b) / 2, directions)
+
+    def learned(self) -> dict[str, Numbers]:
+        """Mean and directions, and the size and colour of the images that they are of."""
+        assert self._pixels is not None
+        form = np.array([self._pixels.height, self._pixels.columns, self._pixels.colour], dtype=np.float64)
+        return {"mean": self._mean, "directions": self._directions, "form": form}
+
+    def learn(self, learned: Mapping[str, Numbers]) -> None:
+        """Knows what was learned elsewhere."""
+        height, columns, colour = (int(number) for number in learned["form"])
+        self._know(Pixels(side=(height, columns), colour=bool(colour)), learned["mean"], learned["directions"])
+
+    def _know(self, pixels: Pixels, mean: Numbers, directions: Numbers) -> None:
+        self._pixels, self._mean, self._directions = pixels, mean, directions
         self.name = f"pca[{self.width}]"
         fitted = hashlib.sha256(self._mean.tobytes() + self._directions.tobytes()).hexdigest()
         self.digest = digest_of(extractor="pca", pixels=pixels.digest, fitted=fitted)

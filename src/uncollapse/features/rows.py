@@ -22,13 +22,15 @@ class GrowingRows:
     when the process ends.
     """
 
-    def __init__(self, limit: int = IN_MEMORY) -> None:
+    def __init__(self, expected: int | None = None, *, limit: int = IN_MEMORY) -> None:
         """Starts without rows.
 
         Args:
+            expected: Rows that will come, where that is known: memory for them is asked for once, and is taken only
+                as they come.
             limit: Bytes kept in memory.
         """
-        self._limit, self._count = limit, 0
+        self._limit, self._count, self._expected = limit, 0, expected or 0
         self._memory: NDArray[Any] | None = None
         self._file: IO[bytes] | None = None
 
@@ -42,7 +44,9 @@ class GrowingRows:
             UserError: The width changed, or the temporary folder is full.
         """
         if self._memory is None:
-            self._memory = np.empty((0, block.shape[1]), dtype=block.dtype)
+            row = block.shape[1] * block.dtype.itemsize
+            reserved = self._expected if self._expected * row <= self._limit else 0
+            self._memory = np.empty((reserved, block.shape[1]), dtype=block.dtype)
         if block.shape[1] != self._memory.shape[1]:
             raise UserError(f"Rows of {block.shape[1]} numbers follow rows of {self._memory.shape[1]}; give one width.")
         if self._file is None and (self._count + len(block)) * self._row_bytes > self._limit:

@@ -282,4 +282,4 @@ def _partition(sides: tuple[Features, Features], draws: torch.Generator) -> tupl
 
 
 def _some_moments(side: Features, rows: Tensor) -> Moments:
-    return Moments.of(side.x[rows])
+    return Moments.of_some(side, rows)

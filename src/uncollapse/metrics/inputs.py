@@ -76,8 +76,12 @@ class Features:
     @cached_property
     def mean(self) -> Tensor:
         """Mean row in float64, (d,)."""
-        parts = [self.x[part].double().sum(0) for part in chunks(len(self), self.width)]
-        return torch.stack(parts).sum(0) / len(self)
+        stretches = chunks(len(self), self.width)
+        # One tensor for all sums: small ones that stay between large ones that go would hold the memory of all.
+        sums = torch.empty(len(stretches), self.width, dtype=torch.float64, device=self.x.device)
+        for number, part in enumerate(stretches):
+            sums[number] = self.x[part].double().sum(0)
+        return sums.sum(0) / len(self)
 
     def centred(self, centre: Tensor, dtype: torch.dtype) -> Tensor:
         """Ordered rows minus a centre, subtracted in float64, as `dtype` (n, d)."""
@@ -175,11 +179,10 @@ def row_keys(x: Tensor) -> Tensor:
     words = x.shape[1] * x.element_size() // 4
     weights = np.random.Generator(np.random.PCG64(20_260_101)).integers(-(2**63), 2**63 - 1, words + 1, dtype=np.int64)
     weight = torch.from_numpy(weights | 1).to(x.device)
-    keys = [
-        ((x[part] + 0.0).contiguous().view(torch.int32).to(torch.int64) * weight[1:]).sum(1) + weight[0]
-        for part in chunks(len(x), words)
-    ]
-    mixed = torch.cat(keys)
+    # Into one tensor, as in `mean`.
+    mixed = torch.empty(len(x), dtype=torch.int64, device=x.device)
+    for part in chunks(len(x), words):
+        mixed[part] = ((x[part] + 0.0).contiguous().view(torch.int32).to(torch.int64) * weight[1:]).sum(1) + weight[0]
     # The low bits of a multilinear sum are weak, and sorting looks at the high ones: fold and multiply once more.
     return (mixed ^ (mixed >> 29)) * weight[0]
 

@@ -21,6 +21,9 @@ BOTH, BOUNDED, STUDENT = "Student t with exact binomial", "bounded mean, identic
 NO_SPREAD = "none: identical values without bounds"
 NO_VALUES = "none: no values"
 
+# Gaps of values, as a share of the range of their bounds, that are rounding.
+ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
@@ -131,6 +134,8 @@ def settle(values: Sequence[float | None], diverged: Diverged) -> tuple[NDArray[
 
 def _ends(values: NDArray[np.float64], low: float, high: float, tail: float) -> tuple[tuple[float, float] | None, str]:
     bounded = math.isfinite(low) and math.isfinite(high)
+    if bounded:
+        values = _settled(values, ROUNDING * (high - low))
     identical = values.min() == values.max()
     if identical:
         return (_steps(values, low, high, tail), BOUNDED) if bounded else (None, NO_SPREAD)
@@ -141,6 +146,17 @@ def _ends(values: NDArray[np.float64], low: float, high: float, tail: float) -> 
         return student, STUDENT
     steps = _steps(values, low, high, tail)
     return (min(student[0], steps[0]), max(student[1], steps[1])), BOTH
+
+
+def _settled(values: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
+    """Values that differ by no more than rounding made equal: their gap is no step that a seed has taken."""
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    group = np.concatenate([[0], np.cumsum(np.diff(ranked) > unit)])
+    firsts = np.flatnonzero(np.diff(group, prepend=-1))
+    found = np.empty_like(values)
+    found[order] = ranked[firsts][group]
+    return found
 
 
 def _steps(values: NDArray[np.float64], low: float, high: float, tail: float) -> tuple[float, float]:

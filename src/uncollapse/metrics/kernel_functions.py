@@ -122,8 +122,14 @@ def unit_lengths(side: Features) -> Tensor:
 
 def squared_lengths(x: Tensor) -> Tensor:
     """Squared Euclidean length of each row in float64 (n,)."""
-    return torch.cat([x[part].double().square().sum(1) for part in chunks(*x.shape)])
+    found = torch.empty(len(x), dtype=torch.float64, device=x.device)
+    for part in chunks(*x.shape):
+        found[part] = x[part].double().square().sum(1)
+    return found
 
 
 def _along(rows: Tensor, mean: Tensor) -> Tensor:
-    return torch.cat([rows[part].double() @ mean for part in chunks(*rows.shape)])
+    found = torch.empty(len(rows), dtype=torch.float64, device=rows.device)
+    for part in chunks(*rows.shape):
+        found[part] = rows[part].double() @ mean
+    return found

@@ -43,6 +43,19 @@ class Moments:
         """
         return cls().update(rows)
 
+    @classmethod
+    def of_some(cls, side: Features, rows: Tensor) -> Moments:
+        """The moments of some rows of a side, to the bit those of a copy of them, which would take memory.
+
+        Args:
+            side: (n, d).
+            rows: Which of its rows as given, int64 (m,).
+        """
+        total = cls()
+        for part in chunks(len(rows), side.width, least=2 * side.width):
+            total = total.merge(_of_chunk(side.x[rows[part]]))
+        return total
+
     def update(self, rows: Rows | Features) -> Moments:
         """Adds rows, in place.
 

@@ -38,7 +38,7 @@ class Spectrum:
         error: Standard error of the logarithm of `value` over fresh samples of the same n; NaN when not known.
     """
 
-    def __init__(self, rows: Tensor, order: float, *, spread: bool) -> None:
+    def __init__(self, rows: Tensor | UnitRows, order: float, *, spread: bool) -> None:
         """Decomposes the smaller of the n x n similarities and the d x d second moments.
 
         Args:
@@ -48,7 +48,7 @@ class Spectrum:
         """
         self.order, self._rows = order, rows
         self._tall = len(rows) > rows.shape[1]
-        moments = _moments(rows if self._tall else rows.T)
+        moments = _moments(rows if self._tall else rows[:].T)
         if not self._tall:
             moments *= rows.shape[1] / len(rows)
         wanted = spread and order > 0 and len(rows) >= LEAST_FOR_SPREAD
@@ -122,19 +122,56 @@ class Spectrum:
         return torch.cat(found)
 
 
-def unit_rows(side: Features) -> Tensor:
-    """The ordered rows scaled to length 1 (n, d); float64 when that is cheap or the type of the data.
+class UnitRows:
+    """The ordered rows of a side scaled to length 1, made where they are asked for: memory holds none of them.
+
+    Attributes:
+        shape: (n, d).
+        dtype: float64 when that is cheap or the type of the data, else float32.
+        device: Where the rows are.
+    """
+
+    def __init__(self, side: Features, lengths: Tensor, chosen: Tensor | None = None) -> None:
+        """Takes rows and their lengths.
+
+        Args:
+            side: The rows as given.
+            lengths: Of the ordered rows (n,), float64, none of them 0.
+            chosen: Which of the ordered rows; None for all.
+        """
+        self._side, self._lengths, self._chosen = side, lengths, chosen
+        self.shape = (len(side) if chosen is None else len(chosen), side.width)
+        work = float(len(self)) * side.width * min(len(self), side.width)
+        exact = work <= EXACT_WORK or side.x.dtype == torch.float64
+        self.dtype, self.device = torch.float64 if exact else torch.float32, side.x.device
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, part: slice | Tensor) -> Tensor:
+        """Some rows (m, d)."""
+        which = torch.arange(len(self), device=self.device)[part] if self._chosen is None else self._chosen[part]
+        found = torch.empty(len(which), self.shape[1], dtype=self.dtype, device=self.device)
+        for some in chunks(len(which), self.shape[1]):
+            rows = self._side.x[self._side.order[which[some]]].double()
+            found[some] = (rows / self._lengths[which[some], None]).to(self.dtype)
+        return found
+
+    def cut(self, count: int) -> UnitRows:
+        """So many of all rows at random, always the same ones, in the type of all."""
+        chosen = torch.randperm(len(self), generator=torch.Generator().manual_seed(0))[:count].to(self.device)
+        found = UnitRows(self._side, self._lengths, chosen)
+        found.dtype = self.dtype
+        return found
+
+
+def unit_rows(side: Features) -> UnitRows:
+    """The ordered rows scaled to length 1 (n, d).
 
     Raises:
         UserError: A row is 0.
     """
-    lengths = unit_lengths(side)
-    work = float(len(side)) * side.width * min(len(side), side.width)
-    exact = work <= EXACT_WORK or side.x.dtype == torch.float64
-    result = torch.empty(side.x.shape, dtype=torch.float64 if exact else torch.float32, device=side.x.device)
-    for part in chunks(len(side), side.width):
-        result[part] = (side.x[side.order[part]].double() / lengths[part, None]).to(result.dtype)
-    return result
+    return UnitRows(side, unit_lengths(side))
 
 
 def decompose(moments: Tensor) -> tuple[Tensor, Tensor]:
@@ -167,7 +204,7 @@ def one_direction(n: int, order: float, level: float) -> float:
     return total
 
 
-def _moments(rows: Tensor) -> Tensor:
+def _moments(rows: Tensor | UnitRows) -> Tensor:
     """rows' rows / n in float64, from float32 products of some rows at a time where these are float32."""
     n, width = rows.shape
     total = torch.zeros(width, width, dtype=torch.float64, device=rows.device)

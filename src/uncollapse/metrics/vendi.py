@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import torch
 from scipy.special import ndtri
 
 from uncollapse.errors import UserError
@@ -58,8 +57,8 @@ def vendi_score(*, fake: Rows, real: Rows | None = None, order: float = 1.0, lev
         found, opposite = side_by_side([partial(Spectrum, x, order, spread=spread) for x in (rows, others)])
         least = min(len(rows), len(others))
         # A score grows with n, so that the larger side is cut for the ratio.
-        own = found if len(rows) == least else Spectrum(_cut(rows, least), order, spread=spread)
-        against = opposite if len(others) == least else Spectrum(_cut(others, least), order, spread=spread)
+        own = found if len(rows) == least else Spectrum(rows.cut(least), order, spread=spread)
+        against = opposite if len(others) == least else Spectrum(others.cut(least), order, spread=spread)
         details |= {"real": opposite.value, "ratio_rows": least} | ratio(own, against, level)
     ends, words = _ends(found, side, level)
     if level is not None and words.get("reason") is None and not math.isnan(found.error):
@@ -96,8 +95,3 @@ def _ends(
         return (None, None), {"reason": "the largest eigenvalues are equal, where order inf has no derivative"}
     reach = math.exp(float(ndtri(0.5 + level / 2)) * found.error)
     return (max(1.0, found.value / reach), max(found.value, min(most, found.value * reach))), {}
-
-
-def _cut(rows: torch.Tensor, count: int) -> torch.Tensor:
-    chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:count]
-    return rows[chosen.to(rows.device)]

@@ -223,6 +223,7 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.slow
 def test_a_signal_stops_with_a_checkpoint_and_the_same_command_continues(
     tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -279,6 +280,7 @@ def test_the_doctor_of_this_machine_and_of_a_run(run: Path) -> None:
     assert uncollapse("doctor", str(run)).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_with_a_plugin_is_examined_and_reported_with_it(tmp_path: Path) -> None:
     (tmp_path / "plugged.py").write_text(
         "from dataclasses import dataclass\n"

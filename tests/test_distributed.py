@@ -238,6 +238,7 @@ def torchrun(folder: Path, *arguments: str, expect: int = 0) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_under_torchrun_what_it_trains_alone(tmp_path: Path) -> None:
     given = ("wgan-gp", "ring-8", "--seeds", "2", "--updates", "20", "--monitor-every", "10")
     printed = torchrun(tmp_path, *given, "--out", "two", "--json")

@@ -242,6 +242,7 @@ def test_the_example_of_a_loss_is_the_log_cosh_of_the_textbook() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_plugin_command_of_the_documentation_works(tmp_path: Path) -> None:
     (line,) = [line for block in blocks(ROOT / "docs" / "extending.md", "sh") for line in block.splitlines()]
     assert line in " ".join((ROOT / "examples" / "own_method.py").read_text().split("``")), "the example says otherwise"

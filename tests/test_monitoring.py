@@ -315,6 +315,7 @@ def dies(document: dict[str, Any], directory: str, at: int, cache: str) -> None:
     execute(RunSpec.from_json(document), Path(directory), device="cpu", checkpoint_seconds=0.0)
 
 
+@pytest.mark.slow
 def test_kills_cost_no_row_and_no_bit(plant: None, cache: str, tmp_path: Path) -> None:
     one = spec(chosen(on_alarm="rollback"))
     go(one, tmp_path / "whole")

@@ -92,6 +92,7 @@ def saved(folder: Path, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "features"), [("together", "auto"), ("pca", "pca")])
+@pytest.mark.slow
 def test_two_processes_give_the_document_and_the_pictures_of_one(
     seen: tuple[Path, list[dict[str, str]]], name: str, features: str
 ) -> None:

@@ -301,6 +301,7 @@ def test_another_seed_changes_draws_only_and_the_same_seed_nothing() -> None:
     assert [row.p_value for row in one.verdict.evidence] != [row.p_value for row in other.verdict.evidence]
 
 
+@pytest.mark.slow
 def test_it_works_without_a_main_module_to_import(tmp_path: Path) -> None:
     code = (
         "import numpy as np, uncollapse as uc\n"

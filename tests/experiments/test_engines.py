@@ -124,8 +124,12 @@ def training(directory: Path) -> int | None:
     return owner.pid if owner is not None and history.exists() and history.stat().st_size else None
 
 
-# Starting Ray or submitit takes seconds, so one test of each is quick enough for every day and does most of it at once.
-@pytest.mark.parametrize("name", ["local", "ray", "slurm"])
+# Starting Ray or submitit takes many seconds; CI runs the next test, which does most of it at once, on them too.
+SLOW = [pytest.param("ray", marks=pytest.mark.slow), pytest.param("slurm", marks=pytest.mark.slow)]
+ENGINES = ["local", *SLOW]
+
+
+@pytest.mark.parametrize("name", ENGINES)
 def test_a_failing_spec_is_a_row_and_the_others_are_equal(
     name: str, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
@@ -143,11 +147,8 @@ def test_a_failing_spec_is_a_row_and_the_others_are_equal(
     assert (dict(os.environ), signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-SLOW = [pytest.param("ray", marks=pytest.mark.slow), pytest.param("slurm", marks=pytest.mark.slow)]
-ENGINES = ["local", *SLOW]
-
-
 @pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.slow
 def test_the_order_of_the_jobs_moves_no_number(name: str, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     outcomes = made(name).run(pair(tmp_path)[::-1], board=Recorder(), stop=never)
     assert [outcomes[method].status for method in ("vanilla", "lsgan")] == ["finished"] * 2
@@ -169,6 +170,7 @@ def test_kill_9_of_a_worker_costs_one_attempt(name: str, tmp_path: Path, undistu
 
 
 @pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.slow
 def test_a_worker_that_is_killed_again_and_again_is_a_row(name: str, tmp_path: Path) -> None:
     over = threading.Event()
 
@@ -272,6 +274,7 @@ def test_ctrl_c_in_a_terminal_stops_all_with_checkpoints_and_a_second_start_is_r
 
 
 @pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.slow
 def test_a_run_that_is_trained_elsewhere_is_waited_for_and_not_trained_twice(
     name: str, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
@@ -306,6 +309,7 @@ def test_a_run_that_is_trained_elsewhere_is_waited_for_and_not_trained_twice(
 
 
 @pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.slow
 def test_a_request_to_stop_is_obeyed_and_the_rest_is_equal(
     name: str, tmp_path: Path, undisturbed: dict[str, Any]
 ) -> None:
@@ -362,6 +366,7 @@ def test_a_full_disk_is_a_row_and_with_room_the_next_start_is_equal(
 
 
 @pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.slow
 def test_a_run_that_takes_too_long_is_a_row_and_goes_on_later(name: str, tmp_path: Path) -> None:
     board = Recorder()
     jobs = [job(tmp_path, "vanilla", 1_000_000), job(tmp_path, "lsgan", 20)]

@@ -33,6 +33,7 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNCOLLAPSE_CACHE", str(tmp_path))
 
 
+@pytest.mark.slow
 def test_each_run_has_a_time_and_equal_kinds_share_one() -> None:
     found = estimate(Plan.from_toml(TOML), jobs=2, device="cpu")
     times = {(run.method, run.task): run.seconds for run in found.runs}

@@ -189,6 +189,7 @@ def cut(plan: Plan, *edges: int) -> Groups:
     return dict.fromkeys(keys, parts)
 
 
+@pytest.mark.slow
 def test_tables_do_not_depend_on_how_blocks_are_stacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of(64, "cgan", updates=3)
     whole = table(tmp_path / "a", plan, cut(plan), monkeypatch)
@@ -196,6 +197,7 @@ def test_tables_do_not_depend_on_how_blocks_are_stacked(tmp_path: Path, monkeypa
     assert whole["cells"][0]["measures"]["high_quality_share"]["n"] == 64
 
 
+@pytest.mark.slow
 def test_tables_do_not_depend_on_how_turns_are_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = plan_of(2, "vanilla", task="digits", updates=2, set=CONVOLUTIONS)
     whole = table(tmp_path / "a", plan, cut(plan), monkeypatch)

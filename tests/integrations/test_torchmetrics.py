@@ -172,6 +172,7 @@ def test_moments_stay_exact_whatever_the_type() -> None:
     assert metric.estimate().value == pytest.approx(metrics.frechet_distance(real=real, fake=fake).value, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_two_processes_say_what_the_whole_says_though_one_has_no_real_rows(tmp_path: Path) -> None:
     real, fake = sides()
     first = [(real[:70].tolist(), True), (fake[:25].tolist(), False), (real[70:].tolist(), True)]

@@ -83,6 +83,7 @@ def rows(found: dict[str, list[Any]], kind: str = "history") -> list[dict[str, A
     return [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in part} for part in items]
 
 
+@pytest.mark.slow
 def test_a_run_is_read_back(tmp_path: Path) -> None:
     run = uc.train("vanilla", "ring-8", seeds=(3, 5), updates=20, batch=16, out=tmp_path / "run")
     raised = {"update": 20, "alarm": {"status": "collapsed", "seed": 5, "sentence": "Two modes are lost."}}

@@ -158,6 +158,7 @@ def test_too_few_images_and_a_label_of_one(tmp_path: Path) -> None:
     assert len(find(f"folder:{lone}", clusters=3).modes) == 3
 
 
+@pytest.mark.slow
 def test_the_emoji(data_folder: Path) -> None:
     task = find(f"folder:{data_folder / 'emoji' / 'emoji-64.zip'}")
     assert (task.shape, task.classes, task.slug) == ((3, 64, 64), 10, "folder-emoji-64")

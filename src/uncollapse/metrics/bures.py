@@ -51,7 +51,8 @@ def side_by_side(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
     with one_thread():
         if threads == 1 or len(tasks) == 1:
             return [task() for task in tasks]
-        with ThreadPoolExecutor(threads) as pool:
+        # A new thread begins with the threads of the machine, not with those of its maker.
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(lambda task: task(), tasks))
 
 

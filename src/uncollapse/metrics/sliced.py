@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -143,6 +143,7 @@ class _Slices:
             np.searchsorted(index, np.arange(len(side))) for index, side in zip((one, other), self.sides, strict=True)
         ]
         self.codes = [_halvings(side, self.draws) for side in self.sides]
+        self.moved = [np.zeros(len(side)) for side in self.sides]
 
     def add(self, directions: Tensor) -> None:
         """Looks along some directions (k, d)."""
@@ -152,7 +153,11 @@ class _Slices:
         for some in torch.split(directions.to(self.sides[0].x.device), max(1, HELD_NUMBERS // total)):
             real, fake = (self._project(side, some) for side in self.sides)
             parts = [slice(start, start + few) for start in range(0, len(some), few)]
-            self.seen += side_by_side([partial(self._along, real[part], fake[part]) for part in parts])
+            for seen in side_by_side([partial(self._along, real[part], fake[part]) for part in parts]):
+                # Kept as sums: one number a row and strip would take more memory than the rows.
+                for so_far, moved in zip(self.moved, seen.moved, strict=False):
+                    so_far += moved
+                self.seen.append(replace(seen, moved=()))
 
     def _project(self, side: Features, directions: Tensor) -> Array:
         """Positions along directions, (k, n), from the middle of the real rows."""
@@ -197,7 +202,7 @@ class _Slices:
         if level is None:
             return value, (value, value)
         sizes = [len(side) for side in self.sides]
-        moved = [np.sum(parts, 0) * (scale / count) for parts in zip(*(seen.moved for seen in self.seen), strict=True)]
+        moved = [total * (scale / count) for total in self.moved]
         linear = sum(float(one.var(ddof=1)) / n for one, n in zip(moved, sizes, strict=True))
         apart = np.sum([seen.apart for seen in self.seen], 0) * (scale / count)
         own = float(apart.var(0, ddof=1).sum())

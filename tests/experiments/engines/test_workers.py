@@ -34,6 +34,7 @@ def until_ready(worker: Worker, seconds: float = 60) -> Outcome:
     raise AssertionError("the worker says nothing")
 
 
+@pytest.mark.slow
 def test_a_worker_of_one_run_trains_it_where_it_is_told_to_and_ends(tmp_path: Path) -> None:
     with without_main_file():
         worker = Worker(1, {"MARK": "1"}, once=True, folder=tmp_path)
@@ -55,6 +56,7 @@ def test_a_worker_of_one_run_trains_it_where_it_is_told_to_and_ends(tmp_path: Pa
     assert content(tmp_path / "here" / "vanilla") == content(tmp_path / "alone" / "vanilla")
 
 
+@pytest.mark.slow
 def test_a_worker_is_deaf_to_what_the_terminal_and_slurm_send_and_its_death_has_a_name(tmp_path: Path) -> None:
     worker = Worker(1)
     pid = worker.process.pid

@@ -92,6 +92,7 @@ def alone(method: str) -> Trainer:
 
 
 @pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.slow
 def test_two_processes_train_what_one_trains_with_the_whole_batch(seen: Seen, name: str) -> None:
     trainer = alone(TRAINED[name][0])
     expected, found = flatten(trainer.lanes), seen.lanes(0, name)

@@ -107,6 +107,7 @@ def test_two_processes_give_the_document_and_the_pictures_of_one(
         np.testing.assert_array_equal(pictures["thumbs"], alone.pictures["thumbs"])
 
 
+@pytest.mark.slow
 def test_rows_that_were_kept_are_used_again(seen: tuple[Path, list[dict[str, str]]]) -> None:
     folder, said = seen
     assert [one["again"] for one in said] == ["", "Helped"]

@@ -180,6 +180,7 @@ def test_a_failing_run_is_a_row_and_the_others_go_on(tmp_path: Path, monkeypatch
     assert not log.exists()
 
 
+@pytest.mark.slow
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -212,6 +213,7 @@ def test_a_plan_object_names_no_command_that_does_not_exist(tmp_path: Path) -> N
     assert _command(load_plan("demo"), tmp_path, []) == "uncollapse compare demo"
 
 
+@pytest.mark.slow
 def test_the_report_is_copied_to_where_it_is_wanted(whole: Path, tmp_path: Path) -> None:
     result = run_tiny(whole)
     assert result.report(tmp_path / "mine.html") == tmp_path / "mine.html"

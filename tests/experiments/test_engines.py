@@ -156,6 +156,7 @@ def test_the_order_of_the_jobs_moves_no_number(name: str, tmp_path: Path, undist
 
 
 @pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.slow
 def test_kill_9_of_a_worker_costs_one_attempt(name: str, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     board = Recorder()
     killer = when(lambda: training(tmp_path / "vanilla"), lambda pid: os.kill(pid, signal.SIGKILL))

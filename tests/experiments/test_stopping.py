@@ -130,6 +130,7 @@ VERBS = {
 
 
 @pytest.mark.parametrize("verb", ["train", "compare", pytest.param("compare in workers", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_preempted_job_saves_and_ends_with_the_signal_in_its_exit_code(verb: str, tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text(PLAN, encoding="utf-8")
     command = [sys.executable, "-m", "uncollapse", *VERBS[verb]]

@@ -105,6 +105,7 @@ def test_memory_grows_with_seeds_width_and_batch() -> None:
     assert update_cost(small(4), "cpu")["memory"] >= 4 * one
 
 
+@pytest.mark.slow
 def test_a_process_takes_a_while_to_start(cache: Path) -> None:
     assert 0.05 < start_seconds() < 120
     assert len(list(cache.iterdir())) == 1

@@ -125,6 +125,7 @@ def test_started_again_it_trains_nothing_and_says_the_same(whole: Comparison) ->
     assert comparable(again.document) == comparable(whole.document)
 
 
+@pytest.mark.slow
 def test_interrupted_between_the_stages_it_goes_on_to_the_same_numbers(whole: Comparison, tmp_path: Path) -> None:
     real = uncollapse.run.execute
 
@@ -153,6 +154,7 @@ def test_stopped_before_the_choice_it_says_so_and_resumes(whole: Comparison, tmp
     assert comparable(run_tiny(tmp_path / "c").document) == comparable(whole.document)
 
 
+@pytest.mark.slow
 def test_a_frozen_choice_stays_whatever_the_trials_say_later(tmp_path: Path) -> None:
     directory = run_tiny(tmp_path / "c").directory
     lock = json.loads((directory / LOCK).read_text())
@@ -163,6 +165,7 @@ def test_a_frozen_choice_stays_whatever_the_trials_say_later(tmp_path: Path) -> 
     assert [row["settings"] for row in rows] == [FACTOR, SMALL]
 
 
+@pytest.mark.slow
 def test_a_failed_trial_is_not_chosen_and_the_others_go_on(tmp_path: Path) -> None:
     real = uncollapse.run.execute
 

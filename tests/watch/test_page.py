@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ def test_texts_stand_out_from_what_is_behind_them() -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A comparison: a run at work, a finished one of images, one that waits, one whose names are attacks."""
     found = make_comparison(
         tmp_path_factory.mktemp("browser") / "comparison",
@@ -126,7 +127,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy of a test's own, because one of them lets training go on."""
+    found: Path = shutil.copytree(made, tmp_path / made.name)
+    return found
+
+
+@pytest.fixture
 def url(folder: Path) -> Iterator[str]:
     with serving(folder) as (address, _):
         yield address

@@ -6,6 +6,7 @@ and processes they came; `compute` is the value, `estimate` the value with its i
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, ClassVar, cast
 
 import torch
@@ -95,11 +96,13 @@ class _FeatureMetric(Metric):
         ):
             return self._estimate(self.level)
 
+    @abstractmethod
     def _add(self, rows: Tensor, real: bool) -> None:
-        raise NotImplementedError
+        """Takes rows (n, d) of one side into the states."""
 
+    @abstractmethod
     def _estimate(self, level: float | None) -> Estimate:
-        raise NotImplementedError
+        """What the states say, with an interval of this level; None for the value alone."""
 
     def _missing(self, side: str) -> UserError:
         return UserError(f"{type(self).__name__} has no {side} rows; call update(features, real={side == 'real'}).")

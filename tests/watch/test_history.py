@@ -62,7 +62,7 @@ def test_alarms_are_kept_with_their_sentences() -> None:
     assert history.odd == 0
     for update in range(1_000):
         history.take({"update": update, "alarm": {"status": "collapsed"}})
-    assert (len(history.alarms), history.alarm_count) == (MOST_ALARMS, 1_001)
+    assert (len(history.alarms), history.alarm_count, history.told_count) == (MOST_ALARMS, 1_001, 1_003)
     assert history.odd == 0
 
 

@@ -321,11 +321,26 @@ def test_alarms_diverged_seeds_and_results_are_told(browser: Chromium) -> None:
     assert "diverged at 400" in text(browser, "#panel-seeds table")
 
 
+def test_only_an_alarm_is_drawn_as_one_and_all_is_listed(chromium: Chromium, tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", upto=600)
+    for update, status in ((200, "collapsed"), (300, "never-healthy")):
+        append(run, {"update": update, "alarm": {"status": status, "seed": 0, "sentence": f"{status} it is."}})
+    append(run, {"update": 250, "rollback": {"seed": 0, "to": 100, "sentence": "Put back."}})
+    with serving(run) as (address, _):
+        chromium.open(address)
+        chromium.wait("document.querySelector('path.alarm') !== null")
+        drawn = chromium.ask("[...document.querySelectorAll('path.alarm title')].map((told) => told.textContent)")
+        assert set(drawn) == {"collapsed it is."}
+        chromium.click("#tab-events")
+        for told in ("collapsed it is.", "never-healthy it is.", "Put back."):
+            chromium.wait(f"document.getElementById('panel-events').innerText.includes('{told}')")
+
+
 def test_attacks_in_names_are_shown_as_text(browser: Chromium) -> None:
     pick(browser, ATTACK)
     browser.wait(f"document.getElementById('detail-title').textContent === {json.dumps(f'{ATTACK} on {ATTACK}')}")
     for tab, expected in (
-        ("events", "Alarms"),
+        ("events", "What the monitor said"),
         ("seeds", "The command of this run"),
         ("modes", "Now:"),
         ("samples", "No samples"),

@@ -32,6 +32,7 @@ class History:
         alarms: The newest `MOST_ALARMS` rows of the monitors, oldest first: ``update``, ``seed`` (or None),
             ``status``, ``sentence``; among them what is no alarm, of the status "never-healthy" or "rolled back".
         alarm_count: Of all alarms.
+        told_count: Of all rows of the monitors.
         odd: Lines that could not be understood.
     """
 
@@ -42,7 +43,7 @@ class History:
             lanes: Number of seeds.
             weights: Which generator the measures are taken of, "averaged" or "live".
         """
-        self.update = self.alarm_count = self.odd = 0
+        self.update = self.alarm_count = self.told_count = self.odd = 0
         self.curves = {key: Curve(lanes) for key in (*LOSSES, *MEASURES)}
         self.lives = Lives(lanes)
         self.diverged: dict[int, int] = {}
@@ -64,6 +65,7 @@ class History:
             sound &= self._snapshot(update, line)
         if (told := monitor_row(line)) is not None:
             self.alarm_count += told.raised
+            self.told_count += 1
             self._keep(told)
         self.odd += not sound
 

@@ -93,7 +93,7 @@ def detail(run: WatchedRun) -> dict[str, Any]:
         "map": history.lives.to_json(weights),
         "seeds": per_seed(run),
         "alarms": history.alarms[::-1],
-        "alarm_count": history.alarm_count,
+        "told": history.told_count,
         "verdict": text(at(run.result, "verdict", "status") or ""),
         "evidence": [text(at(line, "sentence")) for line in items(run.result, "verdict", "evidence")[:MOST_WARNINGS]],
         "samples_judged": whole(at(run.result, "n_samples")),

@@ -146,17 +146,17 @@ export class Detail {
       if (!curve) continue;
       const modes = key.startsWith("modes") ? row.modes : null;
       const range = modes ? [0, 1.06 * modes] : key === "high_quality_share" ? [0, 1.03] : null;
-      chart.update({ curve, seeds: row.seeds, chosen: row.seeds.length > 1 ? chosen : null, range, reference: modes, alarms: data.alarms, diverged });
+      chart.update({ curve, seeds: row.seeds, chosen: row.seeds.length > 1 ? chosen : null, range, reference: modes, alarms: data.alarms.filter((told) => told.status === "collapsed"), diverged });
     }
   }
 
   events() {
     const { data } = this;
-    const parts = [el("h3", {}, "Alarms")];
+    const parts = [el("h3", {}, "What the monitor said")];
     if (data.alarms.length) {
       const line = (alarm) => el("tr", {}, el("th", { scope: "row" }, count(alarm.update)), el("td", {}, alarm.seed === null ? "all" : String(alarm.seed)), el("td", {}, alarm.status), el("td", { class: "wrap" }, alarm.sentence));
       parts.push(table("Alarms", ["Update", "Seed", "Status", "What was seen"], data.alarms.map(line)));
-      if (data.alarm_count > data.alarms.length) parts.push(el("p", { class: "note" }, `The newest ${data.alarms.length} of ${count(data.alarm_count)}.`));
+      if (data.told > data.alarms.length) parts.push(el("p", { class: "note" }, `The newest ${data.alarms.length} of ${count(data.told)}.`));
     } else parts.push(el("p", {}, "None. A run raises alarms when it is trained with --monitor."));
     const gone = data.seeds.filter((entry) => entry.diverged !== null);
     parts.push(el("h3", {}, "Diverged seeds"));

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from tests import in_processes
 from tests.in_processes import TRAINED, UPDATES, specification
+from tests.rank_processes import ENVIRONMENT, processes
 from torch import Tensor
 
 from uncollapse.distributed import Team, fingerprint
@@ -29,34 +26,7 @@ from uncollapse.run import execute, make_spec
 from uncollapse.trees import flatten
 
 ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
 LONGEST = 300  # seconds for what takes ten on an idle machine
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@contextlib.contextmanager
-def processes(count: int, *command: str, cwd: Path) -> Iterator[list[subprocess.Popen[str]]]:
-    """The same command in several processes that know of each other, as torchrun starts them."""
-    shared = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
-    started = [
-        subprocess.Popen(
-            [sys.executable, *command],
-            env={**ENVIRONMENT, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(count)
-    ]  # fmt: skip
-    try:
-        yield started
-    finally:
-        for process in started:
-            process.kill()
-            process.communicate()
 
 
 class Seen:

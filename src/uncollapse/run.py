@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import tempfile
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from uncollapse.run_files import claim, is_finished, read_result
 from uncollapse.sitting import Progress, Sitting, Stopped, StoppedByAlarm, read_json
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.tasks.task import Task
+from uncollapse.threads import threads
 from uncollapse.versions import choose_device, versions
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def execute(
                 watched = lease.watched(asked)
                 Sitting(spec, directory, chosen, progress, watched, checkpoint_seconds, team, logger).run()
 
-    with _threads(spec.threads):
+    with threads(spec.threads):
         if ranks.size == 1:
             sit()
         else:
@@ -275,16 +275,6 @@ def _joined(loggers: Sequence[Logger | str]) -> Logger | None:
 
     found = [find_loggers([one]) if isinstance(one, str) else (one,) for one in loggers]
     return Guarded([one for several in found for one in several])
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 __all__ = [

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +10,13 @@ import numpy as np
 import pytest
 from tests.evaluation.in_ranks import METRICS, OPTIONS
 from tests.evaluation.making import digits, pngs
+from tests.rank_processes import processes
 
 from uncollapse.evaluation import evaluate
 from uncollapse.evaluation.crews import LONGEST_ROUND
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 300  # seconds for what takes twenty on an idle machine
-
-
-@contextlib.contextmanager
-def ranks(count: int, *command: str, cwd: Path) -> Iterator[list[subprocess.Popen[str]]]:
-    """The same command in several processes that know of each other, as torchrun starts them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    paths = f"{ROOT / 'src'}{os.pathsep}{ROOT}"
-    shared = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, "WORLD_SIZE": str(count)}
-    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    started = [
-        subprocess.Popen(
-            [sys.executable, *command],
-            env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(count)
-    ]  # fmt: skip
-    try:
-        yield started
-    finally:
-        for process in started:
-            process.kill()
-            process.communicate()
 
 
 def fill(folder: Path) -> Path:
@@ -80,7 +50,7 @@ def same(one: Any, other: Any, path: str = "") -> None:
 @pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, str]]]:
     folder = fill(tmp_path_factory.mktemp("ranks"))
-    with ranks(2, str(Path(__file__).with_name("in_ranks.py")), str(folder), cwd=folder) as started:
+    with processes(2, str(Path(__file__).with_name("in_ranks.py")), str(folder), cwd=folder) as started:
         outputs = [process.communicate(timeout=LONGEST) for process in started]
         codes = [process.returncode for process in started]
     assert codes == [0, 9], outputs
@@ -144,7 +114,7 @@ ARGUMENTS = ("-m", "uncollapse", "evaluate", "real", "fake", "--metrics", "cover
 
 @pytest.mark.slow
 def test_under_torchrun_rank_0_alone_prints_and_writes(command: Path) -> None:
-    with ranks(2, *ARGUMENTS, cwd=command) as started:
+    with processes(2, *ARGUMENTS, cwd=command) as started:
         outputs = [process.communicate(timeout=LONGEST) for process in started]
         assert [process.returncode for process in started] == [0, 0], outputs
     assert outputs[0][0].startswith("COLLAPSED\n")

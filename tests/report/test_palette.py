@@ -4,6 +4,7 @@ import re
 from importlib import resources
 
 import pytest
+from tests.contrast import contrast
 
 from uncollapse.report.palette import HUES, replacements, styles
 
@@ -25,16 +26,6 @@ def palettes(kind: str) -> dict[str, str]:
         for block in (blocks["light"], blocks[kind]):
             found |= dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})\b", block))
     return found
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours by WCAG 2.2, 1 to 21."""
-    lights = []
-    for colour in (one, other):
-        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
-    return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
 def test_the_contrast_of_known_pairs() -> None:

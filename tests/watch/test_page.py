@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.contrast import contrast
 from tests.watch.chromium import Chromium, find_chromium
 from tests.watch.making import (
     append,
@@ -65,16 +66,6 @@ def test_the_colours_are_those_of_the_reports_light_and_dark() -> None:
         assert palette.count(f"{name}:") == 2, name
     used = set(re.findall(r"var\((--[\w-]+)", (page.static_file("watch.css") or (b"",))[0].decode()))
     assert all(f"{name}:" in palette for name in used)
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours by WCAG 2."""
-    lights = []
-    for colour in (one, other):
-        parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-        lights.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
-    return (max(lights) + 0.05) / (min(lights) + 0.05)
 
 
 def test_texts_stand_out_from_what_is_behind_them() -> None:

@@ -17,12 +17,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uncollapse.files import write_json
+from uncollapse.threads import threads
 
 if TYPE_CHECKING:
     import torch
@@ -136,25 +137,13 @@ def _clock(spec: RunSpec, device: torch.device) -> Callable[[], float]:
     return time.process_time if device.type == "cpu" and spec.threads == 1 else time.perf_counter
 
 
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _measured_update(spec: RunSpec, device: torch.device) -> Numbers:
     import torch
 
     from uncollapse.loop import Trainer
 
     clock, steps = _clock(spec, device), spec.method.dynamics.critic_steps
-    with _threads(spec.threads):
+    with threads(spec.threads):
         gc.collect()
         before = _taken(device)
         trainer = Trainer(spec, device=device)
@@ -205,7 +194,7 @@ def _measured_beside(spec: RunSpec, device: torch.device) -> Numbers:
 
     clock, steps = _clock(spec, device), spec.method.dynamics.critic_steps
     short = replace(spec, updates=steps, monitor=None)
-    with tempfile.TemporaryDirectory(prefix="uncollapse-") as folder, _threads(spec.threads):
+    with tempfile.TemporaryDirectory(prefix="uncollapse-") as folder, threads(spec.threads):
         start = clock()
         execute(short, Path(folder) / "run", device=str(device))
         whole = clock() - start

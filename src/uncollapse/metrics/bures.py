@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from uncollapse.errors import UserError
+from uncollapse.threads import threads
 
 EPS = torch.finfo(torch.float64).eps
 # Largest relative error of the overlap that the fast eigenvalue route may have before singular values are used.
@@ -34,25 +35,18 @@ def one_thread(wanted: bool = True) -> Iterator[None]:
     Threads that share a decomposition or many small products wait for each other thousands of times, which costs more
     than it gains where the machine does something else too.
     """
-    threads = torch.get_num_threads()
-    if not wanted or threads == 1:
+    with threads(1) if wanted else contextlib.nullcontext():
         yield
-        return
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def side_by_side(tasks: Sequence[Callable[[], Result]]) -> list[Result]:
     """Results of tasks, as many at a time as torch has threads, each in one thread."""
-    threads = torch.get_num_threads()
+    several = torch.get_num_threads()
     with one_thread():
-        if threads == 1 or len(tasks) == 1:
+        if several == 1 or len(tasks) == 1:
             return [task() for task in tasks]
         # A new thread begins with the threads of the machine, not with those of its maker.
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        with ThreadPoolExecutor(several, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             return list(pool.map(lambda task: task(), tasks))
 
 

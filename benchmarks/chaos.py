@@ -3,7 +3,8 @@
 ``python benchmarks/chaos.py --engine local --out results/chaos/local.json`` runs a quiet sweep, then the same plan
 while a seeded hand kills the process of a training run or the whole head at random moments and fills the disk once;
 whenever the head is gone it is started again. At the end it compares the tables byte for byte and every run to the
-last bit.
+last bit. With ``--nodes 2`` Ray's cluster is one of two nodes with room for one run each, simulated on this machine,
+which outlives the heads; after two thirds of the runs one of the nodes dies, and another joins.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ class Sweep:
     engine: str
     folder: Path
     out: Path
+    address: str = ""
     log: list[dict[str, Any]] = field(default_factory=list)
     starts: int = 0
     finished: dict[str, tuple[int, int]] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class Sweep:
         command = [sys.executable, "-m", "uncollapse", "compare", "plan.toml", "--out", str(self.out)]
         command += ["--engine", self.engine, "--jobs", "2", "--device", "cpu", "--plugin", "poison:POISONED"]
         command += ["--engine-option", "retry_seconds=0.2", "--json"]
+        command += ["--address", self.address] if self.address else []
         path = os.pathsep.join([str(ROOT / "src"), str(self.folder)])
         environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
         self.starts += 1
@@ -120,10 +123,20 @@ def quiet(sweep: Sweep) -> None:
         raise SystemExit((sweep.folder / f"{sweep.engine}-1.log").read_text(encoding="utf-8"))
 
 
-def chaotic(sweep: Sweep, hand: random.Random, kills: int, mean: float) -> None:
-    """The plan among faults: `kills` of workers and heads about every `mean` seconds, the disk full after a third."""
+def chaotic(
+    sweep: Sweep, hand: random.Random, kills: int, mean: float, lose_a_node: Callable[[], None] | None = None
+) -> None:
+    """The plan among faults.
+
+    Args:
+        sweep: What is disturbed.
+        hand: Chooses moments and victims.
+        kills: Of workers and heads.
+        mean: Seconds between two of them.
+        lose_a_node: Called after two thirds of the runs. After one third the disk is full for a while.
+    """
     left, total = kills, None
-    fullness = iter([True])
+    fullness, losses = iter([True]), iter([lose_a_node] if lose_a_node else [])
     while True:
         head = sweep.start()
         next_kill = time.monotonic() + hand.expovariate(1 / mean)
@@ -135,6 +148,9 @@ def chaotic(sweep: Sweep, hand: random.Random, kills: int, mean: float) -> None:
                     total = len(json.loads((sweep.out / "plan.lock.json").read_text())["runs"])
             if total and len(sweep.finished) > total / 3 and next(fullness, False):
                 fill_for_a_while(sweep, head)
+            if total and len(sweep.finished) > 2 * total / 3 and (lose := next(losses, None)):
+                sweep.note("a node dies", finished=len(sweep.finished))
+                lose()
             workers = training(sweep.out)
             if time.monotonic() < next_kill or not left or not workers:
                 continue
@@ -227,6 +243,7 @@ def report(one: Sweep, other: Sweep, seed: int) -> dict[str, Any]:
         "worker_kills": kinds.count("kill -9 of a worker"),
         "head_kills": kinds.count("kill -9 of the head"),
         "full_disks": kinds.count("the disk is full"),
+        "lost_nodes": kinds.count("a node dies"),
         "starts": other.starts,
         "runs_in_several_sittings": sum(count > 1 for count in sittings.values()),
         "seconds": {"quiet": round(one.log[-1]["seconds"], 1), "chaotic": round(other.log[-1]["seconds"], 1)},
@@ -234,21 +251,31 @@ def report(one: Sweep, other: Sweep, seed: int) -> dict[str, Any]:
     }
 
 
-def experiment(engine: str, *, runs: int, updates: int, kills: int, mean: float, seed: int) -> dict[str, Any]:
+def experiment(
+    engine: str, *, runs: int, updates: int, kills: int, mean: float, seed: int, nodes: int = 0
+) -> dict[str, Any]:
     """Both sweeps, and what their comparison has found."""
     count = max(1, round((runs - 1) / len(TASKS)))
     methods, tasks = METHODS[:count], TASKS if runs > len(TASKS) else TASKS[: runs - 1]
-    with tempfile.TemporaryDirectory(prefix="uncollapse-chaos-") as name, disk(Path(name) / "disk") as small:
-        folder = Path(name)
+    with contextlib.ExitStack() as stack:
+        lose: Callable[[], None] | None = None
+        address = ""
+        if nodes:
+            from ray_nodes import simulated  # Ray is needed for this alone
+
+            cluster = stack.enter_context(simulated(nodes))
+            address, lose = cluster.address, cluster.replace_one
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="uncollapse-chaos-")))
+        small = stack.enter_context(disk(folder / "disk"))
         listed = {"methods": ", ".join(map(json.dumps, methods)), "tasks": ", ".join(map(json.dumps, tasks))}
         (folder / "plan.toml").write_text(PLAN.format(updates=updates, **listed), encoding="utf-8")
         (folder / "poison.py").write_text(POISON, encoding="utf-8")
-        one, other = Sweep("local", folder, folder / "quiet"), Sweep(engine, folder, small / "chaos")
+        one, other = Sweep("local", folder, folder / "quiet"), Sweep(engine, folder, small / "chaos", address)
         quiet(one)
         one.note("the quiet sweep has ended", finished=len(one.finished))
         other.began = time.monotonic()
-        chaotic(other, random.Random(seed), kills, mean)
-        return report(one, other, seed)
+        chaotic(other, random.Random(seed), kills, mean, lose)
+        return report(one, other, seed) | {"nodes": nodes}
 
 
 def main() -> None:
@@ -260,11 +287,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--mean", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=8)
+    parser.add_argument("--nodes", type=int, default=0, help="of a simulated cluster; 0 = Ray's own of this machine")
     parser.add_argument("--out", type=Path)
     chosen = parser.parse_args()
-    found = experiment(
-        chosen.engine, runs=chosen.runs, updates=chosen.updates, kills=chosen.kills, mean=chosen.mean, seed=chosen.seed
-    )
+    if chosen.nodes and chosen.engine != "ray":
+        parser.error("--nodes is for --engine ray")
+    options = {key: value for key, value in vars(chosen).items() if key not in ("engine", "out")}
+    found = experiment(chosen.engine, **options)
     text = json.dumps(found, indent=1) + "\n"
     print(text)
     if chosen.out:

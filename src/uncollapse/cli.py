@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -50,7 +50,7 @@ def compare(
     ] = None,
     address: Annotated[str | None, typer.Option(help="Of a Ray cluster; default: one of this machine.")] = None,
     out: OutDirectory = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs and an estimate of time only.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the runs and the time that is left, only.")] = False,
     time_limit: TimeLimit = None,
     jobs: Jobs = None,
     device: Device = "auto",
@@ -60,12 +60,12 @@ def compare(
     """Run a plan, or what is left of it, and write comparison.json and report.html."""
     from uncollapse.commands import estimate_plan, run_comparison
 
+    options: dict[str, Any] = {"out": out, "engine": engine, "jobs": jobs, "device": device, "plugins": plugin}
     if dry_run:
-        estimate_plan(plan, jobs=jobs, device=device, engine=engine, plugins=plugin, as_json=as_json)
+        estimate_plan(plan, as_json=as_json, **options)
     else:
-        options = {"engine": engine, "jobs": jobs, "device": device, "time_limit": time_limit, "plugins": plugin}
-        options |= {"engine_options": engine_option or [], "address": address}
-        run_comparison(plan, out=out, as_json=as_json, **options)
+        more = {"time_limit": time_limit, "engine_options": engine_option or [], "address": address}
+        run_comparison(plan, as_json=as_json, **options, **more)
 
 
 @app.command(epilog="Example: uncollapse sample runs/wgan-gp-digits-0123456789ab --n 100 --out digits.png")

@@ -184,13 +184,13 @@ def follow_run(spec: RunSpec, directory: Path, ranks: Ranks, device: str) -> Non
     raise typer.Exit(code)
 
 
-def run_comparison(plan: str | Plan, *, out: Path | None, as_json: bool, **options: Any) -> None:
+def run_comparison(plan: str | Plan, *, as_json: bool, **options: Any) -> None:
     """Runs a plan; prints its table and the path of its report, or its `comparison.json` with both paths.
 
     Raises:
         typer.Exit: 1 when a run failed, 128 + n when signal n stopped it.
     """
-    result = compare(plan, out=out, **options)
+    result = compare(plan, **options)
     report = result.directory / "report.html"
     if as_json:
         paths = {"directory": str(result.directory), "report": str(report) if report.exists() else None}
@@ -210,11 +210,9 @@ def run_comparison(plan: str | Plan, *, out: Path | None, as_json: bool, **optio
     raise typer.Exit(result.exit_code)
 
 
-def estimate_plan(
-    plan: str, *, jobs: int | None, device: str, engine: str, plugins: Sequence[str], as_json: bool
-) -> None:
-    """Prints the runs of a plan and an estimate of their time."""
-    found = estimate(plan, jobs=jobs, device=device, engine=engine, plugins=plugins)
+def estimate_plan(plan: str, *, as_json: bool, **options: Any) -> None:
+    """Prints the runs of a plan and an estimate of the time of what is left; options as for `estimate`."""
+    found = estimate(plan, **options)
     if as_json:
         show_json(found.to_json())
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import uncollapse.run
 from uncollapse.doctor import examine, healthy
 from uncollapse.errors import UserError
+from uncollapse.experiments import estimate as estimating
 from uncollapse.experiments import tuning
 from uncollapse.experiments.compare import Comparison, compare
 from uncollapse.experiments.estimate import estimate
@@ -216,6 +218,46 @@ def test_the_estimate_counts_the_trials_and_the_tuned_runs() -> None:
     assert found.runs[-1].directory == "known after the trials"
 
 
+def test_the_estimate_of_a_directory_is_of_what_is_left_there(
+    whole: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr(estimating, "run_seconds", lambda spec, device: asked.append(spec.directory_name) or 7.0)
+    plan = Plan.from_toml(TOML)
+    done = estimate(plan, out=whole.directory, jobs=1, device="cpu")
+    assert asked == []
+    assert all(run.finished for run in done.runs)
+    assert f"{len(done.runs)} runs, {len(done.runs)} of them finished, " in done.sentence
+    folders = {path.name for path in (whole.directory / "runs").iterdir()}
+    assert {run.directory for run in done.runs} <= folders, "trials whose choice is made are over"
+    assert not any("trial" in run.method for run in done.runs)
+
+    begun = tmp_path / "begun"
+    shutil.copytree(whole.directory, begun)
+    lost = next(run.directory for run in done.runs if run.method == "wgan-gp")
+    (begun / "runs" / lost / "result.json").unlink()
+    left = estimate(plan, out=begun, jobs=1, device="cpu")
+    assert asked == [lost]
+    assert left.seconds == pytest.approx(done.seconds + 7.0)
+    assert [run.directory for run in left.runs if not run.finished] == [lost]
+
+
+def test_the_estimate_of_an_open_choice_counts_its_trials(whole: Comparison, tmp_path: Path) -> None:
+    begun = tmp_path / "begun"
+    shutil.copytree(whole.directory, begun)
+    lock = json.loads((begun / LOCK).read_text(encoding="utf-8"))
+    lock["choices"] = [row for row in lock["choices"] if row["method"] == "vanilla"]
+    (begun / LOCK).write_text(json.dumps(lock), encoding="utf-8")
+    found = estimate(Plan.from_toml(TOML), out=begun, jobs=1, device="cpu")
+    assert [run.method for run in found.runs if "trial" in run.method] == ["wgan-gp (trial 1)", "wgan-gp (trial 2)"]
+    assert [run.method for run in found.runs if not run.finished] == ["wgan-gp (tuned)"]
+
+
+def test_the_estimate_refuses_what_a_start_would_refuse(whole: Comparison) -> None:
+    with pytest.raises(UserError, match=r"tuning\.trials is 2 there and 1 here"):
+        estimate(Plan.from_toml(TOML.replace("trials = 2", "trials = 1")), out=whole.directory, device="cpu")
+
+
 def test_the_report_and_the_doctor_know_of_it(whole: Comparison) -> None:
     page = (whole.directory / "report.html").read_text(encoding="utf-8")
     assert "As they stand and tuned" in page
@@ -226,6 +268,6 @@ def test_the_report_and_the_doctor_know_of_it(whole: Comparison) -> None:
 
 def test_a_label_and_the_tuned_mark_share_one_bracket() -> None:
     plan = Plan.from_toml(TOML.replace("set = {", 'label = "narrow"\nset = {'))
-    assert [run.cell.name for run in tuning.expected_runs(plan)] == [
+    assert [run.cell.name for run in tuning.expected_runs(tuning.trials(plan), plan.threads)] == [
         "vanilla (narrow, tuned)", "wgan-gp (narrow, tuned)",
     ]  # fmt: skip

@@ -139,5 +139,5 @@ def ray_crew(jobs: int | None = None, *, device: str = "auto") -> Iterator[RayCr
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs {jobs} is not possible; give a whole number of at least 1.")
     size = jobs or default_jobs(1)
-    with RayEngine(wanted=size)._joined() as ray:
+    with RayEngine(wanted=size).joined() as ray:
         yield RayCrew(ray, size, 1.0 if choose_device(device).type == "cuda" else 0.0)

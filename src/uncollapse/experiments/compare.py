@@ -110,7 +110,7 @@ def compare(
     if bound_to_this_process(plugins):
         jobs = 1
     where = find_engine(engine, jobs=jobs, device=device, threads=plan.threads, options=engine_options, address=address)
-    directory = Path(out) if out is not None else Path("runs") / plan.name
+    directory = directory_of(plan, out)
     with only_writer(directory), stop:
         place = planner.Place(jobs=where.jobs, device=device, measure=engine == "local")
         groups = planner.settled(directory, [*runs, *tuning.runs_of(trials)], place, stop=stop, say=_say(progress))
@@ -137,6 +137,11 @@ def _say(progress: bool) -> Callable[[str], None]:
     from uncollapse.console import say
 
     return say if progress else lambda sentence: None
+
+
+def directory_of(plan: Plan, out: str | Path | None) -> Path:
+    """Where a comparison lives."""
+    return Path(out) if out is not None else Path("runs") / plan.name
 
 
 def prepare(plan: str | Path | Plan, plugins: Sequence[object]) -> tuple[list[packing.PlannedRun], Plan]:

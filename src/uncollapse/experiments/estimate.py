@@ -1,4 +1,4 @@
-"""How a plan will be packed and how long it will take, from a few updates of each kind; behind `compare --dry-run`."""
+"""How a plan is packed and how long what is left of it takes, from a few updates of each kind: `compare --dry-run`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uncollapse.experiments import packing, planner, throughput, tuning
-from uncollapse.experiments.compare import prepare
+from uncollapse.experiments.compare import directory_of, prepare
 from uncollapse.experiments.engines import find_engine
 from uncollapse.experiments.packing import PlannedRun
 from uncollapse.experiments.plan import Plan
@@ -27,7 +27,11 @@ HEAD_SECONDS, HEAD_SECONDS_OF_A_RUN = 4.0, 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedTime:
-    """One run and the seconds that it will take, its updates and all else; `lanes` seeds move as one stack."""
+    """One run and the seconds that it will take, its updates and all else; `lanes` seeds move as one stack.
+
+    Attributes:
+        finished: Whether the comparison's directory holds its result, so that no second is left of it.
+    """
 
     directory: str
     method: str
@@ -36,6 +40,7 @@ class PlannedTime:
     lanes: int
     updates: int
     seconds: float
+    finished: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +65,8 @@ class Estimate:
     def sentence(self) -> str:
         """The whole in one sentence."""
         runs = "1 run" if len(self.runs) == 1 else f"{len(self.runs)} runs"
+        if done := sum(run.finished for run in self.runs):
+            runs += f", {done} of them finished"
         most = max((run.lanes for run in self.runs), default=1)
         lanes = f", up to {most} seeds in a stack" if most > 1 else ""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
@@ -75,7 +82,7 @@ class Estimate:
         rows = [
             (
                 *(run.method, run.task, seed_text(run.seeds, ""), str(run.lanes), f"{run.updates:,}"),
-                *(duration(run.seconds), run.directory),
+                *("finished" if run.finished else duration(run.seconds), run.directory),
             )
             for run in self.runs
         ]
@@ -93,32 +100,46 @@ class Estimate:
 def estimate(
     plan: str | Path | Plan,
     *,
+    out: str | Path | None = None,
     jobs: int | None = None,
     device: str = "auto",
     engine: str = "local",
     plugins: Sequence[object] = (),
 ) -> Estimate:
-    """Estimates a plan without starting it; every name and setting is checked as for a real start.
+    """Estimates a plan, or what is left of it, without starting it; all is checked as for a real start.
 
     Args:
         plan: As for `compare`.
+        out: Directory of the comparison, likewise; its packing holds and its finished runs take no time.
         jobs: Runs at a time; None = the engine's default.
         device: Device of the runs.
         engine: Name of the engine.
         plugins: As for `compare`.
+
+    Raises:
+        UserError: As for `compare`.
     """
     runs, checked = prepare(plan, plugins)
+    directory = directory_of(checked, out)
     at_once = find_engine(engine, jobs=jobs, device=device, threads=checked.threads).jobs
     place = planner.Place(jobs=at_once, device=device, measure=engine == "local")
-    groups = planner.choose([*runs, *tuning.runs_of(tuning.trials(checked))], place)
-    first = [*_trials(checked, groups), *((run, run) for run in packing.pack(checked, groups))]
-    later = tuning.expected_runs(checked, groups)
-    rows = [_timed(run, like, device) for run, like in [*first, *((run, run) for run in later)]]
-    # The tuned settings are known, and begin, when the trials have ended.
-    stages = [rows[: len(first)], rows[len(first) :]]
-    training = sum(makespan([row.seconds for row in stage], at_once) for stage in stages)
+    groups = planner.settled(directory, [*runs, *tuning.runs_of(tuning.trials(checked))], place)
+    runs, trials = packing.pack(checked, groups), tuning.trials(checked, groups)
+    packing.locked(directory, checked, [*runs, *tuning.runs_of(trials)], plugins)
+    # What the trials of a cell have chosen is known and frozen, or it is estimated and begins when they have ended.
+    chosen = tuning.tuned_runs(directory, checked, trials) if (directory / packing.LOCK).exists() else []
+    waiting = tuning.open_trials(directory, trials)
+    pairs = [*_trials(waiting), *((run, run) for run in runs)]
+    first = [_timed(run, like, device, directory) for run, like in pairs]
+    names = {run.spec.directory_name for run in runs}  # a choice of the default is the run of the method as it stands
+    later = [_timed(run, run, device, directory) for run in chosen if run.spec.directory_name not in names]
+    later += [_timed(run, run, device) for run in tuning.expected_runs(waiting, checked.threads, groups)]
+    rows = [*first, *later]
+    stages = [[row.seconds for row in stage if not row.finished] for stage in (first, later)]
+    training = sum(makespan(stage, at_once) for stage in stages)
     # One process trains itself; of several, the head starts first and then all workers at once.
-    workers = min(at_once, len(first)) if min(at_once, len(first)) > 1 else 0
+    workers = min(at_once, max(map(len, stages)))
+    workers = workers if workers > 1 else 0
     start = throughput.start_seconds()
     head = start + HEAD_SECONDS + HEAD_SECONDS_OF_A_RUN * len(rows)
     return Estimate(
@@ -126,20 +147,25 @@ def estimate(
         jobs=at_once,
         threads=checked.threads,
         seconds=head + min(workers, 1) * start + training,
-        processor_seconds=head + workers * start + sum(row.seconds for row in rows),
+        processor_seconds=head + workers * start + sum(map(sum, stages)),
     )
 
 
-def _timed(run: PlannedRun, like: PlannedRun, device: str) -> PlannedTime:
-    """A run with its time, which is that of a run `like` it."""
+def _timed(run: PlannedRun, like: PlannedRun, device: str, directory: Path | None = None) -> PlannedTime:
+    """A run with its time, which is that of a run `like` it; without a directory its settings are not known yet."""
+    from uncollapse.run import is_finished
+
+    name = run.spec.directory_name
+    finished = directory is not None and is_finished(directory / "runs" / name, run.spec)
     return PlannedTime(
-        directory=LATER if run.cell.untuned else run.spec.directory_name,
+        directory=LATER if directory is None else name,
         method=run.cell.name,
         task=run.cell.task,
         seeds=run.spec.seeds,
         lanes=len(run.spec.seeds) if planner.as_one_stack(run.spec) else 1,
         updates=run.spec.updates,
-        seconds=run_seconds(like.spec, device),
+        seconds=0.0 if finished else run_seconds(like.spec, device),
+        finished=finished,
     )
 
 
@@ -150,8 +176,7 @@ def run_seconds(spec: RunSpec, device: str) -> float:
     return throughput.update_cost(spec, device)["seconds"] * spec.updates + beside["seconds"] + looks * beside["look"]
 
 
-def _trials(plan: Plan, groups: packing.Groups) -> list[tuple[PlannedRun, PlannedRun]]:
+def _trials(trials: Sequence[tuning.Trial]) -> list[tuple[PlannedRun, PlannedRun]]:
     """Each trial's run with the run of the same cell's first trial: other settings take the same time."""
-    trials = tuning.trials(plan, groups)
     first = {trial.key: trial.runs for trial in trials if trial.number == 1}
     return [pair for trial in trials for pair in zip(trial.runs, first[trial.key], strict=False)]

@@ -145,6 +145,17 @@ def freeze(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Seq
     Choices that tuning has made since are kept: they are as much a part of the comparison as its plan.
 
     Raises:
+        UserError: As for `locked`.
+    """
+    write_json(directory / LOCK, locked(directory, plan, runs, plugins))
+    if plan.text:
+        write_atomic(directory / "plan.toml", plan.text)
+
+
+def locked(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Sequence[object]) -> dict[str, Any]:
+    """What the lock of a directory has to hold for this plan; nothing is written.
+
+    Raises:
         UserError: The directory holds another plan, or one of other definitions; says what differs and how to go on.
     """
     document = {
@@ -157,16 +168,13 @@ def freeze(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Seq
             for run in runs
         ],
     }
-    path = directory / LOCK
-    if path.exists():
+    if (directory / LOCK).exists():
         old = read_lock(directory)
         _check(directory, old, document)
-        document["choices"] = old.get("choices", [])
-    elif any(directory.glob("runs/*")):
+        return document | {"choices": old.get("choices", [])}
+    if any(directory.glob("runs/*")):
         raise UserError(f"{directory} holds runs but no {LOCK}, so it is not a comparison; choose another --out.")
-    write_json(path, document)
-    if plan.text:
-        write_atomic(directory / "plan.toml", plan.text)
+    return document
 
 
 def read_lock(directory: Path) -> dict[str, Any]:

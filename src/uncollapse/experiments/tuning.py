@@ -74,10 +74,16 @@ def runs_of(trials: Sequence[Trial]) -> list[PlannedRun]:
     return [run for trial in trials for run in trial.runs]
 
 
+def open_trials(directory: Path, trials: Sequence[Trial]) -> list[Trial]:
+    """The trials whose cell has no frozen choice yet; the others could change nothing any more."""
+    begun = trials and (directory / packing.LOCK).exists()
+    frozen = packing.frozen_choices(directory) if begun else {}
+    return [trial for trial in trials if trial.key not in frozen]
+
+
 def open_runs(directory: Path, trials: Sequence[Trial]) -> list[PlannedRun]:
-    """The runs of the trials whose cell has no frozen choice yet; later ones could change nothing."""
-    frozen = packing.frozen_choices(directory) if trials else {}
-    return runs_of([trial for trial in trials if trial.key not in frozen])
+    """The runs of the trials that are open."""
+    return runs_of(open_trials(directory, trials))
 
 
 def finished_result(directory: Path, run: PlannedRun) -> dict[str, Any] | None:
@@ -152,10 +158,16 @@ def tuned_runs(directory: Path, plan: Plan, trials: Sequence[Trial]) -> list[Pla
     return [run for cell in cells for run in packing.runs_of(cell, plan.threads, groups)]
 
 
-def expected_runs(plan: Plan, groups: packing.Groups | None = None) -> list[PlannedRun]:
-    """As many runs as the tuned settings will take, with the settings as they stand; for estimates of time."""
-    cells = [tuned_cell(cell, {}) for cell in plan.cells()] if plan.tuning else []
-    return [run for cell in cells for run in packing.runs_of(cell, plan.threads, groups)]
+def expected_runs(trials: Sequence[Trial], threads: int, groups: packing.Groups | None = None) -> list[PlannedRun]:
+    """As many runs as the tuned settings will take, with the settings as they stand; for estimates of time.
+
+    Args:
+        trials: Of the cells that will be tuned.
+        threads: Of each run.
+        groups: As for `packing.pack`.
+    """
+    cells = [tuned_cell(trial.of, {}) for trial in trials if trial.number == 1]
+    return [run for cell in cells for run in packing.runs_of(cell, threads, groups)]
 
 
 def tuned_cell(cell: Cell, settings: Mapping[str, Any]) -> Cell:

@@ -66,6 +66,20 @@ def test_a_killed_run_is_tried_again_after_longer_and_longer_waits_and_then_is_a
     assert attempts.outcomes == {"a": Outcome(name="a", status="failed", error="Why. It was tried 3 times.")}
 
 
+def test_what_is_tried_again_has_the_rank_of_its_work_and_among_equals_the_last_place() -> None:
+    attempts, _, clock = begin(one("long", updates=50), one("first"), one("second"), seconds=1.0)
+    for _ in range(2):
+        job = attempts.next()
+        assert job is not None
+        attempts.ended(job, failed(job, "killed"))
+    assert attempts.due() == 1
+    clock.now += 1.0
+    assert attempts.due() == 3
+    taken = [job.name for _ in range(3) if (job := attempts.next()) is not None]
+    assert taken == ["long", "second", "first"]
+    assert attempts.next() is None
+
+
 def test_what_a_run_raises_is_final() -> None:
     attempts, board, _ = begin(one("a"))
     job = attempts.next()

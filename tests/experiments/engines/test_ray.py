@@ -74,7 +74,7 @@ def test_a_cluster_of_two_machines_completes_a_sweep(tmp_path: Path) -> None:
 OWN = """
 import os, sys, subprocess
 from uncollapse.experiments.engines.ray import RayEngine
-with RayEngine(wanted=1)._joined() as ray:
+with RayEngine(wanted=1).joined() as ray:
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert len(os.environ["RAY_AUTH_TOKEN"]) == 64

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from heapq import heapify, heappop, heappush
+from itertools import count
 from typing import TYPE_CHECKING
 
 from uncollapse.experiments.engines import Job, Outcome
@@ -37,9 +39,12 @@ class Attempts:
         self, jobs: Sequence[Job], limits: Limits, board: Board, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.outcomes: dict[str, Outcome] = {}
-        self._waiting = sorted(jobs, key=lambda job: -job.updates * len(job.seeds))
-        self._total, self._limits, self._board, self._clock = len(self._waiting), limits, board, clock
-        self._not_before: dict[str, float] = {}
+        self._total, self._limits, self._board, self._clock = len(jobs), limits, board, clock
+        # Two heaps, so that a million jobs cost a logarithm each: what may begin, by its rank, and what waits, by time.
+        self._ready = [(-job.updates * len(job.seeds), rank, job) for rank, job in enumerate(jobs)]
+        heapify(self._ready)
+        self._later: list[tuple[float, int, Job]] = []
+        self._ranks = count(len(jobs))
         self._killed: dict[str, int] = {}
         self._looks: dict[str, int] = {}
 
@@ -50,18 +55,18 @@ class Attempts:
 
     def due(self) -> int:
         """How many could be begun now."""
-        now = self._clock()
-        return sum(self._not_before.get(job.name, now) <= now for job in self._waiting)
+        while self._later and self._later[0][0] <= self._clock():
+            _, rank, job = heappop(self._later)
+            heappush(self._ready, (-job.updates * len(job.seeds), rank, job))
+        return len(self._ready)
 
     def next(self) -> Job | None:
         """Takes the next one that is to be begun now; None where there is none."""
-        now = self._clock()
-        for job in self._waiting:
-            if self._not_before.get(job.name, now) <= now:
-                self._waiting.remove(job)
-                self._board.started(job.name)
-                return job
-        return None
+        if not self.due():
+            return None
+        job = heappop(self._ready)[2]
+        self._board.started(job.name)
+        return job
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """What a job that was begun has come to."""
@@ -69,7 +74,7 @@ class Attempts:
             looks = self._looks[job.name] = self._looks.get(job.name, 0) + 1
             if looks == 1:
                 self._board.noted(job.name, f"waits, because {outcome.error}")
-            self._later(job, min(BUSY_SECONDS[0] * 2 ** (looks - 1), BUSY_SECONDS[1]))
+            self._wait(job, min(BUSY_SECONDS[0] * 2 ** (looks - 1), BUSY_SECONDS[1]))
             return
         if outcome.cause == "killed":
             times = self._killed[job.name] = self._killed.get(job.name, 0) + 1
@@ -78,19 +83,19 @@ class Attempts:
                 self._board.noted(
                     job.name, f"is tried again in {wait:g} s ({times} of {self._limits.retries}): {outcome.error}"
                 )
-                self._later(job, wait)
+                self._wait(job, wait)
                 return
         self._settle(outcome)
 
     def stop(self) -> None:
         """Begins no more: all that wait are settled as stopped."""
-        for job in self._waiting:
+        for _, _, job in [*sorted(self._ready), *sorted(self._later)]:
             self._settle(Outcome(name=job.name, status="stopped"))
-        self._waiting.clear()
+        self._ready.clear()
+        self._later.clear()
 
-    def _later(self, job: Job, seconds: float) -> None:
-        self._not_before[job.name] = self._clock() + seconds
-        self._waiting.append(job)
+    def _wait(self, job: Job, seconds: float) -> None:
+        heappush(self._later, (self._clock() + seconds, next(self._ranks), job))
 
     def _settle(self, outcome: Outcome) -> None:
         times = self._killed.get(outcome.name, 0)

@@ -92,7 +92,7 @@ class RayEngine:
         refuse_objects(jobs, "ray")
         attempts = Attempts([absolute(job) for job in jobs], self.limits, board)
         with ExitStack() as stack:
-            ray = stack.enter_context(self._joined())
+            ray = stack.enter_context(self.joined())
             desk = stack.enter_context(Desk.opened(jobs[0].directory.resolve().parent))
             _probe(ray, desk)
             self._train(ray, desk, attempts, board, stop)
@@ -135,7 +135,7 @@ class RayEngine:
         return max(1, int(min(room, there.get("GPU", 0.0) // gpus) if gpus else room))
 
     @contextmanager
-    def _joined(self) -> Iterator[Any]:
+    def joined(self) -> Iterator[Any]:
         """Ray, connected: with token authentication, without its dashboard, without reports of use to its makers."""
         with ExitStack() as stack:
             stack.enter_context(_put_back())

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-import uncollapse.method
 import uncollapse.methods
+import uncollapse.parts.registry
 import uncollapse.tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 # The lists that a plugin adds to.
-REGISTRIES = (uncollapse.methods._METHODS, uncollapse.tasks._OWN, uncollapse.method.PARTS)
+REGISTRIES = (uncollapse.methods._METHODS, uncollapse.tasks._OWN, uncollapse.parts.registry.PARTS)
 SEED = 20_260_101
 # Set by pytest and, on first use, by torch itself.
 FOREIGN = ("PYTEST_", "TORCH", "TRITON", "KMP_")

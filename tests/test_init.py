@@ -19,7 +19,7 @@ def test_every_public_name_loads_and_is_documented(name: str) -> None:
 
 
 def test_the_face_is_small_beside_the_parts_of_a_method() -> None:
-    from uncollapse.method import PARTS
+    from uncollapse.parts.registry import PARTS
 
     parts = {name for name, part in PARTS.items() if part.__module__.startswith("uncollapse.")}
     assert parts < set(uc.__all__)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.method import AXES, Method, own_parts, register_part
+from uncollapse.method import AXES, Method
 from uncollapse.methods import METHODS, VANILLA
 from uncollapse.parts.dynamics import Cosine, Dynamics
 from uncollapse.parts.penalties import GradientPenalty, Penalty, ZeroCentred
-from uncollapse.parts.scene import Part, Scene, Sizes
+from uncollapse.parts.scene import Scene, Sizes
 from uncollapse.parts.views import Packed
 
 
@@ -49,44 +49,11 @@ def test_settings_lists_every_number() -> None:
         assert METHODS["wgan-gp"].with_setting(path, value) == METHODS["wgan-gp"], path
 
 
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        ("penalties.0.wieght", 1, "did you mean 'penalties.0.weight'"),
-        ("penalties.1.weight", 1, "no setting of wgan-gp 'penalties.1.weight'"),
-        ("dynamics.lr", 1, "did you mean 'dynamics.lr_critic' or 'dynamics.lr_generator'"),
-        ("dynamics.lr_critic", "fast", "'fast' is not of the right kind; give a number"),
-        ("dynamics.critic_steps", 1.5, "give a whole number"),
-        ("dynamics.betas", 0.5, "give a list of numbers"),
-        ("penalties.0.one_sided", 1, "give true or false"),
-        ("dynamics.schedule", 1, "is a part, not a number"),
-        ("dynamics.schedule.final", 1, "no setting of wgan-gp"),
-        ("penalties", 1, "no setting 'penalties'"),
-        ("penalties.0", 5, "penalties.0 is a part, not a number"),
-        ("penalties.0.weight", -1.0, "rewards what it should punish; choose a weight of 0 or more"),
-        ("colour", 1, "no setting 'colour'"),
-    ],
-)
-def test_settings_refused(path: str, value: object, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        METHODS["wgan-gp"].with_setting(path, value)
-
-
 def test_unknown_axis_refused() -> None:
     with pytest.raises(UserError, match=r"no axis of a method 'penalty'; did you mean 'penalties'"):
         VANILLA.but(penalty=())
     with pytest.raises(UserError, match="no axis of a method 'los'; did you mean 'loss'"):
         Method.from_spec({**VANILLA.spec(), "los": {}})
-
-
-def test_unknown_part_and_field_refused() -> None:
-    spec = VANILLA.spec()
-    with pytest.raises(UserError, match="no part 'NonSaturatin'; did you mean 'NonSaturating'"):
-        Method.from_spec({**spec, "loss": {"part": "NonSaturatin"}})
-    with pytest.raises(UserError, match="no field of Packed 'sise'; did you mean 'size'"):
-        Method.from_spec({**spec, "view": {"part": "Packed", "sise": 2}})
-    with pytest.raises(UserError, match=r"repeat the command with `--plugin evil:Loss`"):
-        Method.from_spec({**spec, "loss": {"part": "Loss", "plugin": "evil:Loss"}})
 
 
 @pytest.mark.parametrize(
@@ -96,50 +63,6 @@ def test_unknown_part_and_field_refused() -> None:
 def test_a_part_on_the_wrong_axis_is_refused(axis: str, value: object) -> None:
     with pytest.raises(UserError, match=f"does not fit the axis '{axis}', which takes a"):
         Method.from_spec({**VANILLA.spec(), axis: value})
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mine(Penalty):
-    """A user's own part."""
-
-    weight: float = 1.0
-
-    def __call__(self, scene: Scene):  # type: ignore[no-untyped-def]
-        return self.weight * scene.fake.square().mean()
-
-
-def test_own_parts_are_named_in_the_spec_and_read_back_once_registered() -> None:
-    method = VANILLA.but(name="own", penalties=(Mine(weight=3.0),))
-    spec = json.loads(json.dumps(method.spec()))
-    assert spec["penalties"][0] == {"part": "Mine", "plugin": f"{__name__}:Mine", "weight": 3.0}
-    with pytest.raises(UserError, match=f"--plugin {__name__}:Mine"):
-        Method.from_spec(spec)
-    assert own_parts(method) == [f"{__name__}:Mine"]
-    assert Method.from_spec(spec) == method
-
-
-def test_a_part_within_a_part_is_replaced_by_its_description() -> None:
-    given = {"part": "Cosine", "final": 0.25}
-    changed = VANILLA.with_setting("dynamics.schedule", given)
-    assert changed == VANILLA.but(dynamics=Dynamics(schedule=Cosine(final=0.25)))
-    for wrong, sentence in (
-        ({"part": "Packed"}, "takes a Schedule, and Packed is none"),
-        ({"part": "Cosin"}, "'Cosine'"),
-    ):
-        with pytest.raises(UserError, match=sentence):
-            VANILLA.with_setting("dynamics.schedule", wrong)
-
-
-def test_what_is_no_part_is_refused() -> None:
-    with pytest.raises(UserError, match="is not a part; derive a frozen dataclass"):
-        register_part(int)  # type: ignore[arg-type]
-
-    @dataclass(frozen=True)
-    class Packed(Part):
-        """Steals a name."""
-
-    with pytest.raises(UserError, match="A part named Packed is built in"):
-        register_part(Packed)
 
 
 def test_facts_do_not_make_a_method_another_one() -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from uncollapse import methods
 from uncollapse.errors import UserError
-from uncollapse.method import PARTS, Method
+from uncollapse.method import Method
 from uncollapse.methods import _ROWS, COSTS, METHODS, VANILLA, card, find_method, register
+from uncollapse.parts.registry import PARTS
 
 # What the papers (or the authors' code) give, by dotted path; the baseline's rates are DCGAN's.
 DCGAN = {"critic_steps": 1, "generator_steps": 1, "lr_critic": 2e-4, "lr_generator": 2e-4, "betas": (0.5, 0.999)}

@@ -56,7 +56,7 @@ def test_every_test_file_has_its_module(root: Path) -> None:
 
 
 def names_of_parts() -> set[str]:
-    from uncollapse.method import PARTS
+    from uncollapse.parts.registry import PARTS
 
     # The contracts and the axes themselves may be named; Dynamics is an axis with one class.
     return set(PARTS) - {"Dynamics"}

@@ -15,13 +15,14 @@ import pytest
 from torch import Tensor
 
 from uncollapse.errors import UserError
-from uncollapse.method import PARTS, Method
+from uncollapse.method import Method
 from uncollapse.methods import METHODS, VANILLA
 from uncollapse.monitor import MonitorChoice
 from uncollapse.networks.mlp import MLP
 from uncollapse.parts.dynamics import Cosine, Dynamics
 from uncollapse.parts.losses import Loss
 from uncollapse.parts.penalties import GradientPenalty, ZeroCentred
+from uncollapse.parts.registry import PARTS
 from uncollapse.parts.scene import Judgement, Scene
 from uncollapse.parts.views import Packed
 from uncollapse.spec import RunSpec, make_spec
@@ -62,7 +63,7 @@ class Timid(Loss):
 
 @pytest.fixture(autouse=True)
 def _own_parts_do_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uncollapse.method.PARTS", dict(PARTS))
+    monkeypatch.setattr("uncollapse.parts.registry.PARTS", dict(PARTS))
 
 
 def spec(method: str | Method = "vanilla", task: Any = "blobs-4", **options: Any) -> RunSpec:

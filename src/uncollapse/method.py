@@ -5,10 +5,7 @@ A row of `methods.py` states what differs from the baseline; `game.py` plays any
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Self
 
@@ -21,9 +18,11 @@ from uncollapse.parts import (
     losses,
     penalties,
     population,
+    registry,
     views,
 )
 from uncollapse.parts.scene import Law, Part, Sizes
+from uncollapse.parts.settings import NoSetting, changed, leaves
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,15 +141,18 @@ class Method:
         axis, _, rest = path.partition(".")
         if axis not in AXES or not rest:
             raise unknown("setting", path, list(self.settings()))
-        return replace(self, **{axis: _with(getattr(self, axis), rest.split("."), value, path, self)})
+        try:
+            return replace(self, **{axis: changed(getattr(self, axis), rest.split("."), value, path)})
+        except NoSetting:
+            raise unknown(f"setting of {self.name}", path, list(self.settings())) from None
 
     def settings(self) -> dict[str, Any]:
         """Every number that `with_setting` can replace, by dotted path."""
-        return {f"{axis}.{path}": value for axis in AXES for path, value in _leaves(getattr(self, axis))}
+        return {f"{axis}.{path}": value for axis in AXES for path, value in leaves(getattr(self, axis))}
 
     def spec(self) -> dict[str, Any]:
         """This method as JSON; `from_spec` reads it back."""
-        return {"name": self.name, **{axis: _to_json(getattr(self, axis)) for axis in AXES}}
+        return {"name": self.name, **{axis: registry.to_json(getattr(self, axis)) for axis in AXES}}
 
     @classmethod
     def from_spec(cls, spec: Mapping[str, Any]) -> Self:
@@ -158,7 +160,7 @@ class Method:
         unknown_axes = [name for name in spec if name not in (*AXES, "name")]
         if unknown_axes:
             raise unknown("axis of a method", unknown_axes[0], AXES)
-        values = {axis: _from_json(spec[axis]) for axis in AXES if axis in spec}
+        values = {axis: registry.from_json(spec[axis]) for axis in AXES if axis in spec}
         for axis, value in values.items():
             contract, several = CONTRACTS[axis], isinstance(value, tuple)
             parts = value if several else (value,)
@@ -187,77 +189,18 @@ CONTRACTS: dict[str, type[Part]] = {
 }
 SEVERAL = ("penalties", "generator_terms")
 
-_MODULES = (losses, penalties, generator_terms, constraints, views, conditioning, dynamics, population)
-PARTS: dict[str, type[Part]] = {part.__name__: part for module in _MODULES for part in module.PARTS}
-_BUILT_IN = frozenset(PARTS)
 # Parts whose first number says so much that it is shown even when it is the default.
 SHOWN = (penalties.Penalty, constraints.Constraint, views.View)
-
-
-def register_part(part: type[Part]) -> None:
-    """Makes a user's own part known by its class name, so that specs can be read back.
-
-    Args:
-        part: A frozen dataclass that is a leaf of one of the contracts in `uncollapse.parts`.
-    """
-    if not (isinstance(part, type) and issubclass(part, Part) and dataclasses.is_dataclass(part)):
-        raise UserError(f"{part!r} is not a part; derive a frozen dataclass from a contract in uncollapse.parts.")
-    known = PARTS.get(part.__name__)
-    if part.__name__ in _BUILT_IN and known is not part:
-        raise UserError(f"A part named {part.__name__} is built in; give your class another name.")
-    PARTS[part.__name__] = part
 
 
 def own_parts(method: Method) -> list[str]:
     """``module:Class`` of each part of a method that is not built in."""
     names = []
     for part in method.nested_parts():
-        if type(part).__name__ not in _BUILT_IN:
-            names.append(f"{type(part).__module__}:{type(part).__qualname__}")
-            register_part(type(part))
+        if name := registry.origin(type(part)):
+            names.append(name)
+            registry.register_part(type(part))
     return names
-
-
-def _to_json(value: Any) -> Any:
-    if isinstance(value, Part):
-        assert dataclasses.is_dataclass(value)
-        hints = _hints(type(value))
-        content = {item.name: _to_json(_plainly(getattr(value, item.name), hints[item.name])) for item in fields(value)}
-        name = type(value).__name__
-        origin = {} if name in _BUILT_IN else {"plugin": f"{type(value).__module__}:{type(value).__qualname__}"}
-        return {"part": name, **origin, **content}
-    if isinstance(value, tuple):
-        return [_to_json(item) for item in value]
-    return value
-
-
-_hints = functools.cache(typing.get_type_hints)  # evaluating annotations takes longer than all the rest of a spec
-
-
-def _plainly(value: Any, hint: Any) -> Any:
-    """A whole number as the float that is meant, so that equal parts have equal JSON and equal hashes."""
-    return float(value) if hint is float and type(value) is int else value
-
-
-def _from_json(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        name = value.get("part", "")
-        if name not in PARTS:
-            if "plugin" in value:
-                raise UserError(
-                    f"This method uses the part {value['plugin']!r}, which is not built in;"
-                    f" repeat the command with `--plugin {value['plugin']}` (or `plugins=`) if you trust that code."
-                )
-            raise unknown("part", name, PARTS)
-        content = {key: _from_json(item) for key, item in value.items() if key not in ("part", "plugin")}
-        known = [item.name for item in fields(PARTS[name])]  # type: ignore[arg-type]
-        for key in content:
-            if key not in known:
-                raise unknown(f"field of {name}", key, known)
-        return PARTS[name](**content)
-    if isinstance(value, list):
-        return tuple(_from_json(item) for item in value)
-    return value
 
 
 def _nested(value: Any) -> Iterator[Part]:
@@ -269,75 +212,6 @@ def _nested(value: Any) -> Iterator[Part]:
         yield value
         for item in fields(value):  # type: ignore[arg-type]
             yield from _nested(getattr(value, item.name))
-
-
-def _leaves(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted path and value of every number below a part or a tuple of parts."""
-    inner: Sequence[tuple[str, Any]]
-    if isinstance(value, Part):
-        inner = [(item.name, getattr(value, item.name)) for item in fields(value)]  # type: ignore[arg-type]
-    elif isinstance(value, tuple) and all(isinstance(item, Part) for item in value):
-        inner = [(str(position), item) for position, item in enumerate(value)]
-    else:
-        yield prefix, value
-        return
-    for name, item in inner:
-        yield from _leaves(item, f"{prefix}.{name}" if prefix else name)
-
-
-def _with(value: Any, path: list[str], new: Any, whole: str, method: Method) -> Any:
-    """`value` with what stands at `path` replaced; the error names the whole path."""
-    head, *rest = path
-    if isinstance(value, tuple) and head.isdigit() and int(head) < len(value):
-        items = list(value)
-        if not rest and isinstance(items[int(head)], Part):
-            raise UserError(f"{whole} is a part, not a number; set one of its own numbers, or use .but() in Python.")
-        items[int(head)] = _with(items[int(head)], rest, new, whole, method) if rest else new
-        return tuple(items)
-    names = [item.name for item in fields(value)] if isinstance(value, Part) else []  # type: ignore[arg-type]
-    if head not in names:
-        raise unknown(f"setting of {method.name}", whole, list(method.settings()))
-    old = getattr(value, head)
-    if rest:
-        changed = _with(old, rest, new, whole, method)
-    else:
-        changed = _checked(new, typing.get_type_hints(type(value)).get(head), old, whole)
-    return replace(value, **{head: changed})
-
-
-def _checked(new: Any, hint: Any, old: Any, path: str) -> Any:
-    """A new value of the kind that stood there: numbers for numbers, lists for tuples."""
-    if isinstance(old, Part):
-        return _other_part(new, hint, path)
-    if hint is float and isinstance(new, int) and not isinstance(new, bool):
-        return float(new)
-    if isinstance(old, tuple) and isinstance(new, list):
-        new = tuple(new)
-    if isinstance(old, int) and not isinstance(old, bool) and isinstance(new, float) and new.is_integer():
-        new = int(new)
-    if type(new) is not type(old):
-        kind = {"int": "a whole number", "float": "a number", "tuple": "a list of numbers", "bool": "true or false"}
-        wanted = kind.get(type(old).__name__, "text")
-        raise UserError(f"{path} = {new!r} is not of the right kind; give {wanted}, as {_plain(old)!r} is now.")
-    return new
-
-
-def _other_part(new: Any, contract: Any, path: str) -> Part:
-    """The part that a mapping as ``{"part": "Cosine", "final": 0.1}`` describes, of the kind that stood there."""
-    if not isinstance(new, Mapping):
-        raise UserError(
-            f"{path} is a part, not a number; set one of its own numbers, or give a part as"
-            ' {part = "Cosine", final = 0.1}.'
-        )
-    made: Part = _from_json(new)
-    fits: bool = isinstance(made, contract)
-    if not fits:
-        raise UserError(f"{path} takes a {contract.__name__}, and {type(made).__name__} is none.")
-    return made
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _short(value: Any) -> str:

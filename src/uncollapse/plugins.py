@@ -87,8 +87,9 @@ def permit_networks(reference: str | None) -> None:
 
 def _register(item: object, plugin: object) -> str:
     from uncollapse import tasks
-    from uncollapse.method import Method, own_parts, register_part
+    from uncollapse.method import Method, own_parts
     from uncollapse.methods import register
+    from uncollapse.parts.registry import register_part
     from uncollapse.parts.scene import Part
 
     if isinstance(item, Method):

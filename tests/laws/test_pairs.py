@@ -17,7 +17,7 @@ from uncollapse.compatibility import RULES
 from uncollapse.errors import UserError
 from uncollapse.lanes import sizes_of
 from uncollapse.loop import Trainer
-from uncollapse.method import AXES, PARTS, SEVERAL, Method
+from uncollapse.method import AXES, SEVERAL, Method
 from uncollapse.methods import VANILLA
 from uncollapse.networks.mlp import MLP
 from uncollapse.parts import conditioning, constraints, generator_terms, losses, penalties, population, views
@@ -28,6 +28,7 @@ from uncollapse.parts.generator_terms import ClassLogits, Identity, PullingAway,
 from uncollapse.parts.losses import EnergyMargin, WhoMadeIt
 from uncollapse.parts.penalties import Dragan, GeneratorClassifier, GradientPenalty, LabelClassifier, ZeroCentred
 from uncollapse.parts.population import Ensemble, Mixture
+from uncollapse.parts.registry import PARTS
 from uncollapse.parts.scene import Part
 from uncollapse.parts.views import DiffAugment, MinibatchDiscrimination, MinibatchStddev, Packed
 from uncollapse.run import make_spec

@@ -100,8 +100,8 @@ def test_rule_16_only_one_module_opens_addresses() -> None:
 
 def test_rule_17_ray_is_started_in_one_place_and_closed(root: Path) -> None:
     started = [name for name, text in SOURCES.items() for called, _ in calls(text) if called == "ray.init"]
-    assert started == ["experiments/engines/ray.py"]
-    text = SOURCES["experiments/engines/ray.py"]
+    assert started == ["experiments/engines/ray_cluster.py"]
+    text = SOURCES["experiments/engines/ray_cluster.py"]
     own = next(call for called, call in calls(text) if any(item.arg == "include_dashboard" for item in call.keywords))
     given = {item.arg: getattr(item.value, "value", None) for item in own.keywords}
     assert (given["include_dashboard"], given["_node_ip_address"], given["address"]) == (False, "127.0.0.1", "local")

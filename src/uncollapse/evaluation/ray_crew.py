@@ -133,11 +133,11 @@ def ray_crew(jobs: int | None = None, *, device: str = "auto") -> Iterator[RayCr
         UserError: Ray is not installed or cannot be started, or jobs is below 1.
     """
     from uncollapse.experiments.engines.local import default_jobs
-    from uncollapse.experiments.engines.ray import RayEngine
+    from uncollapse.experiments.engines.ray_cluster import joined
     from uncollapse.versions import choose_device
 
     if jobs is not None and jobs < 1:
         raise UserError(f"--jobs {jobs} is not possible; give a whole number of at least 1.")
     size = jobs or default_jobs(1)
-    with RayEngine(wanted=size).joined() as ray:
+    with joined(cpus=size) as ray:
         yield RayCrew(ray, size, 1.0 if choose_device(device).type == "cuda" else 0.0)

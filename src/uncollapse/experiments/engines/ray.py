@@ -6,15 +6,8 @@ Ray Core only. The tasks are not retried by Ray but by `attempts.py`, progress a
 
 from __future__ import annotations
 
-import functools
-import os
-import secrets
-import shutil
-import signal
-import socket
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,19 +19,14 @@ from uncollapse.experiments.engines.desk import Desk, Reader, not_shared
 from uncollapse.experiments.engines.limits import Limits
 from uncollapse.experiments.engines.local import default_jobs
 from uncollapse.experiments.engines.orders import Order, absolute, refuse_objects, understood
+from uncollapse.experiments.engines.ray_cluster import joined
 from uncollapse.experiments.engines.workers import LOOK_SECONDS, first_said
-from uncollapse.experiments.stopping import SIGNALS
-from uncollapse.lease import is_running
 from uncollapse.text import clean
 
 if TYPE_CHECKING:
     from uncollapse.experiments.progress import Board
 
-# Ray keeps objects in memory that it shares between processes; ours are a few hundred bytes.
-OBJECT_STORE = 80 * 2**20
 PROBE_TASK_SECONDS = 60.0
-KNOCK_SECONDS = 10.0
-FOLDER = "uncollapse-ray-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +80,7 @@ class RayEngine:
         refuse_objects(jobs, "ray")
         attempts = Attempts([absolute(job) for job in jobs], self.limits, board)
         with ExitStack() as stack:
-            ray = stack.enter_context(self.joined())
+            ray = stack.enter_context(joined(self.address, cpus=(self.wanted or 1) * self.threads))
             desk = stack.enter_context(Desk.opened(jobs[0].directory.resolve().parent))
             _probe(ray, desk)
             self._train(ray, desk, attempts, board, stop)
@@ -133,125 +121,6 @@ class RayEngine:
         there, gpus = ray.cluster_resources(), self._gpus(ray)
         room = there.get("CPU", 0.0) // self.threads
         return max(1, int(min(room, there.get("GPU", 0.0) // gpus) if gpus else room))
-
-    @contextmanager
-    def joined(self) -> Iterator[Any]:
-        """Ray, connected: with token authentication, without its dashboard, without reports of use to its makers."""
-        with ExitStack() as stack:
-            stack.enter_context(_put_back())
-            os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-            ray = _import_ray()
-            if ray.is_initialized():  # the host program's own, which stays
-                yield ray
-                return
-            if self.address is None:
-                self._start_own(ray, stack)
-            else:
-                _knock(self.address)
-                stack.callback(ray.shutdown)
-                _connect(ray, self.address, address=self.address)
-            yield ray
-
-    def _start_own(self, ray: Any, stack: ExitStack) -> None:
-        """A cluster of this machine alone, which only holders of a token that is made here may talk to."""
-        if not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & set(os.environ):
-            os.environ["RAY_AUTH_TOKEN"] = _token()
-        # Ray's workers give way to everything else on their machine by default, and training is no background work.
-        os.environ.setdefault("RAY_worker_niceness", "0")
-        folder = _new_folder()
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        stack.callback(ray.shutdown)
-        _connect(
-            ray,
-            None,
-            address="local",
-            include_dashboard=False,
-            num_cpus=max(default_jobs(1), (self.wanted or 1) * self.threads),
-            object_store_memory=OBJECT_STORE,
-            _node_ip_address="127.0.0.1",
-            _temp_dir=folder,
-        )
-
-
-def _import_ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise UserError("The engine ray needs Ray, which is not installed; pip install 'uncollapse[ray]'.") from error
-    return ray
-
-
-def _knock(address: str) -> None:
-    """Refuses an address where nobody listens, for which Ray would wait for minutes.
-
-    Raises:
-        UserError: There is nobody.
-    """
-    host, colon, port = address.rpartition(":")
-    if not colon or "/" in host or not port.isdecimal():
-        return  # "auto", or a form that only Ray knows
-    try:
-        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
-    except (OSError, OverflowError) as error:
-        raise _unreachable(f"at {address}", error) from error
-
-
-def _unreachable(place: str, error: Exception) -> UserError:
-    what = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return UserError(
-        f"Ray could not be reached {place} ({clean(what)}); check --address, and that RAY_AUTH_TOKEN or "
-        "~/.ray/auth_token holds the cluster's token."
-    )
-
-
-def _connect(ray: Any, where: str | None, **options: Any) -> None:
-    """Connects, and leaves the handlers of signals as they were: a request to stop is ours to answer.
-
-    Raises:
-        UserError: There is no cluster, or it does not let us in.
-    """
-    handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    try:
-        ray.init(log_to_driver=False, logging_level="ERROR", **options)
-    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
-        raise _unreachable("on this machine" if where is None else f"at {where}", error) from error
-    finally:
-        for number, handler in handlers.items():
-            with suppress(ValueError):  # not in the main thread, where Ray has changed nothing either
-                signal.signal(number, handler)
-
-
-def _new_folder(home: Path | None = None) -> str:
-    """Where Ray keeps its sockets and logs; what heads that were killed have left is cleared away.
-
-    Its sockets need a short path, which the folder for temporary files is not everywhere.
-    """
-    home = home or (Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir()))
-    for old in home.glob(f"{FOLDER}*"):
-        pid = old.name.removeprefix(FOLDER).partition("-")[0]
-        if pid.isdecimal() and not is_running(int(pid)):
-            shutil.rmtree(old, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-", dir=home)
-
-
-@functools.cache
-def _token() -> str:
-    """The token of this process's own clusters; Ray reads it once."""
-    return secrets.token_hex(32)
-
-
-@contextmanager
-def _put_back() -> Iterator[None]:
-    """The environment as it was, whatever Ray writes into it."""
-    before = dict(os.environ)
-    try:
-        yield
-    finally:
-        for key in set(os.environ) - set(before):
-            del os.environ[key]
-        os.environ.update(before)
 
 
 def _probe(ray: Any, desk: Desk) -> None:

@@ -15,9 +15,10 @@ from tests.experiments.engines.on_ray import ENVIRONMENT, needs_ray
 
 from uncollapse.experiments.engines.ray_cluster import _new_folder, _put_back, _token
 
-# What listens, with what token, and what a stranger gets to see.
+# What listens, with what token, what a stranger gets to see, and what SIGUSR1 to all processes of a job does: nothing.
 OWN = """
-import os, sys, subprocess
+import os, signal, subprocess, sys, time
+from pathlib import Path
 from uncollapse.experiments.engines.ray_cluster import joined
 with joined() as ray:
     assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
@@ -27,7 +28,13 @@ with joined() as ray:
     stranger = {**os.environ, "RAY_AUTH_TOKEN": "f" * 64}
     code = f"import ray; ray.init(address={address!r}, log_to_driver=False)"
     done = subprocess.run([sys.executable, "-c", code], env=stranger, capture_output=True, text=True, timeout=90)
-    print(done.returncode, "uthenticat" in done.stderr, ray.get(ray.remote(lambda: 41 + 1).remote()))
+    mine = [path for path in Path("/proc").glob("[0-9]*/stat")
+            if path.read_text().rpartition(")")[2].split()[1] == str(os.getpid())]
+    names = {path.read_text().split("(")[1].split(")")[0]: int(path.parent.name) for path in mine}
+    for name in ("raylet", "gcs_server"):
+        os.kill(names[name], signal.SIGUSR1)
+    time.sleep(1)
+    print(done.returncode, "uthenticat" in done.stderr, ray.get(ray.remote(lambda: 41 + 1).remote(), timeout=60))
 print(sorted(key for key in os.environ if key.startswith("RAY_")))
 """
 

@@ -292,6 +292,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.nodes and chosen.engine != "ray":
         parser.error("--nodes is for --engine ray")
+    if chosen.nodes == 1:
+        parser.error("a cluster one of whose nodes dies needs --nodes 2 or more")
     options = {key: value for key, value in vars(chosen).items() if key not in ("engine", "out")}
     found = experiment(chosen.engine, **options)
     text = json.dumps(found, indent=1) + "\n"
@@ -300,6 +302,7 @@ def main() -> None:
         chosen.out.parent.mkdir(parents=True, exist_ok=True)
         chosen.out.write_text(text, encoding="utf-8")
     bad = found["runs_unequal"] or found["finished_runs_lost"] or found["finished_runs_repeated"]
+    bad = bad or found["full_disks"] != 1 or found["lost_nodes"] != bool(chosen.nodes)
     raise SystemExit(bool(bad) or not found["tables_equal"] or len(found["poisoned"]) != 1)
 
 

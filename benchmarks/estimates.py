@@ -64,7 +64,7 @@ def measured(name: str, text: str, folder: Path) -> dict[str, object]:
     """One plan's estimate beside what it took."""
     path = folder / f"{name}.toml"
     path.write_text(text, encoding="utf-8")
-    found = estimate(path, jobs=JOBS, device="cpu")
+    found = estimate(path, out=folder / name, jobs=JOBS, device="cpu")
     command = [sys.executable, "-m", "uncollapse", "compare", str(path), "--jobs", str(JOBS), "--device", "cpu"]
     before, begun = os.times(), time.perf_counter()
     done = subprocess.run([*command, "--out", str(folder / name)], capture_output=True, text=True, check=False)

@@ -61,11 +61,11 @@ def compare(
     from uncollapse.commands import estimate_plan, run_comparison
 
     options: dict[str, Any] = {"out": out, "engine": engine, "jobs": jobs, "device": device, "plugins": plugin}
+    options |= {"engine_options": engine_option or [], "address": address}
     if dry_run:
         estimate_plan(plan, as_json=as_json, **options)
     else:
-        more = {"time_limit": time_limit, "engine_options": engine_option or [], "address": address}
-        run_comparison(plan, as_json=as_json, **options, **more)
+        run_comparison(plan, as_json=as_json, time_limit=time_limit, **options)
 
 
 @app.command(epilog="Example: uncollapse sample runs/wgan-gp-digits-0123456789ab --n 100 --out digits.png")

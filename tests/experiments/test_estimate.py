@@ -9,7 +9,7 @@ import pytest
 
 from uncollapse.errors import UserError
 from uncollapse.experiments import throughput
-from uncollapse.experiments.estimate import HEAD_SECONDS, HEAD_SECONDS_OF_A_RUN, estimate
+from uncollapse.experiments.estimate import HEAD_SECONDS, HEAD_SECONDS_OF_A_RUN, estimate, run_seconds
 from uncollapse.experiments.packing import key_of, pack
 from uncollapse.experiments.plan import Plan
 from uncollapse.experiments.planner import makespan
@@ -60,6 +60,7 @@ def test_the_whole_is_start_runs_and_report(monkeypatch: pytest.MonkeyPatch) -> 
     assert estimate(plan, jobs=9, device="cpu").seconds == pytest.approx(105 + 2 * 3 + rest)
     watched = estimate(replace(plan, monitor=100), jobs=1, device="cpu")
     assert watched.runs[0].seconds == 105 + 10 * 2
+    assert run_seconds(pack(plan)[0].spec, "cpu", trained=400) == pytest.approx(0.1 * 600 + 5)
 
 
 def test_the_longest_run_bounds_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.experiments.packing import blocks, chunks, differences, freeze, frozen_groups, pack, read_lock, runs_of
+from uncollapse.experiments.packing import (
+    blocks,
+    chunks,
+    differences,
+    freeze,
+    frozen_choices,
+    frozen_groups,
+    pack,
+    read_lock,
+    runs_of,
+)
 from uncollapse.experiments.plan import CellGroup, Plan
 
 PLAN = Plan(name="p", seeds=(0, 1), groups=(CellGroup(methods=("vanilla", "wgan-gp"), tasks=("ring-8",)),), updates=10)
@@ -130,6 +142,22 @@ def test_a_lock_without_seeds_is_damaged(tmp_path: Path, runs: str) -> None:
     (tmp_path / "plan.lock.json").write_text(f'{{"schema": 1, "runs": {runs}}}', encoding="utf-8")
     with pytest.raises(UserError, match="is damaged"):
         frozen_groups(tmp_path)
+
+
+@pytest.mark.parametrize("damage", [{"plan": None}, {"plan": 7}, {"runs": [{"method": "m"}]}, {"runs": None}])
+def test_a_lock_of_other_forms_is_damaged(tmp_path: Path, damage: dict[str, Any]) -> None:
+    freeze(tmp_path, PLAN, pack(PLAN), [])
+    path = tmp_path / "plan.lock.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | damage), encoding="utf-8")
+    with pytest.raises(UserError, match="is damaged"):
+        freeze(tmp_path, PLAN, pack(PLAN), [])
+
+
+@pytest.mark.parametrize("choices", ["7", "[7]", '[{"method": "m"}]'])
+def test_a_choice_of_nothing_is_damaged(tmp_path: Path, choices: str) -> None:
+    (tmp_path / "plan.lock.json").write_text(f'{{"schema": 1, "choices": {choices}}}', encoding="utf-8")
+    with pytest.raises(UserError, match="is damaged"):
+        frozen_choices(tmp_path)
 
 
 def test_a_folder_without_a_lock_is_no_comparison(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from uncollapse.errors import UserError
 from uncollapse.experiments import stopping
-from uncollapse.experiments.stopping import SIGNALS, Stop
+from uncollapse.experiments.stopping import SIGNALS, Stop, deaf_children
 
 
 def test_what_slurm_the_terminal_and_the_system_send_is_heard() -> None:
@@ -51,7 +51,7 @@ def test_a_system_without_sigusr1_hears_the_others() -> None:
     code = (
         "import signal\n"
         "del signal.SIGUSR1\n"
-        "from uncollapse.experiments.stopping import SIGNALS, Stop\n"
+        "from uncollapse.experiments.stopping import SIGNALS, Stop, deaf_children\n"
         "with Stop():\n"
         "    print([number.name for number in SIGNALS])\n"
     )
@@ -127,6 +127,31 @@ VERBS = {
     "compare": ["compare", "long.toml", "--jobs", "1", "--out", "out"],
     "compare in workers": ["compare", "long.toml", "--jobs", "2", "--out", "out"],
 }
+
+
+def test_children_never_hear_what_only_the_head_understands() -> None:
+    told = subprocess.DEVNULL
+    heard: list[int] = []
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    try:
+        with deaf_children():
+            deaf = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=told)
+            os.kill(os.getpid(), signal.SIGUSR1)
+        usual = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=told)
+        for one in (deaf, usual):
+            one.send_signal(signal.SIGUSR1)
+            one.communicate(b"\n", timeout=60)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert heard == [signal.SIGUSR1], "this process hears it, once it may"
+    assert (deaf.returncode, usual.returncode) == (0, -signal.SIGUSR1)
+
+
+def test_without_masks_of_signals_children_are_started_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "pthread_sigmask")
+    with deaf_children():
+        done = subprocess.run([sys.executable, "-c", ""], check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize("verb", ["train", "compare", pytest.param("compare in workers", marks=pytest.mark.slow)])

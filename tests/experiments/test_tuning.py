@@ -21,6 +21,7 @@ from uncollapse.experiments.estimate import estimate
 from uncollapse.experiments.packing import LOCK, freeze_choices, frozen_choices
 from uncollapse.experiments.plan import Plan
 from uncollapse.experiments.statistics import paired_differences
+from uncollapse.run import RunSpec
 
 TOML = """
 [plan]
@@ -221,8 +222,13 @@ def test_the_estimate_counts_the_trials_and_the_tuned_runs() -> None:
 def test_the_estimate_of_a_directory_is_of_what_is_left_there(
     whole: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    monkeypatch.setattr(estimating, "run_seconds", lambda spec, device: asked.append(spec.directory_name) or 7.0)
+    asked: list[tuple[str, int]] = []
+
+    def seconds(spec: RunSpec, device: str, trained: int = 0) -> float:
+        asked.append((spec.directory_name, trained))
+        return 7.0
+
+    monkeypatch.setattr(estimating, "run_seconds", seconds)
     plan = Plan.from_toml(TOML)
     done = estimate(plan, out=whole.directory, jobs=1, device="cpu")
     assert asked == []
@@ -236,8 +242,11 @@ def test_the_estimate_of_a_directory_is_of_what_is_left_there(
     shutil.copytree(whole.directory, begun)
     lost = next(run.directory for run in done.runs if run.method == "wgan-gp")
     (begun / "runs" / lost / "result.json").unlink()
+    for folder in (begun / "runs" / lost / "checkpoints").iterdir():
+        shutil.rmtree(folder)
+    (begun / "runs" / lost / "checkpoints" / "step-00000012").mkdir()
     left = estimate(plan, out=begun, jobs=1, device="cpu")
-    assert asked == [lost]
+    assert asked == [(lost, 12)], "what its newest checkpoint holds is not trained again"
     assert left.seconds == pytest.approx(done.seconds + 7.0)
     assert [run.directory for run in left.runs if not run.finished] == [lost]
 
@@ -256,6 +265,12 @@ def test_the_estimate_of_an_open_choice_counts_its_trials(whole: Comparison, tmp
 def test_the_estimate_refuses_what_a_start_would_refuse(whole: Comparison) -> None:
     with pytest.raises(UserError, match=r"tuning\.trials is 2 there and 1 here"):
         estimate(Plan.from_toml(TOML.replace("trials = 2", "trials = 1")), out=whole.directory, device="cpu")
+    with pytest.raises(UserError, match="no option of the engine local, 'bogus'"):
+        estimate(Plan.from_toml(TOML), out=whole.directory, device="cpu", engine_options=["bogus=1"])
+    with pytest.raises(UserError, match="--address"):
+        estimate(Plan.from_toml(TOML), out=whole.directory, device="cpu", address="10.0.0.1:1")
+    with pytest.raises(UserError, match=r"plan\.lock\.json is a file, and a comparison is a directory"):
+        estimate(Plan.from_toml(TOML), out=whole.directory / "plan.lock.json", device="cpu")
 
 
 def test_the_report_and_the_doctor_know_of_it(whole: Comparison) -> None:

@@ -107,9 +107,7 @@ def compare(
     stop = Stop(time_limit)
     runs, plan = prepare(plan, plugins)
     trials = tuning.trials(plan)
-    if bound_to_this_process(plugins):
-        jobs = 1
-    where = find_engine(engine, jobs=jobs, device=device, threads=plan.threads, options=engine_options, address=address)
+    where = engine_of(plan, plugins, engine, jobs, device, engine_options, address)
     directory = directory_of(plan, out)
     with only_writer(directory), stop:
         place = planner.Place(jobs=where.jobs, device=device, measure=engine == "local")
@@ -140,8 +138,33 @@ def _say(progress: bool) -> Callable[[str], None]:
 
 
 def directory_of(plan: Plan, out: str | Path | None) -> Path:
-    """Where a comparison lives."""
-    return Path(out) if out is not None else Path("runs") / plan.name
+    """Where a comparison lives.
+
+    Raises:
+        UserError: It is a file.
+    """
+    directory = Path(out) if out is not None else Path("runs") / plan.name
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file, and a comparison is a directory; choose another --out.")
+    return directory
+
+
+def engine_of(
+    plan: Plan,
+    plugins: Sequence[object],
+    engine: str,
+    jobs: int | None,
+    device: str,
+    options: Sequence[str],
+    address: str | None,
+) -> Engine:
+    """The engine that trains a plan; see `compare`.
+
+    Raises:
+        UserError: There is no such engine or option.
+    """
+    wanted = 1 if bound_to_this_process(plugins) else jobs
+    return find_engine(engine, jobs=wanted, device=device, threads=plan.threads, options=options, address=address)
 
 
 def prepare(plan: str | Path | Plan, plugins: Sequence[object]) -> tuple[list[packing.PlannedRun], Plan]:

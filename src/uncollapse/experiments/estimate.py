@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uncollapse.experiments import packing, planner, throughput, tuning
-from uncollapse.experiments.compare import directory_of, prepare
-from uncollapse.experiments.engines import find_engine
+from uncollapse.experiments.compare import directory_of, engine_of, prepare
 from uncollapse.experiments.packing import PlannedRun
 from uncollapse.experiments.plan import Plan
 from uncollapse.experiments.planner import makespan
@@ -27,9 +26,10 @@ HEAD_SECONDS, HEAD_SECONDS_OF_A_RUN = 4.0, 0.02
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedTime:
-    """One run and the seconds that it will take, its updates and all else; `lanes` seeds move as one stack.
+    """One run and the seconds that are left of it, its updates and all else; `lanes` seeds move as one stack.
 
     Attributes:
+        trained: Updates that its newest checkpoint holds.
         finished: Whether the comparison's directory holds its result, so that no second is left of it.
     """
 
@@ -40,6 +40,7 @@ class PlannedTime:
     lanes: int
     updates: int
     seconds: float
+    trained: int = 0
     finished: bool = False
 
 
@@ -105,8 +106,12 @@ def estimate(
     device: str = "auto",
     engine: str = "local",
     plugins: Sequence[object] = (),
+    engine_options: Sequence[str] = (),
+    address: str | None = None,
 ) -> Estimate:
     """Estimates a plan, or what is left of it, without starting it; all is checked as for a real start.
+
+    A directory may be asked about while somebody writes it.
 
     Args:
         plan: As for `compare`.
@@ -115,20 +120,22 @@ def estimate(
         device: Device of the runs.
         engine: Name of the engine.
         plugins: As for `compare`.
+        engine_options: Likewise.
+        address: Likewise.
 
     Raises:
-        UserError: As for `compare`.
+        UserError: The plan is wrong, the engine is not one or has no such options, or the directory holds another plan.
     """
     runs, checked = prepare(plan, plugins)
     directory = directory_of(checked, out)
-    at_once = find_engine(engine, jobs=jobs, device=device, threads=checked.threads).jobs
+    at_once = engine_of(checked, plugins, engine, jobs, device, engine_options, address).jobs
     place = planner.Place(jobs=at_once, device=device, measure=engine == "local")
     groups = planner.settled(directory, [*runs, *tuning.runs_of(tuning.trials(checked))], place)
     runs, trials = packing.pack(checked, groups), tuning.trials(checked, groups)
     packing.locked(directory, checked, [*runs, *tuning.runs_of(trials)], plugins)
     # What the trials of a cell have chosen is known and frozen, or it is estimated and begins when they have ended.
+    waiting = tuning.open_trials(directory, trials)  # first, so that what is chosen just now counts rather twice
     chosen = tuning.tuned_runs(directory, checked, trials) if (directory / packing.LOCK).exists() else []
-    waiting = tuning.open_trials(directory, trials)
     pairs = [*_trials(waiting), *((run, run) for run in runs)]
     first = [_timed(run, like, device, directory) for run, like in pairs]
     names = {run.spec.directory_name for run in runs}  # a choice of the default is the run of the method as it stands
@@ -137,26 +144,29 @@ def estimate(
     rows = [*first, *later]
     stages = [[row.seconds for row in stage if not row.finished] for stage in (first, later)]
     training = sum(makespan(stage, at_once) for stage in stages)
-    # One process trains itself; of several, the head starts first and then all workers at once.
-    workers = min(at_once, max(map(len, stages)))
-    workers = workers if workers > 1 else 0
+    # One process trains itself; of several, the head starts first and then all workers of a stage at once.
+    workers = [most if (most := min(at_once, len(stage))) > 1 else 0 for stage in stages]
     start = throughput.start_seconds()
     head = start + HEAD_SECONDS + HEAD_SECONDS_OF_A_RUN * len(rows)
     return Estimate(
         runs=tuple(rows),
         jobs=at_once,
         threads=checked.threads,
-        seconds=head + min(workers, 1) * start + training,
-        processor_seconds=head + workers * start + sum(map(sum, stages)),
+        seconds=head + sum(map(bool, workers)) * start + training,
+        processor_seconds=head + sum(workers) * start + sum(map(sum, stages)),
     )
 
 
 def _timed(run: PlannedRun, like: PlannedRun, device: str, directory: Path | None = None) -> PlannedTime:
     """A run with its time, which is that of a run `like` it; without a directory its settings are not known yet."""
+    from uncollapse.checkpoint import folders, step
     from uncollapse.run import is_finished
 
     name = run.spec.directory_name
-    finished = directory is not None and is_finished(directory / "runs" / name, run.spec)
+    place = None if directory is None else directory / "runs" / name
+    finished = place is not None and is_finished(place, run.spec)
+    saved = [] if place is None else folders(place / "checkpoints")
+    trained = min(step(saved[0]), run.spec.updates) if saved else 0
     return PlannedTime(
         directory=LATER if directory is None else name,
         method=run.cell.name,
@@ -164,16 +174,18 @@ def _timed(run: PlannedRun, like: PlannedRun, device: str, directory: Path | Non
         seeds=run.spec.seeds,
         lanes=len(run.spec.seeds) if planner.as_one_stack(run.spec) else 1,
         updates=run.spec.updates,
-        seconds=0.0 if finished else run_seconds(like.spec, device),
+        seconds=0.0 if finished else run_seconds(like.spec, device, trained=trained),
+        trained=trained,
         finished=finished,
     )
 
 
-def run_seconds(spec: RunSpec, device: str) -> float:
-    """Seconds of one run by itself: its updates, and all that it does beside them."""
+def run_seconds(spec: RunSpec, device: str, trained: int = 0) -> float:
+    """Seconds of one run by itself: its updates but those that are trained, and all that it does beside them."""
     beside = throughput.beside_cost(spec, device)
-    looks = 0 if spec.monitor is None else spec.updates // spec.monitor.every
-    return throughput.update_cost(spec, device)["seconds"] * spec.updates + beside["seconds"] + looks * beside["look"]
+    left = spec.updates - trained
+    looks = 0 if spec.monitor is None else left // spec.monitor.every
+    return throughput.update_cost(spec, device)["seconds"] * left + beside["seconds"] + looks * beside["look"]
 
 
 def _trials(trials: Sequence[tuning.Trial]) -> list[tuple[PlannedRun, PlannedRun]]:

@@ -170,7 +170,10 @@ def locked(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Seq
     }
     if (directory / LOCK).exists():
         old = read_lock(directory)
-        _check(directory, old, document)
+        try:
+            _check(directory, old, document)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _damaged(directory / LOCK, f"{type(error).__name__}: {error}") from error
         return document | {"choices": old.get("choices", [])}
     if any(directory.glob("runs/*")):
         raise UserError(f"{directory} holds runs but no {LOCK}, so it is not a comparison; choose another --out.")
@@ -212,7 +215,10 @@ def frozen_groups(directory: Path) -> Groups:
 
 def frozen_choices(directory: Path) -> dict[tuple[str, str], dict[str, Any]]:
     """What tuning has chosen so far: (cell's name, task) -> its row."""
-    return {(row["method"], row["task"]): row for row in read_lock(directory).get("choices", [])}
+    try:
+        return {(row["method"], row["task"]): row for row in read_lock(directory).get("choices", [])}
+    except (KeyError, TypeError) as error:
+        raise _damaged(directory / LOCK, f"a choice without {error}") from error
 
 
 def freeze_choices(directory: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -31,8 +31,10 @@ with joined() as ray:
     mine = [path for path in Path("/proc").glob("[0-9]*/stat")
             if path.read_text().rpartition(")")[2].split()[1] == str(os.getpid())]
     names = {path.read_text().split("(")[1].split(")")[0]: int(path.parent.name) for path in mine}
-    for name in ("raylet", "gcs_server"):
-        os.kill(names[name], signal.SIGUSR1)
+    task = ray.get(ray.remote(os.getpid).remote())
+    for pid in (names["raylet"], names["gcs_server"], task):
+        os.kill(pid, signal.SIGUSR1)
+    assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, []), "the head hears it again"
     time.sleep(1)
     print(done.returncode, "uthenticat" in done.stderr, ray.get(ray.remote(lambda: 41 + 1).remote(), timeout=60))
 print(sorted(key for key in os.environ if key.startswith("RAY_")))

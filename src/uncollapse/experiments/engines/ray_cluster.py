@@ -19,7 +19,7 @@ from typing import Any
 
 from uncollapse.errors import UserError
 from uncollapse.experiments.engines.local import default_jobs
-from uncollapse.experiments.stopping import SIGNALS
+from uncollapse.experiments.stopping import SIGNALS, deaf_children
 from uncollapse.lease import is_running
 from uncollapse.text import clean
 
@@ -118,7 +118,7 @@ def _connect(ray: Any, where: str | None, **options: Any) -> None:
     """
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
     try:
-        with _deaf_children():
+        with deaf_children():
             ray.init(log_to_driver=False, logging_level="ERROR", **options)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise _unreachable("on this machine" if where is None else f"at {where}", error) from error
@@ -126,22 +126,6 @@ def _connect(ray: Any, where: str | None, **options: Any) -> None:
         for number, handler in handlers.items():
             with suppress(ValueError):  # not in the main thread, where Ray has changed nothing either
                 signal.signal(number, handler)
-
-
-@contextmanager
-def _deaf_children() -> Iterator[None]:
-    """Processes that are started meanwhile never hear SIGUSR1, of which Ray's die; this one hears it a little later.
-
-    Job systems send it to all of a job's processes, and only the head knows what it asks for.
-    """
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _new_folder(home: Path | None = None) -> str:

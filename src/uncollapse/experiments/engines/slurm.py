@@ -25,6 +25,7 @@ from uncollapse.experiments.engines.limits import Limits
 from uncollapse.experiments.engines.local import default_jobs
 from uncollapse.experiments.engines.orders import Order, absolute, refuse_objects, understood
 from uncollapse.experiments.engines.workers import LOOK_SECONDS, Worker, first_said
+from uncollapse.experiments.stopping import deaf_children
 from uncollapse.text import clean
 
 if TYPE_CHECKING:
@@ -234,7 +235,7 @@ class _Queue:
         orders = [Order(job, self._desk, engine.limits, engine.threads, Path.cwd()) for job in jobs]
         units = [Unit(order, 0.8 * engine.options.warning_seconds) for order in orders]
         try:
-            with _deaf_to_the_terminal(self._room is not None):
+            with _deaf_to_the_terminal(self._room is not None), deaf_children():
                 submitted = self._executor.submit_array(units)
         except self._submitit.core.utils.FailedSubmissionError as error:
             raise UserError(f"SLURM refused the jobs ({clean(_last_line(str(error)))}).") from error

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from uncollapse.errors import UserError
 from uncollapse.experiments.engines import WORKER, Job, Outcome, perform
 from uncollapse.experiments.engines.limits import Limits
-from uncollapse.experiments.stopping import SIGNALS
+from uncollapse.experiments.stopping import SIGNALS, deaf_children
 
 if TYPE_CHECKING:
     from uncollapse.run import Progress
@@ -61,7 +61,8 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, once, folder), name=WORKER, daemon=True)
-        with changed_environment({**dict.fromkeys(THREAD_VARIABLES, str(threads)), **(environment or {})}):
+        variables = {**dict.fromkeys(THREAD_VARIABLES, str(threads)), **(environment or {})}
+        with changed_environment(variables), deaf_children():
             self.process.start()
         theirs.close()
         self.job: Job | None = None

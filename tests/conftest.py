@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def _process_state() -> dict[str, object]:
         "working directory": Path.cwd(),
         "environment": {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)},
     }
+
+
+# A shell that starts the tests in its background has them ignore Ctrl+C, and all processes that they start as well.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -64,6 +64,8 @@ class Chromium:
         self._session = self._call("Target.attachToTarget", targetId=pages[0]["targetId"], flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable")
+        # Without a window nobody can give the page the focus, and events of focus would come late or never.
+        self._call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def _listen(self) -> None:
         rest = b""

@@ -86,6 +86,7 @@ def test_rows_that_were_kept_are_used_again(seen: tuple[Path, list[dict[str, str
     same(saved(folder, "together"), saved(folder, "again"))
 
 
+@pytest.mark.slow
 def test_what_one_process_cannot_do_all_hear_and_one_explains(seen: tuple[Path, list[dict[str, str]]]) -> None:
     first, second = seen[1]
     assert "1 of 301 rows cannot be read, more than the allowed share of 0: 0000-broken.png" in first["too many"]
@@ -96,6 +97,7 @@ def test_what_one_process_cannot_do_all_hear_and_one_explains(seen: tuple[Path, 
     assert second["other files"].startswith("RanksFailed: The processes of this evaluation do not see the same")
 
 
+@pytest.mark.slow
 def test_a_process_that_is_gone_ends_the_others_with_a_sentence(seen: tuple[Path, list[dict[str, str]]]) -> None:
     assert LONGEST_ROUND.total_seconds() == 1800
     assert seen[1][0]["gone"] == (

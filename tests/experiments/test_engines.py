@@ -129,6 +129,7 @@ SLOW = [pytest.param("ray", marks=pytest.mark.slow), pytest.param("slurm", marks
 ENGINES = ["local", *SLOW]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_failing_spec_is_a_row_and_the_others_are_equal(
     name: str, tmp_path: Path, undisturbed: dict[str, Any]

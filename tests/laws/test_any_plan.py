@@ -50,7 +50,7 @@ def outcome(text: str) -> Plan | None:
     except UserError as refused:
         message = str(refused)
         assert "\n" not in message
-        assert message.endswith(".")
+        assert message.endswith((".", "?"))  # "did you mean ...?"
         assert not set(message) & set("\x1b\x07\r")
         return None
 

@@ -46,7 +46,9 @@ def trainer(
     return Trainer(spec)
 
 
-def assert_alone_equals_among_others(method: Method, seeds: tuple[int, ...], updates: int) -> Trainer:
+def assert_alone_equals_among_others(
+    method: Method, seeds: tuple[int, ...], updates: int, near: float = 1e-10
+) -> Trainer:
     together = trainer(method, seeds, updates=updates)
     together.advance(updates)
     among, members = flatten(together.lanes), method.population.members
@@ -56,9 +58,9 @@ def assert_alone_equals_among_others(method: Method, seeds: tuple[int, ...], upd
         for path, value in flatten(alone.lanes).items():
             other = among[path] if value.ndim == 0 else among[path][place * members : (place + 1) * members]
             torch.testing.assert_close(
-                value, other, rtol=1e-10, atol=1e-10, msg=lambda text, path=path: f"{path}: {text}"
+                value, other, rtol=near, atol=near, msg=lambda text, path=path: f"{path}: {text}"
             )
-        torch.testing.assert_close(together.samples(7)[place], alone.samples(7)[0], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(together.samples(7)[place], alone.samples(7)[0], rtol=10 * near, atol=10 * near)
     return together
 
 
@@ -78,8 +80,10 @@ def test_a_seed_alone_equals_the_same_seed_among_others_and_all_of_it_is_trained
 @pytest.mark.slow
 @pytest.mark.parametrize("method", EVERY, ids=lambda method: method.name)
 def test_two_hundred_updates_alone_equal_those_among_others(method: Method) -> None:
-    # Where samples are compared with each other, rounding of 1e-15 grows tenfold in eight updates from the 125th on.
-    assert_alone_equals_among_others(method, (3, 7, 11), 100 if method.view.entangles else 200)
+    # Where samples are compared with each other, rounding of 1e-15 grows tenfold in eight updates from the 125th on;
+    # and slopes of matrix roots near 0 make 1e-7 of it at once, as from the 60th update of bures, where it stays.
+    near = 1e-5 if method.name == "bures" else 1e-10
+    assert_alone_equals_among_others(method, (3, 7, 11), 100 if method.view.entangles else 200, near)
 
 
 def test_the_comparison_would_see_a_seed_that_reads_its_neighbour() -> None:

@@ -111,6 +111,15 @@ def test_identical_values_without_bounds_claim_no_certainty() -> None:
     assert half.high == pytest.approx(stats.t.interval(0.95, 2, loc=1 / 6, scale=1 / 6)[1])
 
 
+@pytest.mark.parametrize("values", [[0.0, 0.0, 1.0, 1.0], [1.0, 1.0, 2.0, 2.0], [0.5, 1.0, 3.0, 7.5], [0.0, 8.0]])
+def test_values_in_a_mirror_have_the_interval_in_the_mirror(values: list[float]) -> None:
+    found = mean_interval(values, bounds=(0.0, 8.0))
+    mirrored = mean_interval([8.0 - value for value in values], bounds=(0.0, 8.0))
+    assert found.low is not None
+    assert found.high is not None
+    assert (mirrored.low, mirrored.high) == pytest.approx((8.0 - found.high, 8.0 - found.low), abs=1e-9)
+
+
 def test_missing_values_follow_the_order_of_the_caller() -> None:
     values = [8.0, None, 7.0, math.nan]
     with pytest.raises(UserError, match=r"2 of 4 values are missing .*diverged=NUMBER.*diverged='omit'"):

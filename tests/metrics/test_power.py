@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from uncollapse.errors import UserError
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.power import ALLOWANCE, noncentrality, required_n
-from uncollapse.metrics.versus import difference
+from uncollapse.metrics.versus import WIDER, difference
 
 REPEATS = 60
 
@@ -31,20 +31,29 @@ def test_the_noncentrality_gives_students_test_its_power(power, level):
     assert nct.sf(limit, 20, shift) + nct.cdf(-limit, 20, shift) == pytest.approx(power, abs=2e-5)
 
 
+@pytest.mark.parametrize("wider", [1.2, 2**0.5])
+def test_a_standard_error_that_is_too_wide_takes_a_larger_effect(wider):
+    shift = noncentrality(0.8, 0.95, wider=wider)
+    limit = wider * student.ppf(0.975, 20)
+    assert nct.sf(limit, 20, shift) + nct.cdf(-limit, 20, shift) == pytest.approx(0.8, abs=2e-5)
+    assert shift > 1.1 * noncentrality(0.8, 0.95)
+
+
 def test_many_degrees_of_freedom_give_the_textbook_number():
     # z_.975 + z_.8 = 1.95996 + 0.84162 of any table of the normal distribution.
     assert noncentrality(0.8, 0.95, 10**6) == pytest.approx(2.80158, abs=1e-3)
 
 
 def test_the_worst_case_of_a_share_by_hand():
-    found = required_n("coverage", effect=0.1)
+    found = required_n("authenticity", effect=0.1)
     # Two shares of variance 1/4: n = (1/4 + 1/4) (2.9455 / 0.1)^2 = 433.8.
-    assert (found.n, found.n_pilot, found.metric) == (434, None, "coverage")
+    assert (found.n, found.n_pilot, found.metric) == (434, None, "authenticity")
     assert found.standard_error_at == pytest.approx(math.sqrt(0.5 / 434))
-    assert str(found).startswith("434 samples a side show a difference of 0.1 in coverage with 80 % power at 95 %")
+    assert str(found).startswith("434 samples a side show a difference of 0.1 in authenticity with 80 % power at 95 %")
     assert "worst case" in found.sentence
-    assert required_n("precision", effect=0.01).n == pytest.approx(100 * 433.8, rel=1e-3)
-    assert required_n("coverage", effect=0.1, power=0.9).n > 500
+    # The test widens the standard error of precision by the root of 2: SciPy's nct.sf(1.4142 t, 20, 3.84034) is .8.
+    assert required_n("precision", effect=0.01).n == pytest.approx(0.5 * (3.84034 / 0.01) ** 2, rel=1e-3)
+    assert required_n("coverage", effect=0.1, power=0.9).n > 700
 
 
 def test_a_pilot_of_a_mean_gives_its_variance():
@@ -107,7 +116,7 @@ def test_what_cannot_be_planned_is_refused_in_a_sentence(metric, changes, messag
     ("metric", "defect"),
     [
         ("coverage", {"scale": 0.65}),
-        ("precision", {"scale": 1.3}),
+        ("precision", {"scale": 1.6}),
         ("kernel_distance", {"modes": 3}),
         ("frechet_distance", {"modes": 3}),
     ],
@@ -128,6 +137,8 @@ def test_the_test_has_about_the_wanted_power_at_the_returned_size(metric, defect
         for i in range(3)
     ]
     n = round(sum(sizes) / len(sizes))
+    if metric in WIDER:  # what a defect does to shares of neighbours depends on n: it was seen at 600 rows
+        assert 450 < n < 800
     seen = 0
     for seed in range(REPEATS):
         found = difference(

@@ -160,14 +160,21 @@ def _settled(values: NDArray[np.float64], unit: float) -> NDArray[np.float64]:
 
 
 def _steps(values: NDArray[np.float64], low: float, high: float, tail: float) -> tuple[float, float]:
-    """The mean as the commonest value plus steps up minus steps down, each with an exact binomial interval."""
+    """The mean as the commonest value plus steps up minus steps down, each with an exact binomial interval.
+
+    Of several commonest values it is the one nearest to the median; two that are equally near both count, so that
+    values seen in a mirror have the interval in the mirror.
+    """
     distinct, times = np.unique(values, return_counts=True)
     commonest = distinct[times == times.max()]
-    anchor = float(commonest[np.argmin(np.abs(commonest - np.median(values)))])
+    apart = np.abs(commonest - np.median(values))
     step = float(np.diff(distinct).min()) if len(distinct) > 1 else math.inf
-    up = _side(float(np.clip(values - anchor, 0, None).sum()), len(values), high - anchor, step, tail)
-    down = _side(float(np.clip(anchor - values, 0, None).sum()), len(values), anchor - low, step, tail)
-    return anchor + up[0] - down[1], anchor + up[1] - down[0]
+    ends = []
+    for anchor in map(float, commonest[apart <= apart.min() + ROUNDING * (high - low)]):
+        up = _side(float(np.clip(values - anchor, 0, None).sum()), len(values), high - anchor, step, tail)
+        down = _side(float(np.clip(anchor - values, 0, None).sum()), len(values), anchor - low, step, tail)
+        ends.append((anchor + up[0] - down[1], anchor + up[1] - down[0]))
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def _side(total: float, n: int, reach: float, step: float, tail: float) -> tuple[float, float]:

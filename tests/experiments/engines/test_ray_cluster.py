@@ -31,7 +31,7 @@ with joined() as ray:
     mine = [path for path in Path("/proc").glob("[0-9]*/stat")
             if path.read_text().rpartition(")")[2].split()[1] == str(os.getpid())]
     names = {path.read_text().split("(")[1].split(")")[0]: int(path.parent.name) for path in mine}
-    task = ray.get(ray.remote(os.getpid).remote())
+    task = ray.get(ray.remote(lambda: os.getpid()).remote())
     for pid in (names["raylet"], names["gcs_server"], task):
         os.kill(pid, signal.SIGUSR1)
     assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, []), "the head hears it again"

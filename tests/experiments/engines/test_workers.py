@@ -40,9 +40,11 @@ def test_a_worker_of_one_run_trains_it_where_it_is_told_to_and_ends(tmp_path: Pa
         worker = Worker(1, {"MARK": "1"}, once=True, folder=tmp_path)
     pid = worker.process.pid
     assert pid is not None
-    environment = dict(
-        pair.split("=", 1) for pair in Path(f"/proc/{pid}/environ").read_text().split("\0") if "=" in pair
-    )
+    environment: dict[str, str] = {}
+    end = time.monotonic() + 10
+    while "MARK" not in environment and time.monotonic() < end:  # until exec it shows this process's own
+        pairs = Path(f"/proc/{pid}/environ").read_text().split("\0")
+        environment = dict(pair.split("=", 1) for pair in pairs if "=" in pair)
     assert environment["MARK"] == "1"
     assert {environment[name] for name in THREAD_VARIABLES} == {"1"}
     seen: list[int] = []

@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check bench docs gallery clean
+.PHONY: help demo test test-long test-slow check bench docs gallery clean
 
 help:
 	@echo "make demo       run the main job on built-in data; ends with the path of its report"
 	@echo "make test       the tests (a few minutes on two cores)"
-	@echo "make test-slow  the long tests"
+	@echo "make test-long  the tests that are too long for make test and that CI runs after it"
+	@echo "make test-slow  these, and the slow ones (half an hour)"
 	@echo "make check      ruff and mypy"
 	@echo "make bench      speed, start-up time and memory, against the stated targets"
 	@echo "make docs       rebuild the tables that are made from the code"
@@ -32,8 +33,11 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
+test-long: $(INSTALLED)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m long
+
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m slow
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "slow or long"
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

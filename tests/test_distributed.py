@@ -80,12 +80,14 @@ def test_two_processes_train_what_one_trains_with_the_whole_batch(seen: Seen, na
 
 
 @pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.long
 def test_all_processes_hold_the_same_numbers_to_the_last_bit(seen: Seen, name: str) -> None:
     first, second = (seen.lanes(rank, name) for rank in range(2))
     assert first.keys() == second.keys() != set()
     assert all(torch.equal(first[path], second[path]) for path in first)
 
 
+@pytest.mark.long
 def test_all_take_up_what_only_rank_0_knows(seen: Seen) -> None:
     """As after a checkpoint: the second half in two processes, from numbers that rank 0 brings."""
     expected = flatten(alone("wgan-gp").lanes)
@@ -95,6 +97,7 @@ def test_all_take_up_what_only_rank_0_knows(seen: Seen) -> None:
             torch.testing.assert_close(found[path], expected[path], rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.long
 def test_a_seed_that_rank_0_puts_back_is_put_back_in_all(seen: Seen) -> None:
     trainer = Trainer(specification("wgan-gp"))
     trainer.advance(UPDATES // 2)
@@ -108,6 +111,7 @@ def test_a_seed_that_rank_0_puts_back_is_put_back_in_all(seen: Seen) -> None:
     assert (expected["average"][1] - plain["average"][1]).abs().max() > 1e-4
 
 
+@pytest.mark.long
 def test_the_comparison_would_see_half_a_batch(seen: Seen) -> None:
     """The law can fail: what one process makes of half the batch is another run."""
     half = Trainer(make_spec("wgan-gp", "blobs-4", seeds=(3, 7), updates=100, batch=12, dtype="float64",
@@ -117,27 +121,32 @@ def test_the_comparison_would_see_half_a_batch(seen: Seen) -> None:
     assert (found - half.lanes.state.critic.parameters).abs().max() > 1e-4
 
 
+@pytest.mark.long
 def test_processes_agree_or_rank_0_has_the_sentence(seen: Seen) -> None:
     assert [said["same number"] for said in seen.said] == ["", ""]
     assert [said["other numbers"] for said in seen.said] == ["UserError: They differ.", "RanksFailed: They differ."]
 
 
+@pytest.mark.long
 def test_a_process_that_is_asked_to_stop_stops_all(seen: Seen) -> None:
     assert [said["asked"] for said in seen.said] == ["Halted: ", "Halted: "]
 
 
+@pytest.mark.long
 def test_one_changed_bit_in_one_process_ends_all_with_a_sentence(seen: Seen) -> None:
     for said in seen.said:
         assert said["drifted"].startswith("RanksFailed: The processes no longer hold the same weights: their machines")
     assert seen.said[1]["order after the drift"] == "FAIL"  # for whoever had not noticed
 
 
+@pytest.mark.long
 def test_processes_that_see_other_data_do_not_train(seen: Seen) -> None:
     sentence = "The processes do not see the same data; give every machine the same files"
     assert [said["other data"].partition(": ")[0] for said in seen.said] == ["UserError", "RanksFailed"]
     assert all(sentence in said["other data"] for said in seen.said)
 
 
+@pytest.mark.long
 def test_a_process_that_is_gone_ends_the_other_with_a_sentence(seen: Seen) -> None:
     assert seen.said[0]["gone"].startswith(
         "RanksFailed: Another process of this run is gone; its own message says why."

@@ -70,7 +70,7 @@ def load(path: Path) -> ModuleType:
     return module
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_commands_of_the_readme_work_one_after_the_other(tmp_path: Path) -> None:
     lines = commands(ROOT / "README.md")
     assert len(lines) >= 6
@@ -95,7 +95,7 @@ def digit_folders(folder: Path) -> None:
             Image.fromarray(images[row]).save(folder / name / f"{row}.png")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_python_of_the_pages_on_evaluation_works(tmp_path: Path) -> None:
     for page, expected in (("evaluate", "7 0.105 of the real rows, 0.000"), ("migrating", "")):
         code = blocks(ROOT / "docs" / f"{page}.md", "python")
@@ -115,7 +115,7 @@ def test_the_make_commands_of_the_readme_exist() -> None:
     assert {"demo", "test"} <= verbs <= targets
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_python_of_the_readme_works(tmp_path: Path) -> None:
     code = blocks(ROOT / "README.md", "python")
     printed = run([sys.executable, "-c", "\n".join(code)], tmp_path).stdout
@@ -126,7 +126,7 @@ def test_the_python_of_the_readme_works(tmp_path: Path) -> None:
     assert "of 8 modes" in printed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_python_of_the_tutorial_works_block_after_block(tmp_path: Path) -> None:
     code = blocks(ROOT / "docs" / "tutorial.md", "python")
     assert len(code) >= 8
@@ -190,7 +190,7 @@ def test_every_metric_has_a_page_with_its_small_picture() -> None:
     assert sum(path.stat().st_size for path in (ROOT / "docs" / "metrics").glob("*.png")) < 500_000
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_code_of_every_metrics_page_works(tmp_path: Path) -> None:
     code = [blocks(page, "python") for page in METRIC_PAGES]
     assert all(len(found) == 1 for found in code)
@@ -223,7 +223,7 @@ def test_a_picture_of_planted_defects_has_its_colours_and_its_size(monkeypatch: 
     assert min(counts[pictures.BLUE], counts[pictures.VERMILION], counts[pictures.BLACK]) > 50
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_short_and_runs(example: Path, tmp_path: Path) -> None:
     assert len(example.read_text().splitlines()) <= 60
@@ -242,7 +242,7 @@ def test_the_example_of_a_loss_is_the_log_cosh_of_the_textbook() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_plugin_command_of_the_documentation_works(tmp_path: Path) -> None:
     (line,) = [line for block in blocks(ROOT / "docs" / "extending.md", "sh") for line in block.splitlines()]
     assert line in " ".join((ROOT / "examples" / "own_method.py").read_text().split("``")), "the example says otherwise"

@@ -34,7 +34,7 @@ def in_folder(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_methods_and_tasks_of_ones_own_are_listed_and_trained(tmp_path: Path) -> None:
     listed = in_folder(tmp_path, "methods", "--plugin", "mine:TWO", "--json")
     names = [card["name"] for card in json.loads(listed.stdout.removeprefix("imported\n"))]
@@ -56,7 +56,7 @@ def test_without_the_flag_nothing_is_imported(tmp_path: Path) -> None:
     assert "no method 'mine'" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_plugin_works_in_workers_too(tmp_path: Path) -> None:
     (tmp_path / "p.toml").write_text(
         '[plan]\nname = "p"\nseeds = [0]\nupdates = 4\nbatch = 8\n'

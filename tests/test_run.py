@@ -575,8 +575,13 @@ def kill_and_finish(one: RunSpec, directory: Path, kills: int) -> list[int]:
     return [strict(line)["from"] for line in (directory / "timing.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("kills", "updates"), [(4, 500), (20, 2500)], ids=["4 kills", "20 kills"])
+@pytest.mark.parametrize(
+    ("kills", "updates"),
+    [
+        pytest.param(4, 500, marks=pytest.mark.long, id="4 kills"),
+        pytest.param(20, 2500, marks=pytest.mark.slow, id="20 kills"),
+    ],
+)
 def test_a_run_that_is_killed_at_random_moments_comes_to_the_same_end(kills: int, updates: int, tmp_path: Path) -> None:
     one = spec(updates=updates)
     begun = kill_and_finish(one, tmp_path / "killed", kills)

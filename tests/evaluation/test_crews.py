@@ -62,7 +62,7 @@ def saved(folder: Path, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("name", "features"), [("together", "auto"), ("pca", "pca")])
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_give_the_document_and_the_pictures_of_one(
     seen: tuple[Path, list[dict[str, str]]], name: str, features: str
 ) -> None:
@@ -77,7 +77,7 @@ def test_two_processes_give_the_document_and_the_pictures_of_one(
         np.testing.assert_array_equal(pictures["thumbs"], alone.pictures["thumbs"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_rows_that_were_kept_are_used_again(seen: tuple[Path, list[dict[str, str]]]) -> None:
     folder, said = seen
     assert [one["again"] for one in said] == ["", "Helped"]
@@ -86,7 +86,7 @@ def test_rows_that_were_kept_are_used_again(seen: tuple[Path, list[dict[str, str
     same(saved(folder, "together"), saved(folder, "again"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_one_process_cannot_do_all_hear_and_one_explains(seen: tuple[Path, list[dict[str, str]]]) -> None:
     first, second = seen[1]
     assert "1 of 301 rows cannot be read, more than the allowed share of 0: 0000-broken.png" in first["too many"]
@@ -97,7 +97,7 @@ def test_what_one_process_cannot_do_all_hear_and_one_explains(seen: tuple[Path, 
     assert second["other files"].startswith("RanksFailed: The processes of this evaluation do not see the same")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_process_that_is_gone_ends_the_others_with_a_sentence(seen: tuple[Path, list[dict[str, str]]]) -> None:
     assert LONGEST_ROUND.total_seconds() == 1800
     assert seen[1][0]["gone"] == (
@@ -114,7 +114,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
 ARGUMENTS = ("-m", "uncollapse", "evaluate", "real", "fake", "--metrics", "coverage", "--no-cache", "--out", "out")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_under_torchrun_rank_0_alone_prints_and_writes(command: Path) -> None:
     with processes(2, *ARGUMENTS, cwd=command) as started:
         outputs = [process.communicate(timeout=LONGEST) for process in started]

@@ -124,12 +124,12 @@ def training(directory: Path) -> int | None:
     return owner.pid if owner is not None and history.exists() and history.stat().st_size else None
 
 
-# Starting Ray or submitit takes many seconds; CI runs the next test, which does most of it at once, on them too.
+# Starting Ray or submitit takes many seconds; CI runs those of these tests that are marked long on them too.
 SLOW = [pytest.param("ray", marks=pytest.mark.slow), pytest.param("slurm", marks=pytest.mark.slow)]
 ENGINES = ["local", *SLOW]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", ENGINES)
 def test_a_failing_spec_is_a_row_and_the_others_are_equal(
     name: str, tmp_path: Path, undisturbed: dict[str, Any]
@@ -157,7 +157,7 @@ def test_the_order_of_the_jobs_moves_no_number(name: str, tmp_path: Path, undist
 
 
 @pytest.mark.parametrize("name", ENGINES)
-@pytest.mark.slow
+@pytest.mark.long
 def test_kill_9_of_a_worker_costs_one_attempt(name: str, tmp_path: Path, undisturbed: dict[str, Any]) -> None:
     board = Recorder()
     killer = when(lambda: training(tmp_path / "vanilla"), lambda pid: os.kill(pid, signal.SIGKILL))

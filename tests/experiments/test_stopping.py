@@ -154,8 +154,8 @@ def test_without_masks_of_signals_children_are_started_all_the_same(monkeypatch:
     assert done.returncode == 0
 
 
-@pytest.mark.parametrize("verb", ["train", "compare", pytest.param("compare in workers", marks=pytest.mark.slow)])
-@pytest.mark.slow
+@pytest.mark.parametrize("verb", ["train", "compare", "compare in workers"])
+@pytest.mark.long
 def test_a_preempted_job_saves_and_ends_with_the_signal_in_its_exit_code(verb: str, tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text(PLAN, encoding="utf-8")
     command = [sys.executable, "-m", "uncollapse", *VERBS[verb]]

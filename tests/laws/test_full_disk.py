@@ -302,7 +302,7 @@ def test_a_disk_that_runs_full_while_training_loses_nothing(leave: int, small_di
     assert read_lines(small_disk / "run" / "timing.jsonl")[-1]["from"] == max(saved)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_says_one_sentence_and_ends_with_1(small_disk: Path) -> None:
     command = [sys.executable, "-m", "uncollapse", "train", "vanilla", "blobs-2", "--seeds", "1", "--updates", "4"]
     filler = fill(small_disk, leave=100_000)

@@ -139,7 +139,7 @@ def check_kills(one: RunSpec, directory: Path, kills: int) -> tuple[int, int]:
     return halves, int(read_lines(killed / "timing.jsonl")[-1]["from"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_three_kills_cost_no_bit(tmp_path: Path) -> None:
     _, begun = check_kills(spec("vanilla", "blobs-2", "mlp", 60), tmp_path, 3)
     assert begun > 0

@@ -113,6 +113,7 @@ FRAGILE = ["wgan-gp", "unrolled-5", "gdpp", "bures", "sngan", "minibatch-discrim
 
 @pytest.mark.parametrize("player", ["critic", "generator"])
 @pytest.mark.parametrize("method", FRAGILE)
+@pytest.mark.long
 def test_a_diverged_lane_is_frozen_and_the_others_do_not_notice(method: str, player: str) -> None:
     clean, hurt = (trainer(method, (1, 2), updates=30) for _ in range(2))
     clean.advance(10)

@@ -156,6 +156,7 @@ def test_the_values_above_are_all_that_there_are() -> None:
     assert {PARTS[name] for name in PARTS if name not in inner} >= built_in
 
 
+@pytest.mark.long
 def test_every_pair_of_parts_trains_or_is_refused_by_a_named_rule() -> None:
     results: dict[str, int] = {}
     for place, parts in enumerate(pairs()):

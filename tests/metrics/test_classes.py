@@ -110,6 +110,7 @@ def test_interval_holds_the_mean_over_fresh_samples(
     assert all(one.low < one.high for one in found)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("metric", [class_entropy, class_kl, chi_square])
 def test_interval_holds_the_mean_when_one_class_is_rare(metric: Callable[..., Estimate]) -> None:
     random = np.random.default_rng(7)

@@ -27,14 +27,14 @@ def coverage(study: Study, mean: float, bounds: tuple[float, float], seeds: int)
 
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("miss", [0.02, 0.05, 0.2, 0.42])
-@pytest.mark.parametrize("modes", [8, 25])
+@pytest.mark.parametrize("modes", [8, pytest.param(25, marks=pytest.mark.long)])
 def test_coverage_when_each_seed_may_miss_one_mode(modes: int, miss: float, seeds: int) -> None:
     assert coverage(lambda g, n: modes - (g.random(n) < miss), modes - miss, (0, modes), seeds) >= 0.92
 
 
 @pytest.mark.parametrize("seeds", SEEDS)
 @pytest.mark.parametrize("miss", [0.002, 0.01, 0.05, 0.2, 0.5])
-@pytest.mark.parametrize("modes", [8, 25, 32])
+@pytest.mark.parametrize("modes", [8, *(pytest.param(count, marks=pytest.mark.long) for count in (25, 32))])
 def test_coverage_when_each_mode_may_be_missed(modes: int, miss: float, seeds: int) -> None:
     assert coverage(lambda g, n: g.binomial(modes, 1 - miss, n), modes * (1 - miss), (0, modes), seeds) >= 0.92
 

@@ -530,7 +530,7 @@ def test_another_batch_is_another_trial() -> None:
     assert replace(one, seeds=(7,)).networks is one.networks
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_code_of_the_page_works(root: Path, tmp_path: Path) -> None:
     page = (root / "docs" / "own-networks.md").read_text(encoding="utf-8")
     first, pair, judgement = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)

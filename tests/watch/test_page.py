@@ -381,7 +381,6 @@ def test_phones_dark_pages_and_still_pages(browser: Chromium) -> None:
     assert browser.ask("getComputedStyle(document.querySelector('.bar span')).transitionDuration") in ("0s", "1e-05s")
 
 
-@pytest.mark.slow
 def test_the_page_comes_back_by_itself_and_says_when_it_cannot(chromium: Chromium, tmp_path: Path) -> None:
     run = trained(tmp_path / "run", upto=300)
     keys = Keys()

@@ -28,7 +28,7 @@ def test_the_longest_runs_come_first(tmp_path: Path) -> None:
     assert set(outcomes) == {"vanilla", "lsgan", "cgan"}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_give_the_numbers_of_one_process(tmp_path: Path) -> None:
     for count, folder in ((1, tmp_path / "one"), (2, tmp_path / "two")):
         jobs = [job(folder, name, 40) for name in ("vanilla", "lsgan")]
@@ -42,7 +42,7 @@ def test_workers_give_the_numbers_of_one_process(tmp_path: Path) -> None:
         assert histories[0] == histories[1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_workers_stop_at_an_update_boundary_when_asked(tmp_path: Path) -> None:
     asked: list[float] = []
     board = Recorder(lambda: asked.append(time.monotonic()))

@@ -15,7 +15,7 @@ from uncollapse.experiments.engines.limits import Limits
 from uncollapse.experiments.engines.orders import Order, absolute, refuse_objects, understood
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_order_that_travelled_trains_the_same(tmp_path: Path) -> None:
     with Desk.opened(tmp_path / "runs") as desk:
         one = job(tmp_path / "runs", "vanilla", 20)

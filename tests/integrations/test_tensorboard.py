@@ -86,6 +86,14 @@ def test_a_run_that_was_only_judged_in_its_last_sitting_gets_its_final_measures(
     assert [item.step for item in found.Scalars("losses/critic")] == [0, 10]
 
 
+def test_files_of_two_sittings_in_one_second_have_names_in_their_order(tmp_path: Path) -> None:
+    for at in range(2):
+        told(tmp_path, [{"update": at, "losses": {"critic": [1.0]}}], {}, [0])
+    names = sorted((tmp_path / "tensorboard" / "seed-0").iterdir(), key=lambda path: path.stat().st_mtime_ns)
+    first, second = (int(path.name.split(".")[3]) for path in names)
+    assert first < second, "whatever host, process and counter follow in the name"
+
+
 def test_a_run_that_ends_before_its_first_line_leaves_no_file(tmp_path: Path) -> None:
     told(tmp_path, [], {}, [0])
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ Each seed is a TensorBoard run of its own beside their mean, so that one chart h
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,7 @@ class TensorBoardLogger:
     def _open(self, first: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
+        _wait_for_a_later_name(self._directory / FOLDER / MEAN)
         for folder in (MEAN, *map(_folder, self._seeds)):
             place = str(self._directory / FOLDER / folder)
             self._writers[folder] = SummaryWriter(place, purge_step=first)
@@ -94,6 +96,18 @@ class TensorBoardLogger:
             for seed, value in zip(self._seeds, scalar.values, strict=True):
                 if value is not None:
                     self._writers[_folder(seed)].add_scalar(scalar.name, value, at)
+
+
+def _wait_for_a_later_name(folder: Path) -> None:
+    """Lets the second pass in which an earlier sitting has opened its file, at most one.
+
+    TensorBoard reads the files of a folder in the order of their names, which begin with that second.
+    """
+    parts = [path.name.split(".") for path in folder.glob("events.out.tfevents.*")]
+    seconds = [int(part[3]) for part in parts if len(part) > 3 and part[3].isdecimal()]
+    left = max(seconds, default=0) + 1 - time.time()
+    if 0 < left <= 1:
+        time.sleep(left)
 
 
 def _folder(seed: int | None) -> str:

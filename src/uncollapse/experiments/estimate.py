@@ -133,14 +133,7 @@ def estimate(
     groups = planner.settled(directory, [*runs, *tuning.runs_of(tuning.trials(checked))], place)
     runs, trials = packing.pack(checked, groups), tuning.trials(checked, groups)
     packing.locked(directory, checked, [*runs, *tuning.runs_of(trials)], plugins)
-    # What the trials of a cell have chosen is known and frozen, or it is estimated and begins when they have ended.
-    waiting = tuning.open_trials(directory, trials)  # first, so that what is chosen just now counts rather twice
-    chosen = tuning.tuned_runs(directory, checked, trials) if (directory / packing.LOCK).exists() else []
-    pairs = [*_trials(waiting), *((run, run) for run in runs)]
-    first = [_timed(run, like, device, directory) for run, like in pairs]
-    names = {run.spec.directory_name for run in runs}  # a choice of the default is the run of the method as it stands
-    later = [_timed(run, run, device, directory) for run in chosen if run.spec.directory_name not in names]
-    later += [_timed(run, run, device) for run in tuning.expected_runs(waiting, checked.threads, groups)]
+    first, later = _rows(directory, checked, runs, trials, groups, device)
     rows = [*first, *later]
     stages = [[row.seconds for row in stage if not row.finished] for stage in (first, later)]
     training = sum(makespan(stage, at_once) for stage in stages)
@@ -155,6 +148,24 @@ def estimate(
         seconds=head + sum(map(bool, workers)) * start + training,
         processor_seconds=head + sum(workers) * start + sum(map(sum, stages)),
     )
+
+
+def _rows(
+    directory: Path,
+    plan: Plan,
+    runs: Sequence[PlannedRun],
+    trials: Sequence[tuning.Trial],
+    groups: packing.Groups,
+    device: str,
+) -> tuple[list[PlannedTime], list[PlannedTime]]:
+    """What begins at once, and what begins when the trials have ended: the tuned settings, chosen or to be chosen."""
+    waiting = tuning.open_trials(directory, trials)  # first, so that what is chosen just now counts rather twice
+    chosen = tuning.tuned_runs(directory, plan, trials) if (directory / packing.LOCK).exists() else []
+    pairs = [*_trials(waiting), *((run, run) for run in runs)]
+    first = [_timed(run, like, device, directory) for run, like in pairs]
+    names = {run.spec.directory_name for run in runs}  # a choice of the default is the run of the method as it stands
+    later = [_timed(run, run, device, directory) for run in chosen if run.spec.directory_name not in names]
+    return first, later + [_timed(run, run, device) for run in tuning.expected_runs(waiting, plan.threads, groups)]
 
 
 def _timed(run: PlannedRun, like: PlannedRun, device: str, directory: Path | None = None) -> PlannedTime:

@@ -1,12 +1,9 @@
-"""What tests of Ray share: the environment of processes that start a cluster, and the mark of tests that need Ray."""
+"""What tests of Ray share: the environment of processes that start a cluster."""
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
-
-import pytest
 
 import uncollapse
 
@@ -19,4 +16,3 @@ ENVIRONMENT = {
     "RAY_AUTH_TOKEN": "0123456789abcdef" * 4,
     "RAY_USAGE_STATS_ENABLED": "0",
 }
-needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")

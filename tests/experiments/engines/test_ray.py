@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.experiments.engines.on_ray import ENVIRONMENT, needs_ray
+from tests.experiments.engines.on_ray import ENVIRONMENT
 from tests.experiments.engines.small import Recorder, content, job, never, perform_pair
 
 from uncollapse.errors import UserError
@@ -41,7 +41,6 @@ if __name__ == "__main__":
 """
 
 
-@needs_ray
 @pytest.mark.slow
 def test_a_cluster_of_two_machines_completes_a_sweep(tmp_path: Path) -> None:
     done = subprocess.run(

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.experiments.engines.on_ray import ENVIRONMENT, needs_ray
+from tests.experiments.engines.on_ray import ENVIRONMENT
 
 from uncollapse.experiments.engines.ray_cluster import _new_folder, _put_back, _token
 
@@ -41,7 +41,6 @@ print(sorted(key for key in os.environ if key.startswith("RAY_")))
 """
 
 
-@needs_ray
 @pytest.mark.slow
 def test_its_own_cluster_lets_nobody_in_without_its_token(tmp_path: Path) -> None:
     clean = {key: value for key, value in ENVIRONMENT.items() if not key.startswith("RAY_")}
@@ -57,7 +56,6 @@ def test_its_own_cluster_lets_nobody_in_without_its_token(tmp_path: Path) -> Non
     assert not (tmp_path / ".ray").exists(), "no token is left in the home folder"
 
 
-@needs_ray
 @pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     code = (

@@ -132,10 +132,9 @@ def photograph_live_page(directory: Path, folder: Path) -> list[Path]:
     """The live page over the demo, at the run that collapses."""
     from tests.watch.serving import serving
 
+    shown = "[...document.querySelectorAll('svg.chart')].some((chart) => chart.getClientRects().length)"
     with serving(directory) as (url, _):
-        return _photograph(
-            url, folder, "watch", height=1_060, ready="document.querySelectorAll('svg.chart').length > 1"
-        )
+        return _photograph(url, folder, "watch", height=1_060, ready=shown)
 
 
 def _photograph(url: str, folder: Path, name: str, *, height: int, ready: str = "true") -> list[Path]:
@@ -149,6 +148,7 @@ def _photograph(url: str, folder: Path, name: str, *, height: int, ready: str = 
     with Chromium(program) as browser, tempfile.TemporaryDirectory() as place:
         shot = Path(place) / "shot.png"
         browser.size(WIDTH, height)
+        browser.dark(False)
         browser.open(url)
         browser.wait(ready)
         for looks in PAPER:

@@ -101,8 +101,9 @@ class Chromium:
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
     def dark(self, on: bool) -> None:
-        """Asks for dark pages, or for light ones."""
-        features = [{"name": "prefers-color-scheme", "value": "dark" if on else "light"}]
+        """Asks for dark pages, or for light ones, without motion, so that no picture catches a bar half grown."""
+        looks = {"prefers-color-scheme": "dark" if on else "light", "prefers-reduced-motion": "reduce"}
+        features = [{"name": name, "value": value} for name, value in looks.items()]
         self._call("Emulation.setEmulatedMedia", features=features)
 
     def open(self, url: str) -> None:

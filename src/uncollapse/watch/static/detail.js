@@ -24,7 +24,7 @@ export class Detail {
     this.list.addEventListener("keydown", (event) => this.key(event));
     this.charts = new Map(CHARTS.map(([key, title, format]) => [key, new LineChart(title, format)]));
     const note = el("p", { class: "note" }, "Thin: a seed. Bold: the median over seeds. Orange: the chosen seed. Dashed: all modes; dotted upright: an alarm; a cross: where a seed diverged.");
-    this.none = el("p", { class: "note" }, "Nothing is recorded yet.");
+    this.none = el("p", { class: "note" });
     this.panel("curves").append(this.none, el("div", { class: "panels" }, [...this.charts.values()].map((chart) => chart.node)), note);
     this.samples = new Samples(this.panel("samples"));
     this.modes = new Modes(this.panel("modes"), (lane) => host.setSeed(this.data.seeds[lane].seed));
@@ -114,6 +114,8 @@ export class Detail {
     }
     this.choices();
     this.panel(this.host.tab).setAttribute("aria-busy", String(!this.data));
+    write(this.none, this.data ? "Nothing is recorded yet." : "Reading the curves …");
+    this.none.hidden = false;
     if (!this.data) { for (const chart of this.charts.values()) chart.node.hidden = true; return; }
     this.notices();
     const place = this.data.seeds.findIndex((entry) => entry.seed === this.host.seed);

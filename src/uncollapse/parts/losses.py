@@ -59,8 +59,16 @@ class Loss(Part):
         return state
 
 
+class CrossEntropy(Loss):
+    """The critic of the original game, ``L_D = E softplus(-D(x)) + E softplus(D(G(z)))``; subclasses name ``L_G``."""
+
+    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+        """Binary cross-entropy on logits, each a mean over its own batch."""
+        return softplus(-real.score).mean() + softplus(fake.score).mean()
+
+
 @dataclass(frozen=True, kw_only=True)
-class NonSaturating(Loss):
+class NonSaturating(CrossEntropy):
     """The original game with the generator's non-saturating loss.
 
     ``L_D = E softplus(-D(x)) + E softplus(D(G(z)))``, ``L_G = E softplus(-D(G(z)))``.
@@ -68,17 +76,13 @@ class NonSaturating(Loss):
     Reference: Goodfellow et al. 2014, arXiv:1406.2661.
     """
 
-    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
-        """Binary cross-entropy on logits."""
-        return softplus(-real.score).mean() + softplus(fake.score).mean()
-
     def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
         """Cross-entropy of calling the fakes real."""
         return softplus(-fake.score).mean()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Saturating(Loss):
+class Saturating(CrossEntropy):
     """The original minimax game, whose generator gradient vanishes when the critic is sure.
 
     ``L_D`` as in `NonSaturating`, ``L_G = -E softplus(D(G(z)))``.
@@ -86,17 +90,13 @@ class Saturating(Loss):
     Reference: Goodfellow et al. 2014, arXiv:1406.2661.
     """
 
-    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
-        """Binary cross-entropy on logits."""
-        return softplus(-real.score).mean() + softplus(fake.score).mean()
-
     def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
         """Minus the critic's cross-entropy on the fakes."""
         return -softplus(fake.score).mean()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Minimax(Loss):
+class Minimax(CrossEntropy):
     """The original zero-sum game: the generator minimises exactly what the critic maximises.
 
     ``L_G = -L_D``, real samples included: they matter as soon as the critic is a function of the generator (unrolling).
@@ -105,10 +105,6 @@ class Minimax(Loss):
     """
 
     generator_sees_real: ClassVar[bool] = True
-
-    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
-        """Binary cross-entropy on logits."""
-        return softplus(-real.score).mean() + softplus(fake.score).mean()
 
     def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
         """Minus the critic's cross-entropy."""
@@ -257,17 +253,13 @@ class Hinge(Loss):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogRatio(Loss):
+class LogRatio(CrossEntropy):
     """Cross-entropy for the critic, whose logit then estimates a log-ratio of densities that the generator minimises.
 
     ``L_D`` as in `NonSaturating`, ``L_G = -E D(G(z))``.
 
     Reference: Srivastava et al. 2017 (VEEGAN), arXiv:1705.07761.
     """
-
-    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
-        """Binary cross-entropy on logits."""
-        return softplus(-real.score).mean() + softplus(fake.score).mean()
 
     def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
         """Minus the fakes' mean logit."""
@@ -372,7 +364,7 @@ class Relativistic(Loss):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TopK(Loss):
+class TopK(CrossEntropy):
     """The original game in which the generator learns from its best-scored fakes only.
 
     ``L_G`` is the mean of ``softplus(-D(G(z)))`` over the k highest scores; k falls from the whole batch to
@@ -394,10 +386,6 @@ class TopK(Loss):
         """Refuses an empty or overfull choice."""
         if not (0 < self.share <= 1 and 0 < self.ramp <= 1):
             raise UserError(f"TopK(share={self.share}, ramp={self.ramp}) must both lie in (0, 1].")
-
-    def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
-        """Binary cross-entropy on logits, over the whole batch."""
-        return softplus(-real.score).mean() + softplus(fake.score).mean()
 
     def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
         """Cross-entropy of calling the k best fakes real."""

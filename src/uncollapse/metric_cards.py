@@ -119,7 +119,7 @@ def metrics_table(cards: Sequence[Mapping[str, Any]]) -> Group:
 def metric_card(card: Mapping[str, Any]) -> Table:
     """Everything about one metric: equation, range, estimand, interval, blind spot, defects seen and missed, paper."""
     sees, misses = outcome(card["sees"], card["misses"])
-    caution = "; conservative: it holds more often than its level says" if card["conservative"] else ""
+    caution = "; conservative: as a rule it holds more often than its level says" if card["conservative"] else ""
     return card_table(
         {
             "name": f"{card['name']}: {card['title']}",

@@ -118,3 +118,28 @@ def test_the_interval_of_nothing_reaches_to_zero() -> None:
     assert high is not None
     assert 0 < high < 0.2
     assert ratio_interval(0, 200, 5, 200) == (None, None)
+
+
+@pytest.mark.parametrize(("share", "ratio"), [(0.01, 1.0), (0.02, 0.5), (0.02, 2.0)])
+def test_a_ratio_of_small_shares_is_missed_on_either_side_as_often(share: float, ratio: float) -> None:
+    draws = np.random.default_rng(2)
+    ends = np.array(
+        [
+            ratio_interval(int(a), 1_000, int(b), 1_000)
+            for a, b in zip(
+                draws.binomial(1_000, share, 2_000), draws.binomial(1_000, share * ratio, 2_000), strict=True
+            )
+            if a
+        ]
+    )
+    assert 0.01 <= (ends[:, 0] > ratio).mean() <= 0.04
+    assert 0.01 <= (ends[:, 1] < ratio).mean() <= 0.04
+
+
+def test_few_real_rows_leave_the_ratio_open_even_where_no_fake_is() -> None:
+    few, many = ratio_interval(3, 1_000, 0, 1_000)[1], ratio_interval(300, 1_000, 0, 1_000)[1]
+    assert few is not None
+    assert many is not None
+    # The upper end of no fake in 1,000 is .0038; .003 real could as well be .001.
+    assert few > 1.3 * 0.0038 / 0.003
+    assert many < 1.1 * 0.0038 / 0.3

@@ -144,3 +144,9 @@ def test_one_class_is_refused(metric: Callable[..., Estimate]) -> None:
 def test_level_is_checked(metric: Callable[..., Estimate]) -> None:
     with pytest.raises(UserError, match="level must be between 0 and 1"):
         metric(real=[1, 2], fake=[1, 2], level=95)
+
+
+@pytest.mark.parametrize(("first", "covered"), [(20, 10), (19, 9)])
+def test_exactly_a_fifth_of_the_share_is_enough(first: int, covered: int) -> None:
+    fake = [first] + [100] * 8 + [200 - first]
+    assert mode_coverage(real_counts=[100] * 10, fake_counts=fake).value == covered

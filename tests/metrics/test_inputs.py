@@ -12,6 +12,7 @@ from uncollapse.metrics.inputs import (
     check_level,
     check_neighbours,
     chunks,
+    common_keys,
     row_keys,
     seeded,
 )
@@ -132,3 +133,25 @@ def test_a_checked_side_is_not_checked_again() -> None:
     assert both(side, ROWS)[0] is side
     with pytest.raises(UserError, match="real has 50 rows, but this needs at least 51"):
         as_features(side, name="real", least=51)
+
+
+@pytest.mark.parametrize("values", [(-1.0, 1.0), (0.0, 1.0), (0.0, 255.0)])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_rows_of_two_values_have_keys_of_their_own(values: tuple[float, float], kind: torch.dtype) -> None:
+    chosen = torch.randint(2, (150_000, 64), generator=torch.Generator().manual_seed(0))
+    keys = row_keys(torch.tensor(values, dtype=kind)[chosen])
+    assert len(torch.unique(keys)) == len(keys)
+    for bit in range(64):  # each bit is set in half of the keys
+        assert float((keys >> bit & 1).double().mean()) == pytest.approx(0.5, abs=0.01)
+
+
+def test_equal_numbers_have_equal_common_keys_whatever_their_precision() -> None:
+    rows = np.array([[0.5, 3.0], [1.0, -2.0], [0.0, 7.0]])
+    sides = [Features(rows.astype(kind), name="real") for kind in (np.float32, np.float64)]
+    sides.append(Features(np.array([[1, -2], [4, 5]]), name="fake"))
+    one, two, three = common_keys(*sides)
+    assert torch.equal(one, two)
+    assert three[0] == one[1]
+    assert not torch.isin(three[1], one)
+    alike = common_keys(sides[0], sides[0])
+    assert alike[0] is sides[0].keys

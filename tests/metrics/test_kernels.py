@@ -146,3 +146,14 @@ def test_refusals() -> None:
     fake[3] = 0
     with pytest.raises(UserError, match="fake has 1 row of zeros only"):
         mmd_rbf(real=real, fake=fake)
+
+
+@pytest.mark.parametrize("function", [kernel_distance, mmd_rbf])
+@pytest.mark.parametrize("jitter", [0.0, 1e-3])
+def test_copies_of_the_real_rows_get_an_interval_about_0(function: Any, jitter: float) -> None:
+    real = np.random.default_rng(0).normal(size=(800, 2))
+    fresh, copied = np.random.default_rng(1).normal(size=(2, 800, 2))
+    found = function(real=real, fake=real + jitter * copied)
+    usual = function(real=real, fake=fresh)
+    assert found.low <= 0 <= found.high
+    assert found.high < 3 * usual.high

@@ -94,3 +94,20 @@ def test_exact_distances_of_identical_rows_are_zero_and_chunks_change_nothing(mo
     assert exact_squared(side, i[:0], side, j[:0]).shape == (0,)
     # Identical rows are neighbours in the order: 0 0 2 2 4 4 ...
     assert first_copies(side).tolist() == [index // 2 * 2 for index in range(100)]
+
+
+@pytest.mark.parametrize("far", [1e6, 1e10])
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_one_row_far_away_changes_no_neighbours(far: float, kind: type) -> None:
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(300, 2)).astype(kind), rng.normal(size=(200, 2)).astype(kind)
+    real[0] = far
+    pair = Pair(*both(real, fake))
+    within, across = Nearest(pair, "real", 3), Nearest(pair, "cross", 1)
+    pair.walk([within, across])
+    ordered = pair.real.ordered.double().numpy(), pair.fake.ordered.double().numpy()
+    among = np.sort(distances(ordered[0], ordered[0]), 1)[:, 3]
+    toward = distances(ordered[1], ordered[0])
+    np.testing.assert_allclose(within.exact(3)[0].numpy(), among, rtol=1e-8)
+    np.testing.assert_allclose(across.exact(1)[0].numpy(), toward.min(1), rtol=1e-8)
+    assert (across.exact(1)[1].numpy() == toward.argmin(1)).all()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from uncollapse.metrics.inputs import both
-from uncollapse.metrics.pair_sums import PairSums, discrepancy, identical, total_variance
+from uncollapse.metrics.pair_sums import Discrepancy, PairSums, identical, total_variance
 from uncollapse.metrics.pairs import Pair, Tile
 
 
@@ -81,13 +81,22 @@ def test_variance_is_never_below_that_of_the_pairs() -> None:
 
 
 def test_interval_is_where_the_quadratic_is_0() -> None:
-    sums, _, _ = _sums(23)
-    found = discrepancy(sums.within("real"), sums.within("fake"), sums.across(), (0.0, 0.0))
+    found = Discrepancy(value=0.5, biased=0.6, naive=0.01, pairs=0.0004, freedom=10**9)
     low, high = found.ends(0.95)
-    assert low < found.value < high
-    wider = found.ends(0.95, extra=1.0)
+    assert low < 0.5 < high
+    slope = (0.01 - 2 * 0.0004) / 0.5
+    for end in (low, high):
+        assert (0.5 - end) ** 2 == pytest.approx(1.959964**2 * (slope * end + 0.0004), rel=1e-5)
+    wider = found.ends(0.95, extra=0.01)
     assert wider[0] < low
     assert wider[1] > high
+
+
+def test_copies_of_the_real_rows_have_an_interval_at_0_that_does_not_explode() -> None:
+    found = Discrepancy(value=-0.02, biased=1e-12, naive=1e-4, pairs=1e-5, freedom=999)
+    low, high = found.ends(0.95)
+    assert low == 0.0
+    assert high == pytest.approx(1.96234 * 1e-5**0.5, rel=1e-5)
 
 
 def test_identical_rows_are_seen() -> None:

@@ -10,7 +10,7 @@ from scipy.stats import binom, t
 from uncollapse.metrics import pairs, resampling
 from uncollapse.metrics.inputs import both
 from uncollapse.metrics.pairs import Pair
-from uncollapse.metrics.resampling import Ranks, Spread, enough_neighbours, fraction, spread, subsamples
+from uncollapse.metrics.resampling import Ranks, Spread, enough_neighbours, fraction, scale, spread, subsamples
 
 
 def test_the_error_of_a_mean_is_that_of_the_textbook() -> None:
@@ -96,3 +96,22 @@ def test_too_few_kept_neighbours_are_noticed() -> None:
 @pytest.mark.parametrize(("k", "share"), [(1, 0.5), (5, 0.5), (5, 0.25), (100, 0.3)])
 def test_so_many_neighbours_nearly_always_hold_k_of_a_subsample(k: int, share: float) -> None:
     assert 4000 * 40 * binom.cdf(k - 1, enough_neighbours(k, share), share) < 1e-2
+
+
+def test_a_small_side_gives_ten_rows_and_the_scale_follows() -> None:
+    one, _ = next(subsamples((20_000, 40), generator=torch.Generator().manual_seed(0)))
+    assert [len(side) for side in one] == [1_000, 10]
+    assert scale((20_000, 40)) == 0.25
+    one, other = next(subsamples((20_000, 9), generator=torch.Generator().manual_seed(0)))
+    assert [len(side) for side in (*one, *other)] == [1_000, 4, 1_000, 4]
+    assert scale((20_000, 9)) == 4 / 9
+    assert scale((10_000, 4_001)) == fraction((10_000, 4_001)) == 0.1
+
+
+def test_the_error_of_a_difference_of_means_holds_for_very_unequal_sides() -> None:
+    draws = torch.Generator().manual_seed(0)
+    real, fake = torch.randn(20_000, generator=draws), torch.randn(16, generator=draws)
+    pairs = list(subsamples((20_000, 16), generator=draws, splits=400))
+    gaps = [torch.stack([fake[pair[k][1]].mean() - real[pair[k][0]].mean() for pair in pairs]) for k in (0, 1)]
+    found = spread(*gaps, scale((20_000, 16)))
+    assert found.error == pytest.approx(float(fake.std()) / 4, rel=0.08)

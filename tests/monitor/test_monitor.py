@@ -393,3 +393,14 @@ def test_misuse_of_update_is_told(reference: Reference) -> None:
                            features="pixels", cells=2, cache=False),
             critic=nn.Linear(2, 1),
         )  # fmt: skip
+
+
+def test_a_sampler_that_gives_one_mode_after_the_other_loses_nothing(reference: Reference) -> None:
+    def in_order(n: int) -> Tensor:
+        x, labels = points(n, 7)
+        return x[labels.argsort()]
+
+    monitor = CollapseMonitor(reference, sampler=in_order, every=100, samples=900)
+    found = {sign.name: sign for sign in monitor.update(step=0).evidence}
+    assert {"coverage", "recall", "diversity"} <= set(found)
+    assert not any(sign.loss for sign in found.values())

@@ -92,6 +92,39 @@ def test_classes_that_were_asked_for_in_equal_numbers_say_nothing() -> None:
     assert "spread within classes" in metrics
 
 
+def conditional(real: list[int], fake: list[int], *, spread: float = 1.0, half: bool = False) -> Verdict:
+    """The verdict on a conditional generator of four groups that was asked for labels in equal numbers."""
+    draws = np.random.default_rng(0)
+    centres = np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 3.0], [0.0, -3.0]])
+    kinds = [np.repeat(np.arange(4), n) for n in (real, fake)]
+    rows = [
+        centres[kind] + 0.5 * s * draws.normal(size=(len(kind), 2))
+        for kind, s in zip(kinds, (1.0, spread), strict=True)
+    ]
+    if half:
+        rows[1][kinds[1] == 1] = centres[1] + np.abs(rows[1][kinds[1] == 1] - centres[1])
+    known = Classes(names=list("abcd"), real=kinds[0], fake=kinds[1], balanced=True)
+    return asked(*rows, classes=known)
+
+
+def test_a_perfect_conditional_generator_is_not_blamed_for_the_labels_it_was_given() -> None:
+    verdict = conditional([600, 200, 100, 100], [250] * 4)
+    assert verdict.status in ("healthy", "inconclusive")
+    assert not verdict.lost
+    assert by_metric(verdict, "region shares").p_adjusted > 0.1  # type: ignore[attr-defined]
+
+
+def test_what_a_conditional_generator_lost_within_its_classes_is_found() -> None:
+    assert conditional([600, 200, 100, 100], [250] * 4, spread=0.5).status == "collapsed"
+    verdict = conditional([600, 200, 100, 100], [250] * 4, half=True)
+    assert by_metric(verdict, "region shares").collapse  # type: ignore[attr-defined]
+
+
+def test_where_no_mixture_is_common_nothing_that_depends_on_it_is_asked() -> None:
+    metrics = [found.metric for found in conditional([40, 0, 0, 2], [10] * 4).evidence]
+    assert metrics == ["spread within classes", "repeats"]
+
+
 def test_noise_is_told_as_quality_and_not_as_collapse() -> None:
     draws = np.random.default_rng(0)
     real, fake = groups([150] * 8, draws, d=16)[0], groups([150] * 8, draws, d=16)[0]

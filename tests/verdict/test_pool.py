@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from scipy.spatial.distance import cdist
 
 from uncollapse.metrics.inputs import Features
 from uncollapse.verdict import pool as module
-from uncollapse.verdict.pool import Pool, cross_distances, p_value
+from uncollapse.verdict.pool import Pool, common_mixture, cross_distances, p_value
 
 
 def features(rows: np.ndarray, name: str) -> Features:
@@ -117,3 +118,50 @@ def test_a_p_value_counts_the_observed_one_and_ties() -> None:
     assert p_value(torch.tensor([3.0, 1.0, 2.0, 4.0])) == 0.5
     assert p_value(torch.tensor([3.0, 3.0, 0.0, 0.0])) == 0.5
     assert p_value(torch.tensor([9.0, *[0.0] * 99])) == torch.tensor(0.01)
+
+
+def test_p_values_are_exact_to_the_last_digit() -> None:
+    statistics = torch.cat([torch.ones(6), torch.zeros(994)])
+    assert p_value(statistics) == 6 / 1_000
+    assert 5 * p_value(statistics) <= 0.03
+
+
+def test_identical_rows_of_two_precisions_do_not_stand_apart_by_their_sides() -> None:
+    atoms = np.arange(10.0).reshape(5, 2)
+    draws = np.random.default_rng(0)
+    real, fake = (atoms[draws.integers(5, size=400)] for _ in range(2))
+    pool = Pool(
+        Features(real.astype(np.float32), name="real"), Features(fake, name="fake"), assignments=9,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    # Of two neighbours in the pool's order, half are of different sides; sorted by sides it would be one pair in 80.
+    assert float((pool.fake[1:] != pool.fake[:-1]).double().mean()) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_common_mixture_keeps_as_many_rows_as_it_can() -> None:
+    def kept(real: list[int], fake: list[int]) -> list[list[int]]:
+        sides = (torch.arange(len(n)).repeat_interleave(torch.tensor(n)) for n in (real, fake))
+        return [side.tolist() for side in common_mixture(*sides)]
+
+    # One real row for one fake would keep 650 a side, which is less: 1 / (1/600 + 1/750) = 333 > 325.
+    assert kept([600, 200, 100, 100], [250] * 4) == [[200, 200, 100, 100], [250, 250, 125, 125]]
+    assert kept([250] * 4, [600, 200, 100, 100]) == [[250, 250, 125, 125], [200, 200, 100, 100]]
+    assert kept([900, 900, 900], [90, 90, 90]) == [[900] * 3, [90] * 3]
+    assert kept([50, 0, 30], [50, 40, 30]) == [[50, 0, 30], [50, 0, 30]]
+    real, fake = kept([990, 99, 1], [10, 10, 10])
+    assert [n / m for n, m in zip(real[:2], fake[:2], strict=True)] == pytest.approx([real[0] / fake[0]] * 2, rel=0.1)
+
+
+def test_a_thinned_pool_has_one_mixture_on_both_sides_however_many_rows_there_are() -> None:
+    draws = np.random.default_rng(0)
+    classes = np.repeat(np.arange(4), [6_000, 2_000, 1_000, 1_000]), np.repeat(np.arange(4), [2_500] * 4)
+    rows = [draws.normal(size=(10_000, 2)) for _ in classes]
+    pool = Pool(
+        *(features(side, "real") for side in rows), assignments=9, generator=torch.Generator().manual_seed(0),
+        classes=(torch.from_numpy(classes[0]), torch.from_numpy(classes[1])),
+    )  # fmt: skip
+    expected = np.array([2, 2, 1, 1]) / 6
+    for is_fake, known in zip((False, True), classes, strict=True):
+        numbers = pool.number[pool.fake == is_fake].numpy()
+        assert len(numbers) == len(set(numbers)) == module.MOST
+        assert np.bincount(known[numbers]) / module.MOST == pytest.approx(expected, abs=0.03)

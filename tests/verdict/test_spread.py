@@ -91,3 +91,15 @@ def test_constant_rows_on_both_sides_say_nothing() -> None:
     found = overall_spread(pool_of(np.ones((50, 2)), np.ones((50, 2))), images=False)
     assert found.effect == 0.0
     assert p_value(found.statistics) == 1.0
+
+
+@pytest.mark.parametrize("sigma", [1e-2, 1e-3, 1e-4])
+def test_the_ratio_of_narrow_groups_far_apart_is_not_lost_in_rounding(sigma: float) -> None:
+    draws = np.random.default_rng(0)
+    kind = np.repeat([0, 1], 200)
+    around = np.where(kind[:, None] == 0, 1.0, -1.0)
+    real, fake = (around + sigma * scale * draws.normal(size=(400, 2)) for scale in (1.0, 0.5))
+    pool = pool_of(real, fake)
+    found = spread(pool, kinds(pool, kind, kind), images=False)
+    assert found.value_fake == pytest.approx(0.5, abs=0.04)
+    assert p_value(found.statistics) == pytest.approx(1 / 200)

@@ -16,7 +16,7 @@ from uncollapse.evaluation.measuring import check_names
 from uncollapse.evaluation.per_class import LEAST_ALPHA, check_labels, judged_labels
 from uncollapse.evaluation.sides import Side, path_of
 from uncollapse.features.resizing import check_resize
-from uncollapse.metrics.inputs import check_level, chunks
+from uncollapse.metrics.inputs import check_level, chunks, common_keys
 from uncollapse.text import clean
 from uncollapse.verdict.judge import ALPHA, FEWEST
 from uncollapse.versions import choose_device
@@ -99,7 +99,8 @@ def check_sides(sides: Mapping[str, Side], *, per_class: bool, alpha: float) -> 
     real, fake = sides["real"], sides["fake"]
     if per_class:
         check_labels(real, fake)
-    same = len(real) == len(fake) and torch.equal(real.checked.keys.sort().values, fake.checked.keys.sort().values)
+    keys = [key.sort().values for key in common_keys(real.checked, fake.checked)] if len(real) == len(fake) else []
+    same = bool(keys) and torch.equal(*keys)
     notes = [*([SAME] if same else []), *size_notes(list(sides.values())), *label_notes(real, fake)]
     most = int(alpha / LEAST_ALPHA)
     if per_class and judged_labels(real, fake) > most:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -179,12 +180,16 @@ def _two_shares(real: int, n: int, fake: int, m: int) -> float:
 
 
 def ratio_interval(real: int, n: int, fake: int, m: int) -> tuple[float | None, float | None]:
-    """Interval (95 %) of (fake / m) / (real / n); an end that has no limit is None."""
+    """Interval (95 %) of (fake / m) / (real / n), from Wilson's intervals of both shares; None without real rows.
+
+    Reference: Donner and Zou 2012, Statistical Methods in Medical Research 21 (MOVER-R).
+    """
     if not real:
         return None, None
     p, q = real / n, fake / m
     (p_low, p_high), (q_low, q_high) = wilson(real, n), wilson(fake, m)
-    # The square-and-add rule on the ratio's scale: relative errors of both shares join as their squares.
-    below = q / p * np.hypot((q - q_low) / q if q else 0.0, (p_high - p) / p)
-    above = (q_high / p) if not q else q / p * np.hypot((q_high - q) / q, (p - p_low) / p)
-    return max(0.0, q / p - float(below)), q / p + float(above) if q else float(above)
+    low, far = q_low * (2 * q - q_low), p_high * (2 * p - p_high)
+    high, near = q_high * (2 * q - q_high), p_low * (2 * p - p_low)
+    below = q * p + math.sqrt(max(0.0, (q * p) ** 2 - low * far))
+    above = q * p + math.sqrt(max(0.0, (q * p) ** 2 - high * near))
+    return max(0.0, low) / below if below else 0.0, above / near

@@ -9,7 +9,7 @@ from typing import Any
 from uncollapse.cards import address
 from uncollapse.methods import METHODS
 from uncollapse.metrics.intervals import mean_interval, wilson
-from uncollapse.metrics.modes import SOLID_SHARE, diverged_value, measure_bounds
+from uncollapse.metrics.modes import SOLID_SHARE, diverged_value, measure_bounds, solid
 from uncollapse.text import clean, seed_text
 
 # Measures of the table, in this order.
@@ -58,11 +58,7 @@ def lost(result: Mapping[str, Any]) -> list[str]:
     lines = []
     for lane in result["lanes"]:
         fine = lane["counts"]["averaged"]["high_quality"]
-        gone = [
-            plain(name)
-            for name, weight, count in zip(names, weights, fine, strict=True)
-            if count < SOLID_SHARE * n * weight
-        ]
+        gone = [plain(name) for name, kept in zip(names, solid(fine, n, weights), strict=True) if not kept]
         if lane["diverged_at"] is not None:
             lines.append(
                 f"> - Seed {lane['seed']} diverged at update {lane['diverged_at']:,} and stands as it was then."

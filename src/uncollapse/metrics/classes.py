@@ -17,7 +17,7 @@ from uncollapse.metrics.inception import inception_score
 from uncollapse.metrics.inputs import check_level
 from uncollapse.metrics.inversion import Agreement, Statistic
 from uncollapse.metrics.metric import find_metric
-from uncollapse.metrics.modes import SOLID_SHARE, entropy_bits
+from uncollapse.metrics.modes import SOLID_SHARE, entropy_bits, solid
 
 __all__ = ["chi_square", "class_entropy", "class_kl", "inception_score", "mode_coverage"]
 
@@ -61,12 +61,12 @@ def mode_coverage(
     names = [name for name, known in zip(table.names, inside, strict=True) if known]
     goal, counts = goal[inside], table.fake[inside]
     shares = counts / table.n_fake
-    solid = shares >= SOLID_SHARE * goal
+    reached = solid(counts, table.n_fake, goal)
     details: dict[str, Any] = {
         "classes": len(names),
-        "share": float(solid.mean()),
+        "share": float(reached.mean()),
         "missing": [name for name, count in zip(names, counts, strict=True) if not count],
-        "thin": [name for name, count, good in zip(names, counts, solid, strict=True) if count and not good],
+        "thin": [name for name, count, good in zip(names, counts, reached, strict=True) if count and not good],
         "outside": float(1 - shares.sum()) if not inside.all() else 0.0,
     }
     ends: tuple[float | None, float | None] = (None, None)
@@ -81,7 +81,7 @@ def mode_coverage(
             str(name): float(end) for name, count, end in zip(names, counts, high, strict=True) if not count
         }
     return find_metric("mode_coverage").estimate(
-        float(solid.sum()), ends, level=level, n_real=table.n_real, n_fake=table.n_fake, details=details
+        float(reached.sum()), ends, level=level, n_real=table.n_real, n_fake=table.n_fake, details=details
     )
 
 

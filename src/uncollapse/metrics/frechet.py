@@ -15,7 +15,7 @@ from uncollapse.metrics.frechet_spread import Scatter, influence
 from uncollapse.metrics.inputs import Features, Rows, both, check_level, seeded
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.moments import Moments
-from uncollapse.metrics.resampling import Spread, fraction, spread, subsamples
+from uncollapse.metrics.resampling import Spread, scale, spread, subsamples
 
 # Rows a side, per feature, from which the influence function describes the spread.
 ENOUGH = 3
@@ -67,7 +67,8 @@ def frechet_distance(*, real: Rows | Moments, fake: Rows | Moments, level: float
     """Classic plug-in Fréchet distance, comparable with papers of the same n and extractor, and its interval.
 
     |m1 - m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^1/2 with the sample means and covariances (divisor n - 1). The interval
-    is for its mean over fresh samples of the same sizes, which lies above the population value by about d^2 / n.
+    is for its mean over fresh samples of the same sizes, which lies above the population value, by about
+    d^2 / (2 n) for n rows a side of d independent features of variance 1.
     Reference: Heusel et al. 2017, arXiv:1706.08500; variance after Rippl, Munk and Sturm 2016, arXiv:1507.04090.
 
     Args:
@@ -211,7 +212,7 @@ def _by_halves(real: Features, fake: Features) -> Spread:
     pairs = subsamples(sizes, generator=seeded(None), most=MOST_HALF)
     values = bures.side_by_side([partial(_of_some, real, fake, *some) for pair in pairs for some in pair])
     first, second = torch.tensor(values).view(-1, 2).T
-    return spread(first, second, fraction(sizes, most=MOST_HALF))
+    return spread(first, second, scale(sizes, most=MOST_HALF))
 
 
 def _of_some(real: Features, fake: Features, i: Tensor, j: Tensor) -> float:

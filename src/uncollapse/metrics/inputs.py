@@ -15,6 +15,8 @@ from uncollapse.errors import UserError
 
 FLOATS = (torch.float32, torch.float64)
 CHUNK_NUMBERS = 2**21
+# An odd number without pattern, as a signed one: 0xBF58476D1CE4E5B9.
+_STIR = 0xBF58476D1CE4E5B9 - 2**64
 
 
 class Features:
@@ -172,9 +174,11 @@ def seeded(generator: torch.Generator | None) -> torch.Generator:
 
 
 def row_keys(x: Tensor) -> Tensor:
-    """A 64-bit hash of each row's bits, int64 (n,): a random odd weight for each 32 bits, summed modulo 2^64.
+    """A 64-bit hash of each row's bits, int64 (n,); minus zero counts as zero.
 
-    Minus zero counts as zero. Multilinear hashing; Reference: Lemire and Kaser 2014, arXiv:1202.4961.
+    Every 32 bits times a random odd weight of their place, mixed, and summed modulo 2^64. Without the mixing (shifts
+    and a product, as in Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators") the sum is linear,
+    and rows of few values, such as -1 and 1, whose numbers differ in one bit, would share most of its bits.
     """
     words = x.shape[1] * x.element_size() // 4
     weights = np.random.Generator(np.random.PCG64(20_260_101)).integers(-(2**63), 2**63 - 1, words + 1, dtype=np.int64)
@@ -182,9 +186,25 @@ def row_keys(x: Tensor) -> Tensor:
     # Into one tensor, as in `mean`.
     mixed = torch.empty(len(x), dtype=torch.int64, device=x.device)
     for part in chunks(len(x), words):
-        mixed[part] = ((x[part] + 0.0).contiguous().view(torch.int32).to(torch.int64) * weight[1:]).sum(1) + weight[0]
-    # The low bits of a multilinear sum are weak, and sorting looks at the high ones: fold and multiply once more.
-    return (mixed ^ (mixed >> 29)) * weight[0]
+        mixed[part] = _stirred(_words(x[part]) * weight[1:]).sum(1)
+    return _stirred(mixed + weight[0])
+
+
+def common_keys(*sides: Features) -> list[Tensor]:
+    """The keys of several sides, (n,) each, equal for rows of equal numbers whatever their precision."""
+    alike = len({side.x.dtype for side in sides}) == 1
+    return [side.keys if alike else row_keys(side.x.double()) for side in sides]
+
+
+def _words(x: Tensor) -> Tensor:
+    return (x + 0.0).contiguous().view(torch.int32).to(torch.int64)
+
+
+def _stirred(words: Tensor) -> Tensor:
+    """Every bit of a word spread over all of it, in place."""
+    # The mask makes the shifts those of unsigned numbers.
+    words.bitwise_xor_((words >> 29) & (2**35 - 1)).mul_(_STIR)
+    return words.bitwise_xor_((words >> 32) & (2**32 - 1))
 
 
 def _check_count(side: Features, least: int) -> None:

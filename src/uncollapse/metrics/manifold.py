@@ -23,7 +23,7 @@ from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.moments import square
 from uncollapse.metrics.neighbours import Balls, Nearest, rounding
 from uncollapse.metrics.pairs import Pair, Visitor
-from uncollapse.metrics.resampling import SPLITS, Ranks, enough_neighbours, fraction, subsamples
+from uncollapse.metrics.resampling import SPLITS, Ranks, enough_neighbours, fraction, scale, subsamples
 
 OneSide = Literal["real", "fake"]
 # k -> whether each row of the other side (columns) lies in the ball of each row of a side.
@@ -198,20 +198,20 @@ class ManifoldJob:
         return (float(balls.counts[k].double().mean()) / k if name == "density" else share), share
 
     def _halves(self) -> tuple[Tensor, float] | None:
-        """The numbers on disjoint subsamples (splits, 2, names), and the share of the rows in one."""
+        """The numbers on disjoint subsamples (splits, 2, names), and by which part their variance counts."""
         sizes = len(self.pair.real), len(self.pair.fake)
         share = fraction(sizes)
         if min(sizes) < 4 or int(min(sizes) * share) <= max(self.k.values()):
             return None
         if max(sizes) > MANY:
-            return on_subsamples(self.pair, self._numbers, self.generator), share
+            return on_subsamples(self.pair, self._numbers, self.generator), scale(sizes)
         splits = list(subsamples(sizes, generator=self.generator))
         kept = enough_neighbours(max(self.k.values()), share)
         while True:
             ranks = {side: Ranks(self.pair, side, kept) for side in self.balls}
             values = side_by_side([partial(self._ranked, ranks, *some) for split in splits for some in split])
             if not any(found.short for found in ranks.values()):
-                return torch.tensor(values, dtype=torch.float64).view(len(splits), 2, -1), share
+                return torch.tensor(values, dtype=torch.float64).view(len(splits), 2, -1), scale(sizes)
             kept *= 2
 
     def _ranked(self, ranks: Mapping[OneSide, Ranks], real: Tensor, fake: Tensor) -> list[float]:

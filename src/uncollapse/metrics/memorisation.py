@@ -15,7 +15,7 @@ from uncollapse.metrics.manifold import on_subsamples, share_ends
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.neighbours import TIE, Nearest, rounding
 from uncollapse.metrics.pairs import Pair, Visitor
-from uncollapse.metrics.resampling import fraction
+from uncollapse.metrics.resampling import scale
 
 SHRINK = 2.0
 
@@ -85,7 +85,7 @@ class AuthenticityJob:
         if min(sizes) < 4:
             return None, None
         halves = on_subsamples(self.pair, _number, self.generator)[..., 0]
-        variance = fraction(sizes) * float((halves[:, 0] - halves[:, 1]).square().mean()) / 2
+        variance = scale(sizes) * float((halves[:, 0] - halves[:, 1]).square().mean()) / 2
         quantile = float(stdtrit(len(halves), 0.5 + level / 2))
         return share_ends(value, float(halves.mean()), variance, sizes[1], quantile, SHRINK)
 

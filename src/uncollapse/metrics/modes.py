@@ -35,12 +35,26 @@ KEYS = (
 )
 COVERAGE = ("modes_hit", "modes_solid", "high_quality_share", "tutorial_coverage", "class_entropy")
 SOLID_SHARE = 0.2
+_ROUNDING = 1e-12
 CORE_SAMPLES = 20
 TUTORIAL_REACH = 0.1
 TUTORIAL_REAL = 10_000
 CENTRE_STARTS = 20
 
 Counts = NDArray[np.int64]
+
+
+def solid(counts: ArrayLike, n: int, shares: ArrayLike) -> NDArray[np.bool_]:
+    """Which modes got at least a fifth of what their share of n samples asks for (K,); equality counts, rounded or not.
+
+    Args:
+        counts: Samples in each mode (K,).
+        n: Samples in all.
+        shares: What is asked for, as parts of one (K,).
+    """
+    least = SOLID_SHARE * n * np.asarray(shares, dtype=float) * (1 - _ROUNDING)
+    reached: NDArray[np.bool_] = np.asarray(counts) >= least
+    return reached
 
 
 def mode_measures(
@@ -89,7 +103,7 @@ def judged(
     n_every, n_fine = int(every.sum()), int(fine.sum())
     measures = {
         "modes_hit": float((fine > 0).sum()),
-        "modes_solid": float((fine >= SOLID_SHARE * len(samples) * weights).sum()),
+        "modes_solid": float(solid(fine, len(samples), weights).sum()),
         "high_quality_share": n_fine / len(samples),
         "kl_high_quality": kl_divergence(fine, weights),
         "kl_high_quality_floor": kl_floor(n_fine, tuple(weights)),

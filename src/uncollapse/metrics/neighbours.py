@@ -7,7 +7,7 @@ so that ties are ties. Distances here are squared.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -25,6 +25,8 @@ STRIP = NUMBERS = 2**20
 BLOCK = 1_024
 # Squared distances as alike as this are equal: sums of the same numbers in another order are.
 TIE = 1 + 1e-12
+# An error that matters to nobody, as a part of a squared distance.
+NEGLIGIBLE = 1e-9
 # Neighbouring pairs of which only the least is searched.
 WIDE = 32
 # Rows up to which one thread looks at a tile as fast as several.
@@ -114,7 +116,8 @@ class Nearest:
         return self._found[k]
 
     def _settle(self, k: int) -> tuple[Tensor, Tensor]:
-        tolerance = 2 * rounding(self.pair.dtype, self.left.width) * self._norms()
+        norms = self._norms()
+        tolerance = 2 * rounding(self.pair.dtype, self.left.width) * norms
         approximate = self.squared[:, k - 1 : k].double()
         # Those surely nearer need no look; those within rounding of the k-th are ranked by exact distance.
         open_ = (self.squared - approximate).abs() <= tolerance[:, None]
@@ -123,10 +126,16 @@ class Nearest:
         row, place = open_.nonzero(as_tuple=True)
         distance[row, place] = exact_squared(self.left, row, self.right, self.index[row, place])
         result, which = _ranked(distance, self.index, k - 1 - nearer)
-        doubtful = open_[:, -1] & (result > 0)
-        if self.squared.shape[1] < self.least and self.pair.dtype != torch.float64 and bool(doubtful.any()):
-            again = doubtful.nonzero()[:, 0]
-            result[again], which[again] = self._again(again, k)
+        doubtful = open_[:, -1] & (result > 0) & (self.squared.shape[1] < self.least)
+        # Far from the centre, as when one row is an outlier by many orders, products are too coarse even in float64.
+        coarse = 2 * rounding(torch.float64, self.left.width) * norms > NEGLIGIBLE * result
+        again = {product_squared: doubtful & ~coarse, difference_squared: doubtful & coarse}
+        if self.pair.dtype == torch.float64:
+            del again[product_squared]
+        for measure, chosen in again.items():
+            rows = chosen.nonzero()[:, 0]
+            if len(rows):
+                result[rows], which[rows] = self._again(rows, k, measure)
         return result, which
 
     def _norms(self) -> Tensor:
@@ -135,8 +144,8 @@ class Nearest:
         left, right = (norms["real" if side is self.pair.real else "fake"] for side in (self.left, self.right))
         return (left + right[self.index].amax(1)).double()
 
-    def _again(self, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
-        """The k-th nearest of some rows from float64 products: where many rows are as near as float32 can tell."""
+    def _again(self, rows: Tensor, k: int, measure: Measure) -> tuple[Tensor, Tensor]:
+        """The k-th nearest of some rows among all, where many are as near as the walk's products could tell."""
         results = []
         for start in range(0, len(rows), BLOCK):
             some = rows[start : start + BLOCK]
@@ -144,7 +153,7 @@ class Nearest:
             who = torch.zeros(near.shape, dtype=torch.int64, device=rows.device)
             for first in range(0, len(self.right), BLOCK):
                 columns = torch.arange(first, min(first + BLOCK, len(self.right)), device=rows.device)
-                squared = product_squared(self.pair, self.left, some, self.right, columns)
+                squared = measure(self.pair, self.left, some, self.right, columns)
                 if self.left is self.right:
                     squared.masked_fill_(some[:, None] == columns, math.inf)
                 joined = torch.cat([near, squared], 1).topk(near.shape[1], dim=1, largest=False)
@@ -162,6 +171,15 @@ def product_squared(pair: Pair, left: Features, i: Tensor, right: Features, j: T
     one, other = left.exact(i) - centre, right.exact(j) - centre
     norms = (one * one).sum(1)[:, None] + (other * other).sum(1)
     return norms.sub_(one @ other.T, alpha=2).clamp_(min=0)
+
+
+def difference_squared(pair: Pair, left: Features, i: Tensor, right: Features, j: Tensor) -> Tensor:
+    """Squared distances of all pairs of some rows by differences in float64 (i, j): slow, and never coarse."""
+    mode = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(left.exact(i), right.exact(j), compute_mode=mode).square_()
+
+
+Measure = Callable[[Pair, Features, Tensor, Features, Tensor], Tensor]
 
 
 def block_minima(squared: Tensor, across: bool) -> Tensor:

@@ -181,7 +181,8 @@ class Discrepancy:
 
         Close to 0 a squared distance varies the more the larger it is, in proportion to itself, so that the variance
         must be taken at t and not at the value; far from 0 the ends are nearly those of the standard error. c is
-        the rows' part of the variance over the value, or naive / biased where that is larger.
+        the rows' part of the variance over the value, or naive / biased where that is larger. No end lies below 0, as
+        no population value does.
         Reference: Wilson 1927, JASA 22, for the same step with a share.
 
         Args:
@@ -191,15 +192,17 @@ class Discrepancy:
         z = float(stdtrit(self.freedom, 0.5 + level / 2))
         alone = self.pairs + extra
         reach = z * math.sqrt(alone)
-        slope = self.naive / self.biased if self.biased > 0 else 0.0
+        # By chance, or for copies of real rows, the V-statistic is smaller than equal sides give it on average.
+        least = max(self.biased, self.biased - self.value)
+        slope = self.naive / least if least > 0 else 0.0
         if self.value > 0:
             far = max(self.naive - 2 * self.pairs, 0.0) / max(self.value, reach)
             slope = max(slope, far)
         middle = self.value + z * z * slope / 2
         half = z * math.sqrt(max(0.0, slope * self.value + z * z * slope**2 / 4 + alone))
         low = self.value - reach if self.value <= reach else middle - half
-        high = self.value + reach if self.value <= -reach else middle + half
-        return low, high
+        # What equal sides leave open is never excluded, however far below 0 copies of real rows bring the value.
+        return max(low, 0.0), max(middle + half, reach)
 
 
 def discrepancy(real: Within, fake: Within, cross: Across, itself: tuple[float, float]) -> Discrepancy:

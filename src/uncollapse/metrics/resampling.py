@@ -24,6 +24,8 @@ from uncollapse.metrics.pairs import Pair, full_precision
 
 SPLITS = 20
 MOST = 1_000
+# Fewest rows of a side in one subsample, where it has twice as many.
+LEAST = 10
 # Rows whose neighbours are ranked at a time.
 RANKED_ROWS = 256
 
@@ -49,14 +51,28 @@ class Spread:
 
 
 def fraction(sizes: Sequence[int], *, most: int = MOST) -> float:
-    """Share of each side in one subsample: a half, or less when the larger side would give more than `most` rows."""
+    """Share of the larger side in one subsample: a half, or less where that would be more than `most` rows."""
     return min(0.5, most / max(sizes))
+
+
+def scale(sizes: Sequence[int], *, most: int = MOST) -> float:
+    """By which part a variance on subsamples is that of the whole: the largest share of a side in one.
+
+    It is `fraction`, or more where a side is so much smaller that `LEAST` of its rows are a larger share of it; such a
+    side has the far larger part in the variance, and the other's part is then overestimated.
+    """
+    return max(fraction(sizes, most=most), *(n / size for n, size in zip(_counts(sizes, most), sizes, strict=True)))
+
+
+def _counts(sizes: Sequence[int], most: int) -> list[int]:
+    share = fraction(sizes, most=most)
+    return [min(size // 2, max(LEAST, int(size * share))) for size in sizes]
 
 
 def subsamples(
     sizes: Sequence[int], *, generator: torch.Generator, splits: int = SPLITS, most: int = MOST
 ) -> Iterator[tuple[Subsample, Subsample]]:
-    """Pairs of disjoint subsamples that keep the proportion of the sides.
+    """Pairs of disjoint subsamples that keep the proportion of the sides, as far as `LEAST` rows allow.
 
     Args:
         sizes: Rows of each side; at least 4 each.
@@ -67,8 +83,7 @@ def subsamples(
     Yields:
         Two tuples, each with an int64 index tensor a side.
     """
-    share = fraction(sizes, most=most)
-    counts = [max(2, int(size * share)) for size in sizes]
+    counts = _counts(sizes, most)
     for _ in range(splits):
         orders = [torch.randperm(size, generator=generator) for size in sizes]
         first = tuple(order[:count] for order, count in zip(orders, counts, strict=True))

@@ -17,7 +17,7 @@ from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level, seeded
 from uncollapse.metrics.manifold import BALLS_SHRINK, DENSITY_WIDER
 from uncollapse.metrics.metric import GROUPS, Metric, find_metric
-from uncollapse.metrics.resampling import Spread, fraction, spread, subsamples
+from uncollapse.metrics.resampling import Spread, scale, spread, subsamples
 
 # Counts of repeated rows grow with the square of the sample, so no subsample tells how much they vary.
 REPEATS = ("duplicates", "birthday")
@@ -228,7 +228,7 @@ def contest_spread(contest: Contest) -> Spread:
         for which, (part, kept) in enumerate(zip(pair, gaps, strict=True)):
             fake, other = contest.values(part, seed=2 * number + which)
             kept.append(fake - other)
-    found = spread(torch.tensor(gaps[0]), torch.tensor(gaps[1]), fraction(contest.sizes))
+    found = spread(torch.tensor(gaps[0]), torch.tensor(gaps[1]), scale(contest.sizes))
     return replace(found, error=WIDER.get(contest.metric.name, 1.0) * found.error)
 
 

@@ -195,7 +195,7 @@ class CollapseMonitor:
     def _look(self) -> MonitorVerdict:
         look, before = self._watch.looks + 1, self.verdict.status
         with self._untouched(look, "look"):
-            samples = self._fresh()
+            samples = self._shuffled(self._fresh(), look)
             encoded = self.reference.encode(samples)
             slopes = () if self._critic is None else self._slopes(samples, encoded)
             with plain_numbers():
@@ -223,6 +223,11 @@ class CollapseMonitor:
             )
         return samples
 
+    def _shuffled(self, samples: Tensor, look: int) -> Tensor:
+        """The fakes in random order: a sampler may give one class after the other, and some numbers look at a part."""
+        order = np.random.default_rng(look_seed(self.seed, look, "order")).permutation(len(samples))
+        return samples[torch.from_numpy(order).to(samples.device)]
+
     def _slopes(self, samples: Tensor, encoded: Encoded) -> tuple[Sign, ...]:
         finite = samples[torch.from_numpy(encoded.finite).to(samples.device)]
         if self._critic is None or self.reference.raw is None or not len(finite):
@@ -232,8 +237,7 @@ class CollapseMonitor:
     def _judged(self, look: int, encoded: Encoded, slopes: tuple[Sign, ...]) -> MonitorVerdict:
         cells = np.full(len(encoded.finite), -1)
         cells[encoded.finite] = self.reference.cells.assign(encoded.rows, encoded.classes)
-        order = np.random.default_rng(look_seed(self.seed, look, "order")).permutation(len(cells))
-        outcome = self._test.look(cells[order])
+        outcome = self._test.look(cells)
         missing = self.reference.cells.missing(cells, self.reference.examples)
         status = self._status_after(look)
         bad = len(cells) - int(encoded.finite.sum())

@@ -104,7 +104,7 @@ def metric_row(name: str, estimate: Estimate, names: Mapping[str, str]) -> Metri
     strip = None
     if bounded:
         strip = interval_strip(label, Scale(low=low, high=high), estimate.value, estimate.low, estimate.high)
-    caution = "; conservative: it holds more often than its level says" if estimate.conservative else ""
+    caution = "; conservative: as a rule it holds more often than its level says" if estimate.conservative else ""
     return MetricRow(
         name=name,
         title=title,

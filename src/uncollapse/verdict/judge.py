@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from uncollapse.errors import UserError
 from uncollapse.metrics.inputs import Rows, both, seeded
 from uncollapse.verdict.mixing import difference_sentence
-from uncollapse.verdict.pool import ASSIGNMENTS, Pool, p_value
+from uncollapse.verdict.pool import ASSIGNMENTS, Pool, common_mixture, p_value
 from uncollapse.verdict.question import POWER, Finding
 from uncollapse.verdict.regions import Regions
 from uncollapse.verdict.repeats import repeats
@@ -34,7 +34,7 @@ class Classes:
         real: Class 0..K-1 of each real row, (n,).
         fake: Class of each fake, (m,).
         balanced: Whether the fakes' shares were chosen by whoever made them (labels that a conditional generator was
-            given), so that they say nothing about collapse.
+            given), so that they say nothing about collapse: then both sides are thinned to one mixture of classes.
     """
 
     names: Sequence[str]
@@ -78,7 +78,7 @@ def judge(
     # The smallest p-value, corrected, has to lie well below alpha, or no loss could be significant.
     assignments = max(assignments, math.ceil(10 / alpha))
     sides = both(real, fake, least=FEWEST)
-    pool = Pool(*sides, generator=draws, assignments=assignments)
+    pool = Pool(*sides, generator=draws, assignments=assignments, classes=_asked(classes))
     findings = _findings(pool, classes, images, alpha, draws, assignments)
     evidence = _evidence(findings, alpha, min(len(sides[0]), len(sides[1])))
     status = _status(evidence)
@@ -111,11 +111,19 @@ def _findings(
             )
         group, what = _of_pool(pool, classes), "classes"
         label = [classes.names[int(c)] for c in group]
+    within = spread(pool, group, images=images, what=what)
+    if classes is not None and classes.balanced and _asked(classes) is None:
+        return [*found, within, repeats(pool)]  # what remains does not look at the mixture of classes
     found.append(region_shares(pool, regions, alpha=alpha, label=label))
-    found.append(spread(pool, group, images=images, what=what))
-    found.append(overall_spread(pool, images=images))
-    found.append(repeats(pool))
-    return found
+    return [*found, within, overall_spread(pool, images=images), repeats(pool)]
+
+
+def _asked(classes: Classes | None) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The classes whose shares must not count; None where they may, or where a common mixture has too few rows."""
+    if classes is None or not classes.balanced:
+        return None
+    sides = torch.from_numpy(np.asarray(classes.real)).long(), torch.from_numpy(np.asarray(classes.fake)).long()
+    return sides if min(int(kept.sum()) for kept in common_mixture(*sides)) >= FEWEST else None
 
 
 def _of_pool(pool: Pool, classes: Classes) -> torch.Tensor:

@@ -13,7 +13,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from uncollapse.metrics.inputs import Features
+from uncollapse.metrics.inputs import Features, common_keys
 
 # Rows a side that are looked at closely: pairs of rows grow with the square.
 MOST = 2_500
@@ -34,13 +34,32 @@ class Pool:
     """
 
     def __init__(
-        self, real: Features, fake: Features, *, generator: torch.Generator, assignments: int = ASSIGNMENTS
+        self,
+        real: Features,
+        fake: Features,
+        *,
+        generator: torch.Generator,
+        assignments: int = ASSIGNMENTS,
+        classes: tuple[Tensor, Tensor] | None = None,
     ) -> None:
-        """Chooses at most `MOST` rows a side, projects them and draws the assignments."""
-        chosen = [_choose(side, generator) for side in (real, fake)]
+        """Chooses at most `MOST` rows a side, projects them and draws the assignments.
+
+        Args:
+            real: Real rows.
+            fake: Fakes.
+            generator: Source of all draws.
+            assignments: How many.
+            classes: Class of every row of each side, int64 (n,) and (m,), where both sides shall have one mixture of
+                classes: then of each class only so many rows are drawn.
+        """
+        quota = (None, None) if classes is None else common_mixture(*classes)
+        chosen = [
+            _choose(side, generator, None if kept is None or classes is None else (classes[place], kept))
+            for place, (side, kept) in enumerate(zip((real, fake), quota, strict=True))
+        ]
         rows = torch.cat([side.x[index].double().cpu() for side, index in zip((real, fake), chosen, strict=True)])
         is_fake = torch.arange(len(rows)) >= len(chosen[0])
-        keys = torch.cat([side.keys[index].cpu() for side, index in zip((real, fake), chosen, strict=True)])
+        keys = torch.cat([key[index].cpu() for key, index in zip(common_keys(real, fake), chosen, strict=True)])
         # Identical rows must not be ordered by their sides, or neighbours among them would know the sides.
         mixed = torch.randperm(len(keys), generator=generator)
         order = mixed[torch.argsort(keys[mixed], stable=True)]
@@ -99,11 +118,57 @@ def cross_distances(left: Tensor, right: Tensor) -> Tensor:
     return squared
 
 
-def _choose(side: Features, generator: torch.Generator) -> Tensor:
-    """At most `MOST` rows, drawn after ordering by content."""
-    if len(side) <= MOST:
+def common_mixture(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
+    """How many rows of each class to keep on each side, (K,) and (K,), so that both have the same shares of classes.
+
+    With r real rows kept for each fake, a class gives min(real, r fake) real rows and min(fake, real / r) fakes. Of all
+    r at which some class is kept whole, the one with the smallest standard error of a difference (the largest
+    harmonic mean of both sides' rows) is taken.
+
+    Args:
+        real: Class of each real row, int64 (n,), 0..K-1.
+        fake: Class of each fake (m,).
+    """
+    k = int(torch.cat([real, fake]).max()) + 1
+    have = [torch.bincount(side, minlength=k).double() for side in (real, fake)]
+    shared = (have[0] > 0) & (have[1] > 0)
+    best = torch.zeros(k, dtype=torch.int64), torch.zeros(k, dtype=torch.int64)
+    for ratio in torch.unique(have[0][shared] / have[1][shared]).tolist():
+        kept = _thinned(have[0], have[1], ratio)
+        if _effective(*kept) > _effective(*best):
+            best = kept
+    return best
+
+
+def _thinned(real: Tensor, fake: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
+    """Whole rows: the scarcer side is cut down first, and the other follows it."""
+    if ratio < 1:
+        few, many = _thinned(fake, real, 1 / ratio)
+        return many, few
+    few = torch.minimum(fake, real / ratio).add(1e-9).floor()
+    many = torch.minimum(real, few * ratio).add(1e-9).floor()
+    return many.long(), few.long()
+
+
+def _effective(real: Tensor, fake: Tensor) -> float:
+    n, m = int(real.sum()), int(fake.sum())
+    return n * m / max(n + m, 1)
+
+
+def _choose(side: Features, generator: torch.Generator, quota: tuple[Tensor, Tensor] | None) -> Tensor:
+    """At most `MOST` rows, and of each class at most its quota, drawn after ordering by content."""
+    if quota is None and len(side) <= MOST:
         return side.order
-    return side.order[torch.randperm(len(side), generator=generator)[:MOST].to(side.order.device)]
+    drawn = side.order[torch.randperm(len(side), generator=generator).to(side.order.device)]
+    if quota is not None:
+        classes, kept = quota[0].to(drawn.device)[drawn], quota[1].to(drawn.device)
+        one_hot = torch.nn.functional.one_hot(classes, len(kept))
+        # Each row's place among those of its class.
+        place = one_hot.cumsum(0).gather(1, classes[:, None])[:, 0]
+        drawn = drawn[place <= kept[classes]]
+        # The classes whose quota is small fill it first, so the first rows are no fair draw of the chosen ones.
+        drawn = drawn[torch.randperm(len(drawn), generator=generator).to(drawn.device)]
+    return drawn[:MOST]
 
 
 def _project(rows: Tensor) -> Tensor:
@@ -129,4 +194,4 @@ def p_value(statistics: Tensor) -> float:
     """Share of assignments (the observed one counts) whose statistic is at least the observed, first one."""
     # Sums in another order differ in their last digits, and a tie is not smaller.
     limit = statistics[0] - 1e-6 * statistics[0].abs()
-    return float((statistics >= limit).float().mean())
+    return float((statistics >= limit).double().mean())

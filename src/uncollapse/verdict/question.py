@@ -73,7 +73,7 @@ def step_max(scores: Tensor) -> Tensor:
             Testing (single-step maxT).
     """
     largest = scores.max(1).values
-    return (largest[:, None] >= scores[0] - 1e-6 * scores[0].abs()).float().mean(0)
+    return (largest[:, None] >= scores[0] - 1e-6 * scores[0].abs()).double().mean(0)
 
 
 def standard_scores(fake: Tensor, total: Tensor, n_real: int, n_fake: int) -> Tensor:

@@ -73,6 +73,9 @@ def _finding(metric: str, where: str, statistics: Tensor, minimum: float) -> Fin
 def _log_ratio(rows: Tensor, shares: Tensor, sides: Tensor, images: bool) -> Tensor:
     """Minus the log of the ratio of spreads for some assignments, (P,); 0 where no group has rows enough."""
     width = rows.shape[1]
+    # Around each group's middle in the pool, or the small spread of narrow groups drowns in the squares of their means.
+    middle = (shares.T @ rows) / shares.sum(0).clamp_min(1)[:, None]
+    rows = rows - shares @ middle
     # Rows of each group, their sum and their sum of squares, for the fakes and for all.
     terms = torch.cat(
         [shares, (shares[:, :, None] * rows[:, None, :]).flatten(1), shares * rows.square().sum(1, True)], 1
@@ -86,7 +89,7 @@ def _log_ratio(rows: Tensor, shares: Tensor, sides: Tensor, images: bool) -> Ten
         mean = side[:, groups : groups * (1 + width)].reshape(len(n), groups, width) / n.clamp_min(1)[..., None]
         squares = side[:, groups * (1 + width) :] - n * mean.square().sum(2)
         within.append(squares.clamp_min(0) / (n - 1).clamp_min(1))
-        between.append(mean)
+        between.append(middle + mean)
         count.append(n)
     usable = (count[0] >= FEWEST) & (count[1] >= FEWEST) & (within[0] + within[1] > 0)
     weight = torch.where(usable, count[0] * count[1] / (count[0] + count[1]).clamp_min(1), 0.0)

@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 from uncollapse.metrics.inputs import Features
 from uncollapse.verdict.pool import Pool
-from uncollapse.verdict.regions import MOST_MOVED, MOST_SCALED, Regions, _aligned, _branches
+from uncollapse.verdict.regions import MOST_MOVED, MOST_SCALED, STEPS, WALKED, Regions, _aligned, _branches, _diffused
 
 
 def pool_of(real: np.ndarray, fake: np.ndarray) -> Pool:
@@ -33,6 +34,39 @@ def test_two_far_groups_are_branches() -> None:
     regions = Regions(pool)
     same = (regions.members == first).all(1)
     assert int(same.sum()) >= 1
+
+
+def test_walks_know_the_classes_of_digits_better_than_distances_alone() -> None:
+    images, kind = load_digits(return_X_y=True)
+    chosen = np.random.default_rng(0).permutation(len(kind))[:600]
+    pool = pool_of(images[chosen[:300]], images[chosen[300:]])
+    digit = torch.from_numpy(kind[chosen])[torch.where(pool.fake, pool.number + 300, pool.number)]
+
+    def agreement(members: torch.Tensor) -> float:
+        """Mean over the digits of the largest share that a region has in common with one (both over either)."""
+        best = []
+        for number in range(10):
+            wanted = (digit == number).float()
+            best.append(float(((members * wanted).sum(1) / torch.maximum(members, wanted).sum(1)).max()))
+        return float(np.mean(best))
+
+    regions = Regions(pool)
+    ward = agreement(_branches(regions._ward, len(pool)))
+    assert ward > 0.75
+    assert agreement(regions.members) > ward + 0.05
+
+
+def test_sketched_walks_keep_the_diffusion_distances() -> None:
+    pool = two_groups((20, 30), (30, 20), apart=3.0)
+    near, count = pool.nearest[1][:, :WALKED], len(pool)
+    ties = torch.zeros(count, count, dtype=torch.float64).scatter_(1, near, 1.0)
+    ties = ties + ties.T
+    degree = ties.sum(1)
+    ends = torch.linalg.matrix_power(ties / degree[:, None], STEPS) / degree.sqrt()
+    found, exact = torch.pdist(_diffused(pool).double()), torch.pdist(ends)
+    ratio = found / exact
+    # A projection on 128 directions keeps a distance to about 1 / sqrt(256).
+    assert float((ratio / ratio.median() - 1).abs().quantile(0.99)) < 0.25
 
 
 def test_branches_of_a_known_tree() -> None:

@@ -13,6 +13,8 @@ from uncollapse.verdict.pool import Pool, cross_distances, squared_distances
 
 SMALLEST_SHARE, SMALLEST_ROWS, LARGEST_SHARE = 0.02, 10, 0.5
 ROWS_PER_CLUSTER, FEWEST_CLUSTERS, MOST_CLUSTERS = 50, 4, 20
+# A walk over neighbours: how many each row has, how many steps are made, and numbers that a row's walk is sketched by.
+WALKED, STEPS, SKETCH = 10, 8, 128
 # Neighbours that decide which region a row would belong to if only real rows had regions.
 VOTERS = 10
 # Of the real spread, and as a factor.
@@ -20,21 +22,22 @@ MOST_MOVED, MOST_SCALED = 0.25, 1.25
 
 
 class Regions:
-    """Branches of Ward's tree over the pool's rows, and of a tree of their directions.
+    """Branches of three trees over the pool's rows: Ward's, one of where walks over neighbours lead, one of directions.
 
-    Ward's tree knows compact groups; directions (average linkage of cosine distances, for more than two features)
-    know classes of images better, whose rows differ in length.
+    Ward's tree knows compact groups; walks know groups between which few rows lie, such as classes of images;
+    directions (average linkage of cosine distances, for more than two features) know images that differ in contrast.
 
     Attributes:
         members: float32 (G, N), 1 where a row belongs to a region; regions overlap, as branches do.
 
-    Reference: Ward 1963, Journal of the American Statistical Association 58.
+    Reference: Ward 1963, Journal of the American Statistical Association 58; Coifman and Lafon 2006, Applied and
+    Computational Harmonic Analysis 21 (diffusion distances).
     """
 
     def __init__(self, pool: Pool) -> None:
         """Builds the trees; the pool's sides are not looked at."""
         self.pool = pool
-        trees = [self._ward]
+        trees = [self._ward, _tree(squared_distances(_diffused(pool)).sqrt(), "ward")]
         if pool.rows.shape[1] > 2:
             trees.append(_tree(squared_distances(_directions(pool.rows)), "average"))
         self.members = torch.cat([_branches(tree, len(pool)) for tree in trees])
@@ -102,6 +105,26 @@ def _tree(distances: Tensor, method: str) -> NDArray[np.float64]:
     above = torch.triu_indices(len(distances), len(distances), offset=1)
     tree: NDArray[np.float64] = linkage(distances[above[0], above[1]].double().numpy(), method=method)
     return tree
+
+
+def _diffused(pool: Pool) -> Tensor:
+    """Where a random walk from each row ends, (N, `SKETCH`): rows with the same ends are one group.
+
+    P(row -> neighbour) on the graph of each row's `WALKED` nearest rows, made symmetric; the rows of P^`STEPS`, each
+    column over the root of its degree, are sketched by a random projection, which keeps their distances.
+    """
+    from scipy.sparse import csr_matrix, diags
+
+    near = pool.nearest[1][:, :WALKED].numpy()
+    count, k = near.shape
+    ties = csr_matrix((np.ones(count * k), (np.arange(count).repeat(k), near.ravel())), shape=(count, count))
+    ties = ties + ties.T
+    degree = np.asarray(ties.sum(1))
+    walk = diags(1 / degree.ravel()) @ ties
+    ends: NDArray[np.float64] = np.random.default_rng(0).standard_normal((count, SKETCH)) / np.sqrt(degree)
+    for _ in range(STEPS):
+        ends = walk @ ends
+    return torch.from_numpy(ends / np.abs(ends).max()).float()
 
 
 def _directions(rows: Tensor) -> Tensor:

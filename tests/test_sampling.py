@@ -11,7 +11,7 @@ from PIL import Image
 from uncollapse import checkpoint
 from uncollapse.errors import UserError
 from uncollapse.run import execute, make_spec
-from uncollapse.sampling import check_form, class_number, grid, pixels, write, write_samples
+from uncollapse.sampling import check_form, class_number, grid, pixels, upright, write, write_samples
 from uncollapse.tasks import Arrays, find
 
 
@@ -148,3 +148,47 @@ def test_labels_are_written_as_the_user_wrote_them(tmp_path: Path, values: list[
 def test_a_label_in_a_files_name_names_no_folder(tmp_path: Path) -> None:
     write(tmp_path / "f", np.zeros((1, 8, 8)), np.array(["../up"]))
     assert [path.name for path in (tmp_path / "f").iterdir()] == ["000000-class-..-up.png"]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_colours_stay_colours_whatever_axis_they_are_on(first: bool) -> None:
+    red = np.zeros((2, 5, 7, 3))
+    red[..., 0] = 1.0
+    given = np.moveaxis(red, -1, 1) if first else red
+    assert (upright(given, first=first) == red).all()
+    grey = np.ones((2, 1, 5, 7)) if first else np.ones((2, 5, 7, 1))
+    assert upright(grey, first=first).shape == (2, 5, 7)
+    with pytest.raises(UserError, match="2 channels"):
+        upright(np.ones((4, 2, 5, 7)), first=True)
+
+
+def test_a_users_colour_images_are_drawn_with_their_colours(tmp_path: Path) -> None:
+    images = np.zeros((60, 8, 6, 3))
+    images[..., 0] = np.random.default_rng(0).uniform(0.5, 1, size=(60, 8, 6))  # shades of red
+    Arrays(images, clusters=2).save(tmp_path / "data.npz")
+    settings = {"networks.family": "dcgan", "networks.width": 4}
+    spec = make_spec("vanilla", f"array:{tmp_path}/data.npz", seeds=(1,), updates=1, batch=8, settings=settings)
+    assert spec.task.shape == (3, 8, 6)
+    execute(spec, tmp_path / "run", device="cpu")
+    write_samples(tmp_path / "run", 4, tmp_path / "x.npz")
+    write_samples(tmp_path / "run", 4, tmp_path / "pictures")
+    write_samples(tmp_path / "run", 4, tmp_path / "x.png")
+    with np.load(tmp_path / "x.npz") as archive:
+        assert archive["samples"].shape == (4, 8, 6, 3)
+        assert np.abs(archive["samples"][..., 1:]).max() < 0.5 < archive["samples"][..., 0].mean()
+    with Image.open(tmp_path / "pictures" / "000000.png") as picture, Image.open(tmp_path / "x.png") as table:
+        assert np.asarray(picture).shape == (8, 6, 3)
+        assert table.mode == "RGB"
+
+
+def test_a_colour_task_of_ours_is_drawn(tmp_path: Path) -> None:
+    task = find("stacked-digits", measure_size=1_000)
+    execute(make_spec("vanilla", task, seeds=(1,), updates=1, batch=8), tmp_path / "run", device="cpu")
+    write_samples(tmp_path / "run", 3, tmp_path / "pictures")
+    write_samples(tmp_path / "run", 3, tmp_path / "x.npz")
+    with np.load(tmp_path / "x.npz") as archive:
+        first = archive["samples"][0]
+    assert first.shape[0] == 3
+    with Image.open(tmp_path / "pictures" / "000000.png") as picture:
+        found = np.asarray(picture)
+    assert (found == pixels(np.moveaxis(first, 0, -1)[None])[0]).all()

@@ -83,7 +83,10 @@ def write_samples(
         limits = (float(np.min(np.asarray(task.x))), float(np.max(np.asarray(task.x))))
     out.parent.mkdir(parents=True, exist_ok=True)
     values = None if labels is None else task.label_values[labels.numpy()]
-    write(out, np.asarray(samples), values, limits=limits)
+    drawn = np.asarray(samples)
+    if out.suffix.lower() in ("", ".png"):
+        drawn = upright(drawn, first=not isinstance(task, Arrays) or not task.channels_last)
+    write(out, drawn, values, limits=limits)
     return {"file": str(out), "n": n, "seed": chosen, "weights": WEIGHTS[weights], "draw": draw, "class": label}
 
 
@@ -180,6 +183,20 @@ def _write_csv(out: Path, samples: NDArray[Any], labels: NDArray[Any] | None) ->
         writer.writerow(header)
         for number, row in enumerate(samples.tolist()):
             writer.writerow(row if labels is None else [*row, labels[number].item()])
+
+
+def upright(samples: NDArray[Any], *, first: bool) -> NDArray[Any]:
+    """Images (n, h, w), (n, c, h, w) with `first`, else (n, h, w, c), as (n, h, w[, 3 or 4]), as pictures are written.
+
+    Raises:
+        UserError: Other numbers of channels than 1, 3 or 4.
+    """
+    from uncollapse.data.layout import CHANNELS, Layout
+
+    channels = 0 if samples.ndim == 3 else samples.shape[1 if first else -1]
+    if channels and channels not in CHANNELS:
+        raise UserError(f"Images of {channels} channels are no pictures; use an --out that ends in .npz.")
+    return Layout(kind="images", channels=channels, first=first).upright(samples)
 
 
 def pixels(samples: NDArray[Any], limits: tuple[float, float] = (-1.0, 1.0)) -> NDArray[np.uint8]:

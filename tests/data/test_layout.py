@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from uncollapse.data.layout import layout_of
+from uncollapse.data.layout import Layout, image_layout, layout_of
 from uncollapse.errors import UserError
 
 
@@ -56,3 +56,11 @@ def test_other_numbers_of_axes_are_refused(shape: tuple[int, ...]) -> None:
 def test_other_channels_are_refused() -> None:
     with pytest.raises(UserError, match=r"\(28, 28, 2\) in which no axis of 1, 3 or 4 channels"):
         layout_of((28, 28, 2), "real")
+
+
+def test_rows_that_are_no_images_have_no_layout_of_one() -> None:
+    assert image_layout((5,)) is None
+    assert image_layout((6, 5, 2)) is None
+    assert image_layout((6, 5)) == Layout(kind="images")
+    assert image_layout((6, 5, 3)) == Layout(kind="images", channels=3, first=False)
+    assert image_layout((3, 6, 5)) == Layout(kind="images", channels=3, first=True)

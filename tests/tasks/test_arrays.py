@@ -73,9 +73,9 @@ def test_without_labels_k_means_finds_the_groups() -> None:
 def test_images_keep_their_shape_and_what_is_not_finite_has_no_mode() -> None:
     x = np.random.default_rng(0).integers(0, 255, (80, 4, 5, 3)).astype(np.uint8)
     task = Arrays(x, np.arange(80) % 2)
-    assert task.shape == (4, 5, 3)
+    assert task.shape == (3, 4, 5)
     sample, _ = task.sample(7, stream(0, "test"))
-    assert sample.shape == (7, 4, 5, 3)
+    assert sample.shape == (7, 3, 4, 5)
     sample[2, 0, 0, 0] = torch.nan
     mode, good = task.assign(sample)
     assert (mode[2].item(), good[2].item()) == (-1, False)
@@ -150,3 +150,21 @@ def test_too_few_distinct_rows_for_clusters() -> None:
     task = Arrays(np.repeat(np.eye(3), 40, axis=0))
     with pytest.raises(UserError, match="fewer than 10 distinct rows"):
         task.sample(5, stream(0, "test"))
+
+
+@pytest.mark.parametrize("tensor", [False, True])
+def test_colours_are_learned_first_and_come_back_where_they_were(tensor: bool) -> None:
+    images = np.random.default_rng(0).normal(size=(80, 6, 5, 3)).astype(np.float32)
+    last = Arrays(torch.from_numpy(images) if tensor else images, clusters=2)
+    first = Arrays(np.moveaxis(images, -1, 1), clusters=2)
+    assert last.shape == first.shape == (3, 6, 5)
+    one, other = (task.sample(16, stream(0, "colours"))[0] for task in (last, first))
+    assert torch.equal(one, other)
+    assert last.to_original(one).shape == (16, 6, 5, 3)
+    assert torch.equal(last.to_original(one), first.to_original(one).movedim(1, -1))
+    assert bool((torch.from_numpy(images)[:, None] - last.to_original(one)).abs().amax((2, 3, 4)).amin(0).max() < 1e-5)
+
+
+def test_cubes_without_channels_stay_as_they_are() -> None:
+    cubes = np.random.default_rng(0).normal(size=(80, 6, 5, 2))
+    assert Arrays(cubes, clusters=2).shape == (6, 5, 2)

@@ -35,6 +35,13 @@ class Layout:
         return last[..., 0] if self.channels == 1 else last
 
 
+def image_layout(shape: tuple[int, ...], *, tensor: bool = False) -> Layout | None:
+    """How an image of such a shape is laid out, as `layout_of` tells; None where rows of it are no images."""
+    if len(shape) not in (2, 3) or (len(shape) == 3 and not {shape[0], shape[2]} & set(CHANNELS)):
+        return None
+    return layout_of(shape, "an image", tensor=tensor)
+
+
 def layout_of(shape: tuple[int, ...], place: str, *, tensor: bool = False) -> Layout:
     """What rows of such a shape are.
 

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from uncollapse.data.layout import image_layout
 from uncollapse.draws import Draw
 from uncollapse.errors import UserError
 from uncollapse.networks.mlp import MLP
@@ -43,6 +44,9 @@ class Arrays(Task):
     nearest training row (1-nearest-neighbour, which follows modes of any shape, where centroids assume round ones).
     High quality means that this row is no farther than for 95 % of the held-out real rows.
 
+    Colour images, (n, h, w, c) or (n, c, h, w) with 1, 3 or 4 channels, are learned with the channels first, as all
+    networks take them; `to_original` gives them back as they came.
+
     Attributes:
         x: Rows (n, *shape), at least 50, finite.
         labels: n labels of any kind, or None: then modes are `clusters` k-means clusters, and classes is 0.
@@ -57,11 +61,15 @@ class Arrays(Task):
     name: str = "arrays"
     networks: Networks = UNSET
     summary: str = SUMMARY
+    channels_last: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Copies and checks the arrays."""
+        tensor = isinstance(self.x, Tensor)
         x = _checked_rows(self.x, self.name)
+        found = image_layout(x.shape[1:], tensor=tensor)
         object.__setattr__(self, "x", x)
+        object.__setattr__(self, "channels_last", found is not None and found.channels > 0 and not found.first)
         if self.labels is None:
             object.__setattr__(self, "clusters", _checked_clusters(self.clusters, len(x)))
         else:
@@ -73,14 +81,20 @@ class Arrays(Task):
         super().__post_init__()
 
     @property
-    def _rows(self) -> NDArray[np.float32]:
+    def _first(self) -> NDArray[np.float32]:
+        """The rows with channels first, a view."""
         x = np.asarray(self.x)
+        return np.moveaxis(x, -1, 1) if self.channels_last else x
+
+    @property
+    def _rows(self) -> NDArray[np.float32]:
+        x = self._first
         return x.reshape(len(x), -1)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of one row."""
-        return tuple(np.shape(self.x)[1:])
+        """Shape of one row as it is learned: of colour images (channels, height, width)."""
+        return tuple(self._first.shape[1:])
 
     @property
     def classes(self) -> int:
@@ -169,9 +183,10 @@ class Arrays(Task):
         return self._nearest.judge(x.detach().reshape(len(x), -1).float().cpu().numpy())
 
     def to_original(self, x: Tensor) -> Tensor:
-        """Standardised samples (n, *shape) in the user's own units."""
+        """Standardised samples (n, *shape) in the user's own units and, of colour images, the user's own layout."""
         centre, spread = (torch.from_numpy(part).to(x).reshape(self.shape) for part in self._scale)
-        return x.reshape(-1, *self.shape) * spread + centre
+        found = x.reshape(-1, *self.shape) * spread + centre
+        return found.movedim(1, -1) if self.channels_last else found
 
     def save(self, path: Path | str) -> None:
         """Writes the arrays as an .npz that task ``array:FILE`` reads."""

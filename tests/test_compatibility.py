@@ -45,6 +45,18 @@ REFUSED: list[tuple[str, Method, Sizes, str]] = [
         "BoundaryEquilibrium follows the game with numbers of its own, and dynamics.unroll = 5 would show it",
     ),
     (
+        "two samples to compare",
+        METHODS["ebgan-pt"],
+        sized(batch=1),
+        "PullingAway compares the samples of a batch, and a batch of 1 has no two",
+    ),
+    (
+        "two samples to compare",
+        METHODS["msgan"],
+        sized(batch=1),
+        "ModeSeeking compares the samples of a batch, and a batch of 1 has no two",
+    ),
+    (
         "vectors of a foreseen critic",
         METHODS["unrolled-5"].but(constraint=METHODS["sngan"].constraint),
         sized(),

@@ -160,3 +160,14 @@ def test_a_plain_loop_equals_the_same_loop_with_torchs_own_loss() -> None:
     torch.testing.assert_close(
         generator_loss(NonSaturating(), fake=critic(fake)), entropy(critic(fake), torch.ones(16, 1))
     )
+
+
+def test_only_losses_of_pairs_need_as_many_of_both() -> None:
+    real, fake = torch.tensor([1.0, -1.0, 0.0]), torch.tensor([0.5])
+    expected = (nn.functional.softplus(-real).mean() + nn.functional.softplus(fake).mean()).item()
+    assert critic_loss(Minimax(), real=real, fake=fake).item() == pytest.approx(expected, rel=1e-6)
+    assert generator_loss(Minimax(), real=real, fake=fake).item() == pytest.approx(-expected, rel=1e-6)
+    with pytest.raises(UserError, match="paired"):
+        critic_loss(Relativistic(), real=real, fake=fake)
+    with pytest.raises(UserError, match="paired"):
+        generator_loss(Relativistic(), real=real, fake=fake)

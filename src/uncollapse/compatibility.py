@@ -9,7 +9,7 @@ from uncollapse.errors import UserError
 from uncollapse.method import Method
 from uncollapse.parts.conditioning import AuxiliaryClassifier
 from uncollapse.parts.constraints import SpectralNorm, WeightClip
-from uncollapse.parts.generator_terms import ClassLogits, Identity
+from uncollapse.parts.generator_terms import ClassLogits, Identity, ModeSeeking, PullingAway
 from uncollapse.parts.penalties import GeneratorClassifier, LabelClassifier
 from uncollapse.parts.scene import Part, Sizes
 from uncollapse.parts.views import MinibatchDiscrimination
@@ -102,6 +102,17 @@ RULES: tuple[Rule, ...] = (
         sentence=lambda method, sizes: (
             f"{_name(method.view)}({method.view.block}) cannot split a batch of {sizes.packs} into its groups;"
             f" choose a multiple of {method.view.block}."
+        ),
+    ),
+    Rule(
+        name="two samples to compare",
+        broken=lambda method, sizes: (
+            (sizes.packs < 2 and _has(method, PullingAway))
+            or (sizes.batch < 2 and _has(method, ModeSeeking) and not method.labelled)
+        ),
+        sentence=lambda method, sizes: (
+            f"{'PullingAway' if _has(method, PullingAway) else 'ModeSeeking'} compares the samples of a batch, and a"
+            f" batch of {sizes.batch} has no two; choose a larger one."
         ),
     ),
     Rule(

@@ -21,6 +21,7 @@ from uncollapse.game import Batch, Clock, Game, Outcome, Player, State
 from uncollapse.method import Method
 from uncollapse.networks.network import Networks
 from uncollapse.optimiser import Moments
+from uncollapse.parts.constraints import Constraint, initial_buffers, reparameterised
 from uncollapse.parts.scene import Sizes
 from uncollapse.tasks.task import Task
 from uncollapse.trees import rebuilt, tree_leaves, tree_map
@@ -142,24 +143,27 @@ def drawn_networks(
 
 @torch.no_grad()
 def look_at_data(
-    critics: Sequence[nn.Module], seeds: Sequence[int], sources: Sequence[Source], sizes: Sizes, numbers: Numbers
+    critics: Sequence[nn.Module],
+    seeds: Sequence[int],
+    sources: Sequence[Source],
+    constraint: Constraint,
+    sizes: Sizes,
+    numbers: Numbers,
 ) -> None:
     """Lets critics that start from data look at a first real batch of their own seed."""
     for critic, seed, source in zip(critics, seeds, sources, strict=True):
         if getattr(critic, "starts_from_data", False):
             real, labels = source(sizes.batch, stream(seed, "first look", device=numbers.device, dtype=numbers.dtype))
             hot = None if labels is None else one_hot(labels, sizes.classes).to(real.dtype)
-            critic.start(real.cpu(), None if hot is None else hot.cpu())  # type: ignore[operator]
+            with reparameterised(critic, constraint):
+                critic.start(real.cpu(), None if hot is None else hot.cpu())  # type: ignore[operator]
 
 
 def started(game: Game, networks: Sequence[tuple[nn.Module, nn.Module]], numbers: Numbers) -> Lanes:
     """The lanes of these pairs of generator and critic before the first update, on the device."""
     generators, critics = zip(*networks, strict=True)
     constraint = game.method.constraint
-    constrained = [
-        constraint.init_buffers({name: value.detach() for name, value in critic.named_parameters()})
-        for critic in critics
-    ]
+    constrained = [initial_buffers(constraint, critic) for critic in critics]
     generator = player(generators, game.generator_layout, [{} for _ in generators])
     critic = player(critics, game.critic_layout, constrained)
     critic = critic._replace(parameters=projected(game, critic.parameters))

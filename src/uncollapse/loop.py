@@ -84,7 +84,8 @@ class Trainer:
             for _ in range(self.members)
         ]
         numbers = Numbers(self.device, self.dtype)
-        look_at_data([critic for _, critic in networks], seeds, sources, self.sizes, numbers)
+        critics = [critic for _, critic in networks]
+        look_at_data(critics, seeds, sources, self.method.constraint, self.sizes, numbers)
         self.lanes = started(self.game, networks, numbers)
         self.critic_blocks, self.generator_blocks = (
             Blocks(

@@ -6,7 +6,7 @@ score, spectral normalisation with its own state in buffers, and a constraint th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -156,7 +156,7 @@ class TwoScores(Loss):
 class Spectral(Constraint):
     """Spectral normalisation by one power iteration a forward pass, its vectors in the buffers."""
 
-    def init_buffers(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def init_buffers(self, parameters: Mapping[str, Tensor], transposed: Collection[str] = ()) -> dict[str, Tensor]:
         return {
             f"{name}_u": torch.ones(len(value), dtype=value.dtype)
             for name, value in parameters.items()
@@ -174,6 +174,16 @@ class Spectral(Constraint):
                 left = nn.functional.normalize(fixed @ right, dim=0)
                 used[name], kept[f"{name}_u"] = weight / (left @ weight @ right), left
         return used, kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consistency(Penalty):
+    """The critic should say the same of a real sample and of its mirror image; it judges inputs of its own."""
+
+    def __call__(self, scene: Scene) -> Tensor:
+        assert scene.real is not None
+        assert scene.real_judgement is not None
+        return (scene.critic(-scene.real).score - scene.real_judgement.score).square().mean()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,8 +206,9 @@ SIDE_BY_SIDE = VANILLA.but(name="own-population", loss=NamesOrReal(), population
 TWO_SCORES = VANILLA.but(name="own-scores", loss=TwoScores())
 UNROLLED = VANILLA.but(name="unrolled", dynamics=Dynamics(unroll=3, lr_critic=1e-3))
 SPECTRAL = VANILLA.but(name="spectral", constraint=Spectral())
+CONSISTENT = VANILLA.but(name="consistent", penalties=(Consistency(),))
 BALL = VANILLA.but(name="ball", constraint=UnitBall())
-ALL = (CLASSIFIED, ENCODED, SIDE_BY_SIDE, TWO_SCORES, UNROLLED, SPECTRAL, BALL)
+ALL = (CLASSIFIED, ENCODED, SIDE_BY_SIDE, TWO_SCORES, UNROLLED, SPECTRAL, CONSISTENT, BALL)
 
 
 def trainer(method: Method, seeds: tuple[int, ...]) -> Trainer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,7 @@ from uncollapse.errors import UserError
 from uncollapse.loop import Trainer
 from uncollapse.methods import METHODS
 from uncollapse.networks.mlp import MLP
-from uncollapse.parts.constraints import Free, SpectralNorm, WeightClip
+from uncollapse.parts.constraints import Free, SpectralNorm, WeightClip, initial_buffers, reparameterised
 from uncollapse.parts.views import MinibatchDiscrimination
 from uncollapse.run import make_spec
 
@@ -112,3 +114,32 @@ def test_scales_and_biases_are_no_maps() -> None:
 def test_a_constraint_without_iterations_is_refused() -> None:
     with pytest.raises(UserError, match=r"SpectralNorm\(iterations=0\) never looks"):
         SpectralNorm(iterations=0)
+
+
+def test_transposed_convolutions_are_divided_by_the_norm_that_torch_means() -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.ConvTranspose2d(6, 4, 3), nn.Conv2d(4, 5, 3), nn.Linear(3, 2)).double()
+    theirs = nn.utils.parametrizations.spectral_norm(copy.deepcopy(layers[0]), n_power_iterations=300)
+    theirs(torch.randn(2, 6, 5, 5, dtype=torch.float64))
+    part = SpectralNorm(iterations=300)
+    buffers = initial_buffers(part, layers)
+    assert {name: len(value) for name, value in buffers.items()} == {
+        "0.weight_transposed_u": 4, "1.weight_u": 5, "2.weight_u": 2,
+    }  # fmt: skip
+    used, kept = part.reparameterise({name: value.detach() for name, value in layers.named_parameters()}, buffers)
+    assert set(kept) == set(buffers)
+    torch.testing.assert_close(used["0.weight"], theirs.weight.detach())
+    assert float(torch.linalg.svdvals(used["0.weight"].transpose(0, 1).flatten(1))[0]) == pytest.approx(1, rel=1e-9)
+    assert float(torch.linalg.svdvals(used["1.weight"].flatten(1))[0]) == pytest.approx(1, rel=1e-9)
+
+
+def test_lent_weights_are_given_back() -> None:
+    layer = nn.Linear(3, 2)
+    raw = layer.weight.detach().clone()
+    with reparameterised(layer, SpectralNorm()):
+        assert float(torch.linalg.svdvals(layer.weight.detach())[0]) == pytest.approx(1, abs=0.02)
+        layer.bias.data.fill_(7.0)
+    assert torch.equal(layer.weight, raw)
+    assert (layer.bias == 7).all()  # what was set meanwhile stays
+    with reparameterised(layer, Free()):
+        assert torch.equal(layer.weight, raw)

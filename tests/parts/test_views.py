@@ -303,3 +303,18 @@ def test_what_each_view_asks_for() -> None:
 def test_more_refusals(make: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make()
+
+
+@pytest.mark.parametrize("task", ["ring-8", "digits"])
+def test_the_first_look_sees_the_weights_that_a_constraint_lets_through(task: str) -> None:
+    method = METHODS["minibatch-discrimination"].but(constraint=METHODS["sngan"].constraint)
+    trainer = Trainer(make_spec(method, task, seeds=(0,), updates=5, batch=64, networks=MLP(width=16, depth=2)))
+    critic = trainer.lanes.state.critic
+    weights = {name: value[0] for name, value in trainer.game.critic_layout.unpack(critic.parameters).items()}
+    used, _ = method.constraint.reparameterise(weights, {name: value[0] for name, value in critic.buffers.items()})
+    real = trainer.critic_blocks.batch(0).real[0]
+    added = torch.func.functional_call(trainer.game.critic, used, (real,)).features[:, 16:]
+    # The bias takes the mean closeness off; of raw weights, which are longer, it would be off by two or three.
+    assert added.mean().abs().item() < 0.5
+    closeness = added - used["summary.bias"]
+    assert 0.1 < closeness.mean().item() < 32

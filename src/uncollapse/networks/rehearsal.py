@@ -18,6 +18,7 @@ from uncollapse.method import Method
 from uncollapse.networks.adapters import OwnCritic
 from uncollapse.networks.fitting import generator_inputs, reason
 from uncollapse.optimiser import Moments
+from uncollapse.parts.constraints import initial_buffers, reparameterised
 from uncollapse.parts.scene import Sizes
 
 
@@ -30,10 +31,10 @@ def rehearse(method: Method, sizes: Sizes, generator: nn.Module, critic: nn.Modu
     game = Game.of(method, generator, critic)
     batch = _batch(method, sizes)
     if isinstance(critic, OwnCritic) and critic.starts_from_data and batch.real is not None:
-        with torch.no_grad():
+        with torch.no_grad(), reparameterised(critic, method.constraint):
             critic.start(batch.real, batch.labels)
     clock = Clock(torch.zeros(()), torch.ones((), dtype=torch.float64))
-    constrained = method.constraint.init_buffers({name: value.detach() for name, value in critic.named_parameters()})
+    constrained = initial_buffers(method.constraint, critic)
     state = State(_player(critic, constrained), _player(generator, {}), method.loss.init_state())
     seen = batch if method.generator_sees_real else batch._replace(real=None)
     for role, objective, player, shown in (

@@ -5,11 +5,12 @@ Contract first, then the parts in the order of publication.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from uncollapse.errors import UserError
@@ -29,8 +30,13 @@ class Constraint(Part):
         """Whether `project` does anything, so that the others cost nothing."""
         return type(self).project is not Constraint.project
 
-    def init_buffers(self, parameters: Tensors) -> dict[str, Tensor]:
-        """Buffers the constraint keeps beside the critic's own, at the start of a run."""
+    def init_buffers(self, parameters: Tensors, transposed: Collection[str] = ()) -> dict[str, Tensor]:
+        """Buffers the constraint keeps beside the critic's own, at the start of a run.
+
+        Args:
+            parameters: The critic's, by name.
+            transposed: Names of those whose outputs are on the second axis, as transposed convolutions have them.
+        """
         return {}
 
     def reparameterise(self, parameters: Tensors, buffers: Tensors) -> tuple[Tensors, Tensors]:
@@ -40,6 +46,31 @@ class Constraint(Part):
     def project(self, parameters: Tensors) -> Tensors:
         """The parameters after a step, put back where they may be."""
         return parameters
+
+
+def initial_buffers(constraint: Constraint, critic: nn.Module) -> dict[str, Tensor]:
+    """What a constraint keeps beside a critic at the start of a run."""
+    turned = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+    named = {name: value.detach() for name, value in critic.named_parameters()}
+    transposed = {id(module.weight) for module in critic.modules() if isinstance(module, turned)}
+    return constraint.init_buffers(
+        named, {name for name, value in critic.named_parameters() if id(value) in transposed}
+    )
+
+
+@contextmanager
+def reparameterised(critic: nn.Module, constraint: Constraint) -> Iterator[None]:
+    """Lends a critic the weights that its passes will use, as long as it looks at its first batch."""
+    parameters = dict(critic.named_parameters())
+    raw = {name: value.detach().clone() for name, value in parameters.items()}
+    used, _ = constraint.reparameterise(raw, initial_buffers(constraint, critic))
+    changed = [name for name, value in used.items() if value is not raw[name]]
+    with torch.no_grad():
+        for name in changed:
+            parameters[name].copy_(used[name])
+        yield
+        for name in changed:
+            parameters[name].copy_(raw[name])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,26 +123,37 @@ class SpectralNorm(Constraint):
         if self.iterations < 1:
             raise UserError(f"SpectralNorm(iterations={self.iterations}) never looks; choose 1 or more.")
 
-    def init_buffers(self, parameters: Tensors) -> dict[str, Tensor]:
-        """The left vector u of each matrix."""
+    def init_buffers(self, parameters: Tensors, transposed: Collection[str] = ()) -> dict[str, Tensor]:
+        """The left vector u of each matrix, (outputs,)."""
         found = {}
         for name, value in parameters.items():
             if value.ndim >= 2 and name.endswith("weight"):  # a scale (minibatch discrimination's) is no map
-                matrix = value.flatten(1)
+                matrix = _matrix(value, name in transposed)
                 left = normalize(torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device), dim=0)
-                found[f"{name}_u"] = _power_iteration(matrix, left, WARM_UP)[0]
+                found[name + _left(name in transposed)] = _power_iteration(matrix, left, WARM_UP)[0]
         return found
 
     def reparameterise(self, parameters: Tensors, buffers: Tensors) -> tuple[Tensors, Tensors]:
         """Every matrix divided by its estimated largest singular value, and the vectors afterwards."""
         used, kept = dict(parameters), dict(buffers)
         for name, value in parameters.items():
-            if f"{name}_u" not in buffers:
-                continue
-            matrix = value.flatten(1)
-            left, right = _power_iteration(matrix.detach(), buffers[f"{name}_u"], self.iterations)
-            used[name], kept[f"{name}_u"] = value / (left @ matrix @ right), left
+            for transposed in (False, True):
+                vector = name + _left(transposed)
+                if vector in buffers:
+                    matrix = _matrix(value, transposed)
+                    left, right = _power_iteration(matrix.detach(), buffers[vector], self.iterations)
+                    used[name], kept[vector] = value / (left @ matrix @ right), left
         return used, kept
+
+
+def _left(transposed: bool) -> str:
+    """What a weight's name is followed by where its left vector is kept."""
+    return "_transposed_u" if transposed else "_u"
+
+
+def _matrix(value: Tensor, transposed: bool) -> Tensor:
+    """A weight as (outputs, all inputs)."""
+    return (value.transpose(0, 1) if transposed else value).flatten(1)
 
 
 def _power_iteration(matrix: Tensor, left: Tensor, iterations: int) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,11 @@ from uncollapse.parts.scene import Part
 
 
 class Schedule(Part):
-    """Contract: a factor on the learning rates as a function of the share of the budget that is spent."""
+    """Contract: a factor on the learning rates as a function of the share of the budget that is spent.
+
+    The budget is counted in critic updates. A generator update follows the critic updates of its round and counts them
+    as spent: the critic's first factor is that of 0, the generator's last one that of 1.
+    """
 
     @abstractmethod
     def __call__(self, progress: Tensor) -> Tensor:
@@ -36,7 +40,7 @@ class Constant(Schedule):
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine(Schedule):
-    """Falls from 1 to `final` along half a cosine.
+    """Falls from 1 to `final` along half a cosine; with `final` = 0 the last generator update changes nothing.
 
     Attributes:
         final: The factor at the end, in [0, 1].

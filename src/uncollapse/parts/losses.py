@@ -27,11 +27,13 @@ class Loss(Part):
 
     Attributes:
         generator_sees_real: Whether the generator's loss looks at the real batch (relativistic losses do).
+        pairs: Whether each fake is compared with the real sample beside it, so that there are as many of both.
         reads: What the score is made of: the critic's own score, the error of an auto-encoding critic, or the logits
             of who made the sample.
     """
 
     generator_sees_real: ClassVar[bool] = False
+    pairs: ClassVar[bool] = False
     reads: ClassVar[Literal["score", "reconstruction", "generator_logits"]] = "score"
 
     def judge(self, judgement: Judgement) -> Judgement:
@@ -353,6 +355,7 @@ class Relativistic(Loss):
     """
 
     generator_sees_real: ClassVar[bool] = True
+    pairs: ClassVar[bool] = True
 
     def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
         """The real sample of each pair should score higher."""

@@ -147,7 +147,8 @@ def clusters(parts: Sequence[tuple[tuple[int, ...], tuple[int, ...]]], *, alpha:
     """The parts with their shares: those made too rarely first, the most lost first, then the over-fed, then others.
 
     The p-value is that of two shares (normal approximation with continuity correction), corrected by Holm; the interval
-    of the ratio joins Wilson's intervals of both shares. Reference: Zou and Donner 2008, Statistics in Medicine 27.
+    of the ratio joins Wilson's intervals of both shares. Reference: Donner and Zou 2012, Statistical Methods in Medical
+    Research 21.
 
     Args:
         parts: Numbers of the real rows and of the fakes of each part.

@@ -144,7 +144,7 @@ def when() -> list[str]:
 def page(metric: Metric, defects: ModuleType) -> str:
     """The whole of docs/metrics/NAME.md."""
     low, high = (end if abs(end) < float("inf") else None for end in (metric.low, metric.high))
-    caution = "; conservative: it holds more often than its level says" if metric.conservative else ""
+    caution = "; conservative: as a rule it holds more often than its level says" if metric.conservative else ""
     lines = [f"# {metric.title}", "", metric.measures, ""]
     lines += [f"Paper: [{metric.paper}]({web_address(metric.arxiv)})", "", "```text", metric.equation.strip(), "```"]
     lines += ["", f"![What {metric.name} sees]({metric.name}.png)", "", *caption(metric, defects)]

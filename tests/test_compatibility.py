@@ -48,13 +48,25 @@ REFUSED: list[tuple[str, Method, Sizes, str]] = [
         "two samples to compare",
         METHODS["ebgan-pt"],
         sized(batch=1),
-        "PullingAway compares the samples of a batch, and a batch of 1 has no two",
+        "PullingAway compares what a batch holds, and one of 1 holds no two; choose",
+    ),
+    (
+        "two samples to compare",
+        METHODS["minibatch-discrimination"],
+        sized(batch=1),
+        "MinibatchDiscrimination compares what a batch holds",
+    ),
+    (
+        "two samples to compare",
+        METHODS["ebgan-pt"].but(view=Packed(size=2)),
+        sized(batch=2, group=2),
+        "one of 2 holds no two packs",
     ),
     (
         "two samples to compare",
         METHODS["msgan"],
         sized(batch=1),
-        "ModeSeeking compares the samples of a batch, and a batch of 1 has no two",
+        "ModeSeeking compares what a batch holds, and one of 1 holds no two; choose",
     ),
     (
         "vectors of a foreseen critic",

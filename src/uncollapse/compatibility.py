@@ -9,7 +9,14 @@ from uncollapse.errors import UserError
 from uncollapse.method import Method
 from uncollapse.parts.conditioning import AuxiliaryClassifier
 from uncollapse.parts.constraints import SpectralNorm, WeightClip
-from uncollapse.parts.generator_terms import ClassLogits, Identity, ModeSeeking, PullingAway
+from uncollapse.parts.generator_terms import (
+    BuresMetric,
+    ClassLogits,
+    DeterminantalPointProcess,
+    Identity,
+    ModeSeeking,
+    PullingAway,
+)
 from uncollapse.parts.penalties import GeneratorClassifier, LabelClassifier
 from uncollapse.parts.scene import Part, Sizes
 from uncollapse.parts.views import MinibatchDiscrimination
@@ -45,6 +52,13 @@ def _reader(method: Method, sizes: Sizes, *heads: str) -> str:
 
 def _has(method: Method, kind: type[Part]) -> bool:
     return any(isinstance(part, kind) for part in method.parts())
+
+
+def _comparing(method: Method, sizes: Sizes) -> str:
+    """A part that compares samples of a batch, or packs of them, where there are no two; empty if none does."""
+    of_packs = (PullingAway, DeterminantalPointProcess, BuresMetric, MinibatchDiscrimination)
+    alone = [(ModeSeeking, sizes.batch), *((part, sizes.packs) for part in of_packs)]
+    return next((part.__name__ for part, count in alone if count < 2 and _has(method, part)), "")
 
 
 def _clash(method: Method, sizes: Sizes) -> str:
@@ -106,13 +120,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         name="two samples to compare",
-        broken=lambda method, sizes: (
-            (sizes.packs < 2 and _has(method, PullingAway))
-            or (sizes.batch < 2 and _has(method, ModeSeeking) and not method.labelled)
-        ),
+        broken=lambda method, sizes: bool(_comparing(method, sizes)),
         sentence=lambda method, sizes: (
-            f"{'PullingAway' if _has(method, PullingAway) else 'ModeSeeking'} compares the samples of a batch, and a"
-            f" batch of {sizes.batch} has no two; choose a larger one."
+            f"{_comparing(method, sizes)} compares what a batch holds, and one of {sizes.batch} holds no two"
+            f"{' packs' if method.view.group > 1 else ''}; choose a larger one."
         ),
     ),
     Rule(

@@ -46,7 +46,7 @@ def critic_loss(loss: Loss, *, real: Tensor, fake: Tensor) -> Tensor:
     """
     _check_scores(loss)
     first, second = _judged(real, "real"), _judged(fake, "fake")
-    if loss.pairs:
+    if loss.generator_sees_real and not loss.separate:
         _check_pairs(real, fake)
     return loss.critic(first, second, {}, _NoScene(loss))  # type: ignore[arg-type]
 
@@ -69,7 +69,7 @@ def generator_loss(loss: Loss, *, fake: Tensor, real: Tensor | None = None) -> T
     _check_scores(loss)
     if loss.generator_sees_real and real is None:
         raise UserError(f"The generator of {type(loss).__name__} sees real samples; give their scores as real=.")
-    if loss.pairs and real is not None:
+    if loss.generator_sees_real and not loss.separate and real is not None:
         _check_pairs(real, fake)
     seen = None if real is None else _judged(real, "real")
     return loss.generator(seen, _judged(fake, "fake"), _NoScene(loss))  # type: ignore[arg-type]

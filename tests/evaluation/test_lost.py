@@ -4,6 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import binom
 from tests.evaluation.making import cloud, ring, side
 
@@ -143,3 +144,18 @@ def test_few_real_rows_leave_the_ratio_open_even_where_no_fake_is() -> None:
     # The upper end of no fake in 1,000 is .0038; .003 real could as well be .001.
     assert few > 1.3 * 0.0038 / 0.003
     assert many < 1.1 * 0.0038 / 0.3
+
+
+def test_labels_that_were_asked_for_in_equal_numbers_leave_no_real_row_alone() -> None:
+    kinds = [np.repeat([0, 1], n) for n in ((900, 100), (500, 500))]
+    classes = torch.from_numpy(kinds[0]), torch.from_numpy(kinds[1])
+    surplus: dict[bool, list[float]] = {False: [], True: []}
+    for seed in range(6):
+        draws = np.random.default_rng(seed)
+        rows = [draws.normal(size=(1_000, 2)) + 6.0 * kind[:, None] for kind in kinds]
+        real, fake = (side(x, role) for x, role in zip(rows, ("real", "fake"), strict=True))
+        for alike in surplus:
+            found = uncovered(real, fake, seed=0, classes=classes if alike else None)
+            surplus[alike].append(found.share / found.expected)
+    assert np.mean(surplus[False]) > 2.5  # the larger class has too few fakes
+    assert np.mean(surplus[True]) == pytest.approx(1, abs=0.15)

@@ -133,13 +133,25 @@ def test_transposed_convolutions_are_divided_by_the_norm_that_torch_means() -> N
     assert float(torch.linalg.svdvals(used["1.weight"].flatten(1))[0]) == pytest.approx(1, rel=1e-9)
 
 
-def test_lent_weights_are_given_back() -> None:
+def test_lent_weights_are_given_back_and_what_was_set_meanwhile_stays() -> None:
+    layers = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 2))
+    raw = layers[0].weight.detach().clone()
+    with reparameterised(layers, SpectralNorm()):
+        assert float(torch.linalg.svdvals(layers[0].weight.detach())[0]) == pytest.approx(1, abs=0.02)
+        layers[0].bias.data.fill_(7.0)
+        layers[1].weight.data.fill_(3.0)
+    assert torch.equal(layers[0].weight, raw)
+    assert (layers[0].bias == 7).all()
+    assert (layers[1].weight == 3).all()
+    with reparameterised(layers, Free()):
+        assert torch.equal(layers[0].weight, raw)
+    with reparameterised(layers, WeightClip(limit=0.1)):
+        assert float(layers[0].weight.detach().abs().max()) == pytest.approx(0.1)
+
+
+def test_lent_weights_are_given_back_after_an_error() -> None:
     layer = nn.Linear(3, 2)
     raw = layer.weight.detach().clone()
-    with reparameterised(layer, SpectralNorm()):
-        assert float(torch.linalg.svdvals(layer.weight.detach())[0]) == pytest.approx(1, abs=0.02)
-        layer.bias.data.fill_(7.0)
+    with pytest.raises(ZeroDivisionError), reparameterised(layer, SpectralNorm()):
+        _ = 1 / 0
     assert torch.equal(layer.weight, raw)
-    assert (layer.bias == 7).all()  # what was set meanwhile stays
-    with reparameterised(layer, Free()):
-        assert torch.equal(layer.weight, raw)

@@ -8,6 +8,7 @@ from tests.verdict.making import groups
 from uncollapse.errors import UserError
 from uncollapse.verdict import Verdict, judge
 from uncollapse.verdict.judge import Classes, holm
+from uncollapse.verdict.question import reaches
 
 FEW = 199
 
@@ -60,6 +61,22 @@ def test_narrow_modes_are_collapsed_though_none_is_lost() -> None:
         centre = np.exp(0.25j * np.pi * np.round(4 / np.pi * np.angle(rim[:, 0] + 1j * rim[:, 1])))
         assert lost.share_real < 0.09
         assert np.abs(rim[:, 0] + 1j * rim[:, 1] - centre).mean() > 1.2 * 0.05
+
+
+def test_a_coarse_region_of_one_tree_hides_no_finer_one_of_another() -> None:
+    draws = np.random.default_rng(0)
+    real = draws.normal(size=(190, 4))
+    fake = np.repeat(draws.normal(size=(10, 4)), 20, 0) + 1e-3 * draws.normal(size=(200, 4))
+    found = by_metric(asked(real, fake), "region shares")
+    # Walks find all real rows as one region, which the fakes' nearest real rows deny; Ward's tree finds what is lost.
+    assert found.collapse  # type: ignore[attr-defined]
+    assert found.effect > 0.6  # type: ignore[attr-defined]
+
+
+def test_significance_includes_the_limit_however_it_is_rounded() -> None:
+    assert reaches(3 * (50 / 1000), 0.15)
+    assert reaches(3 * (100 / 1000), 0.3)
+    assert not reaches(0.151, 0.15)
 
 
 def test_the_smallest_alpha_can_still_be_reached() -> None:
@@ -125,9 +142,12 @@ def test_what_a_conditional_generator_lost_within_its_classes_is_found() -> None
     assert by_metric(verdict, "region shares").collapse  # type: ignore[attr-defined]
 
 
-def test_where_no_mixture_is_common_nothing_that_depends_on_it_is_asked() -> None:
-    metrics = [found.metric for found in conditional([40, 0, 0, 2], [10] * 4).evidence]
-    assert metrics == ["spread within classes", "repeats"]
+def test_where_no_mixture_is_common_nothing_is_judged_and_the_reason_is_told() -> None:
+    verdict = conditional([40, 0, 0, 2], [10] * 4)
+    assert verdict.status == "inconclusive"
+    assert not verdict.evidence
+    assert verdict.quality is None
+    assert "only 10 rows of one side are left" in verdict.sentence
 
 
 def test_noise_is_told_as_quality_and_not_as_collapse() -> None:

@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from uncollapse.metrics.inputs import Features
 from uncollapse.verdict import pool as module
-from uncollapse.verdict.pool import Pool, common_mixture, cross_distances, p_value
+from uncollapse.verdict.pool import Pool, cross_distances, p_value
 
 
 def features(rows: np.ndarray, name: str) -> Features:
@@ -136,20 +136,6 @@ def test_identical_rows_of_two_precisions_do_not_stand_apart_by_their_sides() ->
     )  # fmt: skip
     # Of two neighbours in the pool's order, half are of different sides; sorted by sides it would be one pair in 80.
     assert float((pool.fake[1:] != pool.fake[:-1]).double().mean()) == pytest.approx(0.5, abs=0.06)
-
-
-def test_a_common_mixture_keeps_as_many_rows_as_it_can() -> None:
-    def kept(real: list[int], fake: list[int]) -> list[list[int]]:
-        sides = (torch.arange(len(n)).repeat_interleave(torch.tensor(n)) for n in (real, fake))
-        return [side.tolist() for side in common_mixture(*sides)]
-
-    # One real row for one fake would keep 650 a side, which is less: 1 / (1/600 + 1/750) = 333 > 325.
-    assert kept([600, 200, 100, 100], [250] * 4) == [[200, 200, 100, 100], [250, 250, 125, 125]]
-    assert kept([250] * 4, [600, 200, 100, 100]) == [[250, 250, 125, 125], [200, 200, 100, 100]]
-    assert kept([900, 900, 900], [90, 90, 90]) == [[900] * 3, [90] * 3]
-    assert kept([50, 0, 30], [50, 40, 30]) == [[50, 0, 30], [50, 0, 30]]
-    real, fake = kept([990, 99, 1], [10, 10, 10])
-    assert [n / m for n, m in zip(real[:2], fake[:2], strict=True)] == pytest.approx([real[0] / fake[0]] * 2, rel=0.1)
 
 
 def test_a_thinned_pool_has_one_mixture_on_both_sides_however_many_rows_there_are() -> None:

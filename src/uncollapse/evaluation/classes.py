@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from uncollapse.evaluation.sides import Side
 from uncollapse.verdict.judge import Classes
@@ -39,6 +41,11 @@ class Known:
         counts = np.bincount(found, minlength=len(self.names))
         asked = self.source == "labels" and int(counts.max() - counts.min()) <= 1
         return Classes(names=self.names, real=self.of["real"], fake=found, balanced=asked)
+
+    def asked(self) -> tuple[Tensor, Tensor] | None:
+        """Classes of the real rows and of the fakes, where the fakes' shares were chosen by whoever asked for them."""
+        pair = self.pair()
+        return None if pair is None or not pair.balanced else (torch.from_numpy(pair.real), torch.from_numpy(pair.fake))
 
     def to_json(self) -> dict[str, Any]:
         """Names and counts of each side."""

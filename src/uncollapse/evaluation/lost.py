@@ -14,6 +14,7 @@ from torch import Tensor
 from uncollapse.evaluation.sides import Side
 from uncollapse.metrics.intervals import wilson
 from uncollapse.verdict.judge import holm
+from uncollapse.verdict.mixture import choose, quotas_of
 from uncollapse.verdict.pool import cross_distances
 from uncollapse.verdict.question import percent
 
@@ -48,10 +49,21 @@ class Uncovered:
         )
 
 
-def uncovered(real: Side, fake: Side, *, seed: int) -> Uncovered:
-    """The real rows whose ball to their fifth nearest real row holds no fake, in groups of like rows."""
+def uncovered(real: Side, fake: Side, *, seed: int, classes: tuple[Tensor, Tensor] | None = None) -> Uncovered:
+    """The real rows whose ball to their fifth nearest real row holds no fake, in groups of like rows.
+
+    Args:
+        real: Real rows.
+        fake: Fakes.
+        seed: Of the choice of rows, where there are many.
+        classes: Class of every row of each side, where both shall be looked at in one mixture of classes.
+    """
     draws = torch.Generator().manual_seed(seed)
-    numbers, fakes = _some(real, draws), _some(fake, draws)
+    quotas = (None, None) if classes is None else quotas_of(*classes)
+    numbers, fakes = (
+        choose(torch.from_numpy(side.order), draws, most=LOOKED_AT, quota=quota)
+        for side, quota in zip((real, fake), quotas, strict=True)
+    )
     centre = real.checked.mean.cpu()
     # Differences of moderate size, whatever the unit: squares of float32 end at 1e38 and begin at 1e-38.
     scale = max(_reach(real, numbers, centre), _reach(fake, fakes, centre)) or 1.0
@@ -83,14 +95,6 @@ def beyond_chance(sizes: Sequence[int], expected: float) -> int:
         if left <= expected:
             return number
     return len(sizes)
-
-
-def _some(side: Side, draws: torch.Generator) -> Tensor:
-    """Numbers of at most `LOOKED_AT` rows of a side, in the order of their content."""
-    order = torch.from_numpy(side.order)
-    if len(order) > LOOKED_AT:
-        order = order[torch.randperm(len(order), generator=draws)[:LOOKED_AT]]
-    return order
 
 
 def _reach(side: Side, numbers: Tensor, centre: Tensor) -> float:

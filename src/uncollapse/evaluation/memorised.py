@@ -11,7 +11,7 @@ from scipy.stats import hypergeom
 from torch import Tensor
 
 from uncollapse.evaluation.sides import Side
-from uncollapse.verdict.question import percent
+from uncollapse.verdict.question import percent, reaches
 
 # A copy lies nearer to a training row than this part of the distance that about half of the real rows stay below.
 NEAR, MOST_REAL = 0.25, 0.5
@@ -69,7 +69,7 @@ def copies(real: Side, fake: Side, train: Side, *, alpha: float) -> Copies:
     count = int(close[n:].sum())
     chance = float(hypergeom.sf(count - 1, n + m, int(close.sum()), m))
     shares = float(close[:n].mean()), count / m
-    flagged = chance <= alpha and shares[1] - shares[0] >= MINIMUM_COPIES
+    flagged = reaches(chance, alpha) and shares[1] - shares[0] >= MINIMUM_COPIES
     distance, index = found[1]
     order = distance.argsort(kind="stable")
     kept = order[distance[order] <= limit]

@@ -43,7 +43,7 @@ def exhibits(
     real, fake = sides["real"], sides["fake"]
     images = real.source.kind == "images"
     album = Album(sides, known)
-    missed = uncovered(real, fake, seed=seed)
+    missed = uncovered(real, fake, seed=seed, classes=None if known is None else known.asked())
     parts = clusters(verdict.details.get("clusters", ()), alpha=alpha)[:MOST_CLUSTERS]
     repeated = verdict.details.get("repeated", ())
     _add_sample(album, real, fake, seed)

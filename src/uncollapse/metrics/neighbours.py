@@ -26,7 +26,7 @@ BLOCK = 1_024
 # Squared distances as alike as this are equal: sums of the same numbers in another order are.
 TIE = 1 + 1e-12
 # An error that matters to nobody, as a part of a squared distance.
-NEGLIGIBLE = 1e-9
+NEGLIGIBLE = 1e-6
 # Neighbouring pairs of which only the least is searched.
 WIDE = 32
 # Rows up to which one thread looks at a tile as fast as several.

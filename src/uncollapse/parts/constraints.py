@@ -53,9 +53,8 @@ def initial_buffers(constraint: Constraint, critic: nn.Module) -> dict[str, Tens
     turned = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
     named = {name: value.detach() for name, value in critic.named_parameters()}
     transposed = {id(module.weight) for module in critic.modules() if isinstance(module, turned)}
-    return constraint.init_buffers(
-        named, {name for name, value in critic.named_parameters() if id(value) in transposed}
-    )
+    names = {name for name, value in critic.named_parameters() if id(value) in transposed}
+    return constraint.init_buffers(named, names) if names else constraint.init_buffers(named)
 
 
 @contextmanager
@@ -63,14 +62,17 @@ def reparameterised(critic: nn.Module, constraint: Constraint) -> Iterator[None]
     """Lends a critic the weights that its passes will use, as long as it looks at its first batch."""
     parameters = dict(critic.named_parameters())
     raw = {name: value.detach().clone() for name, value in parameters.items()}
-    used, _ = constraint.reparameterise(raw, initial_buffers(constraint, critic))
-    changed = [name for name, value in used.items() if value is not raw[name]]
+    used, _ = constraint.reparameterise(constraint.project(raw), initial_buffers(constraint, critic))
+    lent = {name: value.detach().clone() for name, value in used.items() if value is not raw[name]}
     with torch.no_grad():
-        for name in changed:
-            parameters[name].copy_(used[name])
-        yield
-        for name in changed:
-            parameters[name].copy_(raw[name])
+        for name, value in lent.items():
+            parameters[name].copy_(value)
+        try:
+            yield
+        finally:
+            for name, value in lent.items():
+                if torch.equal(parameters[name], value):  # what the critic has set meanwhile stays
+                    parameters[name].copy_(raw[name])
 
 
 @dataclass(frozen=True, kw_only=True)

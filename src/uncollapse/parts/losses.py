@@ -27,13 +27,14 @@ class Loss(Part):
 
     Attributes:
         generator_sees_real: Whether the generator's loss looks at the real batch (relativistic losses do).
-        pairs: Whether each fake is compared with the real sample beside it, so that there are as many of both.
+        separate: Of a loss whose generator sees real samples: whether it takes means of both sides apart, so that there
+            may be more of one. Others compare each fake with the real sample beside it.
         reads: What the score is made of: the critic's own score, the error of an auto-encoding critic, or the logits
             of who made the sample.
     """
 
     generator_sees_real: ClassVar[bool] = False
-    pairs: ClassVar[bool] = False
+    separate: ClassVar[bool] = False
     reads: ClassVar[Literal["score", "reconstruction", "generator_logits"]] = "score"
 
     def judge(self, judgement: Judgement) -> Judgement:
@@ -107,6 +108,7 @@ class Minimax(CrossEntropy):
     """
 
     generator_sees_real: ClassVar[bool] = True
+    separate: ClassVar[bool] = True
 
     def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
         """Minus the critic's cross-entropy."""
@@ -355,7 +357,6 @@ class Relativistic(Loss):
     """
 
     generator_sees_real: ClassVar[bool] = True
-    pairs: ClassVar[bool] = True
 
     def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
         """The real sample of each pair should score higher."""

@@ -149,7 +149,9 @@ def from_spec(spec: Mapping[str, Any]) -> Task:
     task = find(name, **options)
     if digest is not None and isinstance(task, Arrays | Folder) and task.sha256 != digest:
         what, where = ("file", name.removeprefix("array:")) if isinstance(task, Arrays) else ("images", name)
-        raise UserError(f"The contents of {where} have changed since this run; restore the {what}.")
+        colours = isinstance(task, Arrays) and task.channels_last
+        earlier = ", or an earlier version trained it, which took colours for rows; train again" if colours else ""
+        raise UserError(f"The contents of {where} have changed since this run; restore the {what}{earlier}.")
     return task
 
 

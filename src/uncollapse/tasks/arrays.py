@@ -68,6 +68,11 @@ class Arrays(Task):
         tensor = isinstance(self.x, Tensor)
         x = _checked_rows(self.x, self.name)
         found = image_layout(x.shape[1:], tensor=tensor)
+        if found != image_layout(x.shape[1:]):
+            raise UserError(
+                f"Rows of shape {x.shape[1:]} may have their channels first or last, and a file would not say which; "
+                "give a NumPy array with the channels last."
+            )
         object.__setattr__(self, "x", x)
         object.__setattr__(self, "channels_last", found is not None and found.channels > 0 and not found.first)
         if self.labels is None:

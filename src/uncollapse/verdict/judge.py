@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike, NDArray
 from uncollapse.errors import UserError
 from uncollapse.metrics.inputs import Rows, both, seeded
 from uncollapse.verdict.mixing import difference_sentence
-from uncollapse.verdict.pool import ASSIGNMENTS, Pool, common_mixture, p_value
-from uncollapse.verdict.question import POWER, Finding
+from uncollapse.verdict.mixture import common_mixture
+from uncollapse.verdict.pool import ASSIGNMENTS, Pool, p_value
+from uncollapse.verdict.question import POWER, Finding, reaches
 from uncollapse.verdict.regions import Regions
 from uncollapse.verdict.repeats import repeats
 from uncollapse.verdict.shares import class_shares, region_shares
@@ -78,7 +79,10 @@ def judge(
     # The smallest p-value, corrected, has to lie well below alpha, or no loss could be significant.
     assignments = max(assignments, math.ceil(10 / alpha))
     sides = both(real, fake, least=FEWEST)
-    pool = Pool(*sides, generator=draws, assignments=assignments, classes=_asked(classes))
+    asked = _asked(classes)
+    if asked is not None and (rows := min(int(kept.sum()) for kept in common_mixture(*asked))) < FEWEST:
+        return _incomparable(rows, alpha, len(sides[0]), len(sides[1]))
+    pool = Pool(*sides, generator=draws, assignments=assignments, classes=asked)
     findings = _findings(pool, classes, images, alpha, draws, assignments)
     evidence = _evidence(findings, alpha, min(len(sides[0]), len(sides[1])))
     status = _status(evidence)
@@ -111,19 +115,30 @@ def _findings(
             )
         group, what = _of_pool(pool, classes), "classes"
         label = [classes.names[int(c)] for c in group]
-    within = spread(pool, group, images=images, what=what)
-    if classes is not None and classes.balanced and _asked(classes) is None:
-        return [*found, within, repeats(pool)]  # what remains does not look at the mixture of classes
     found.append(region_shares(pool, regions, alpha=alpha, label=label))
-    return [*found, within, overall_spread(pool, images=images), repeats(pool)]
+    found.append(spread(pool, group, images=images, what=what))
+    found.append(overall_spread(pool, images=images))
+    found.append(repeats(pool))
+    return found
 
 
 def _asked(classes: Classes | None) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """The classes whose shares must not count; None where they may, or where a common mixture has too few rows."""
+    """The classes of both sides whose shares must not count; None where they may."""
     if classes is None or not classes.balanced:
         return None
-    sides = torch.from_numpy(np.asarray(classes.real)).long(), torch.from_numpy(np.asarray(classes.fake)).long()
-    return sides if min(int(kept.sum()) for kept in common_mixture(*sides)) >= FEWEST else None
+    return torch.from_numpy(np.asarray(classes.real)).long(), torch.from_numpy(np.asarray(classes.fake)).long()
+
+
+def _incomparable(rows: int, alpha: float, n_real: int, n_fake: int) -> Verdict:
+    """Labels were asked for in equal numbers, and the real rows are too few in some class to compare with."""
+    sentence = (
+        "The fakes' labels are equally many, so both sides are compared in the same shares of labels, for which only "
+        f"{rows} rows of one side are left: give more real rows of the rare labels, or leave the labels out."
+    )
+    return Verdict(
+        status="inconclusive", alpha=alpha, sentence=sentence, quality=None, evidence=(), lost=(), needed=None,
+        n_real=n_real, n_fake=n_fake, details={},
+    )  # fmt: skip
 
 
 def _of_pool(pool: Pool, classes: Classes) -> torch.Tensor:
@@ -152,7 +167,7 @@ def _evidence(findings: Sequence[Finding], alpha: float, size: int) -> tuple[Evi
                 minimum_effect=finding.minimum_effect,
                 p_value=raw,
                 p_adjusted=corrected,
-                significant=corrected <= alpha,
+                significant=reaches(corrected, alpha),
                 power=power,
                 needed=needed if power is not None and power < POWER else None,
                 sentence=finding.sentence,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from uncollapse.metrics.inputs import Features, common_keys
+from uncollapse.verdict.mixture import choose, quotas_of
 
 # Rows a side that are looked at closely: pairs of rows grow with the square.
 MOST = 2_500
@@ -52,10 +53,10 @@ class Pool:
             classes: Class of every row of each side, int64 (n,) and (m,), where both sides shall have one mixture of
                 classes: then of each class only so many rows are drawn.
         """
-        quota = (None, None) if classes is None else common_mixture(*classes)
+        quotas = (None, None) if classes is None else quotas_of(*classes)
         chosen = [
-            _choose(side, generator, None if kept is None or classes is None else (classes[place], kept))
-            for place, (side, kept) in enumerate(zip((real, fake), quota, strict=True))
+            choose(side.order, generator, most=MOST, quota=quota)
+            for side, quota in zip((real, fake), quotas, strict=True)
         ]
         rows = torch.cat([side.x[index].double().cpu() for side, index in zip((real, fake), chosen, strict=True)])
         is_fake = torch.arange(len(rows)) >= len(chosen[0])
@@ -116,59 +117,6 @@ def cross_distances(left: Tensor, right: Tensor) -> Tensor:
     norms = left.square().sum(1)[:, None] + right.square().sum(1)
     squared: Tensor = torch.addmm(norms, left, right.T, alpha=-2).clamp_min_(0)
     return squared
-
-
-def common_mixture(real: Tensor, fake: Tensor) -> tuple[Tensor, Tensor]:
-    """How many rows of each class to keep on each side, (K,) and (K,), so that both have the same shares of classes.
-
-    With r real rows kept for each fake, a class gives min(real, r fake) real rows and min(fake, real / r) fakes. Of all
-    r at which some class is kept whole, the one with the smallest standard error of a difference (the largest
-    harmonic mean of both sides' rows) is taken.
-
-    Args:
-        real: Class of each real row, int64 (n,), 0..K-1.
-        fake: Class of each fake (m,).
-    """
-    k = int(torch.cat([real, fake]).max()) + 1
-    have = [torch.bincount(side, minlength=k).double() for side in (real, fake)]
-    shared = (have[0] > 0) & (have[1] > 0)
-    best = torch.zeros(k, dtype=torch.int64), torch.zeros(k, dtype=torch.int64)
-    for ratio in torch.unique(have[0][shared] / have[1][shared]).tolist():
-        kept = _thinned(have[0], have[1], ratio)
-        if _effective(*kept) > _effective(*best):
-            best = kept
-    return best
-
-
-def _thinned(real: Tensor, fake: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
-    """Whole rows: the scarcer side is cut down first, and the other follows it."""
-    if ratio < 1:
-        few, many = _thinned(fake, real, 1 / ratio)
-        return many, few
-    few = torch.minimum(fake, real / ratio).add(1e-9).floor()
-    many = torch.minimum(real, few * ratio).add(1e-9).floor()
-    return many.long(), few.long()
-
-
-def _effective(real: Tensor, fake: Tensor) -> float:
-    n, m = int(real.sum()), int(fake.sum())
-    return n * m / max(n + m, 1)
-
-
-def _choose(side: Features, generator: torch.Generator, quota: tuple[Tensor, Tensor] | None) -> Tensor:
-    """At most `MOST` rows, and of each class at most its quota, drawn after ordering by content."""
-    if quota is None and len(side) <= MOST:
-        return side.order
-    drawn = side.order[torch.randperm(len(side), generator=generator).to(side.order.device)]
-    if quota is not None:
-        classes, kept = quota[0].to(drawn.device)[drawn], quota[1].to(drawn.device)
-        one_hot = torch.nn.functional.one_hot(classes, len(kept))
-        # Each row's place among those of its class.
-        place = one_hot.cumsum(0).gather(1, classes[:, None])[:, 0]
-        drawn = drawn[place <= kept[classes]]
-        # The classes whose quota is small fill it first, so the first rows are no fair draw of the chosen ones.
-        drawn = drawn[torch.randperm(len(drawn), generator=generator).to(drawn.device)]
-    return drawn[:MOST]
 
 
 def _project(rows: Tensor) -> Tensor:

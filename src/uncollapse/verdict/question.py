@@ -65,6 +65,11 @@ class Finding:
         return float(ndtr((self.signal - limit) / self.noise)), math.ceil(size * factor**2)
 
 
+def reaches(p: float, alpha: float) -> bool:
+    """Whether a p-value is at most alpha, equality included however both were rounded."""
+    return p <= alpha * (1 + 1e-12)
+
+
 def step_max(scores: Tensor) -> Tensor:
     """Adjusted p-values of many scores at once, (K,): the share of assignments whose largest score is as large.
 

@@ -29,6 +29,7 @@ class Regions:
 
     Attributes:
         members: float32 (G, N), 1 where a row belongs to a region; regions overlap, as branches do.
+        tree: int64 (G,), which tree a region is a branch of.
 
     Reference: Ward 1963, Journal of the American Statistical Association 58; Coifman and Lafon 2006, Applied and
     Computational Harmonic Analysis 21 (diffusion distances).
@@ -40,7 +41,9 @@ class Regions:
         trees = [self._ward, _tree(squared_distances(_diffused(pool)).sqrt(), "ward")]
         if pool.rows.shape[1] > 2:
             trees.append(_tree(squared_distances(_directions(pool.rows)), "average"))
-        self.members = torch.cat([_branches(tree, len(pool)) for tree in trees])
+        branches = [_branches(tree, len(pool)) for tree in trees]
+        self.members = torch.cat(branches)
+        self.tree = torch.arange(len(trees)).repeat_interleave(torch.tensor([len(found) for found in branches]))
 
     def __len__(self) -> int:
         return len(self.members)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uncollapse.verdict.pool import ASSIGNMENTS, Pool
-from uncollapse.verdict.question import Finding, lost_share, percent, signal_of_half, standard_scores, step_max
+from uncollapse.verdict.question import Finding, lost_share, percent, reaches, signal_of_half, standard_scores, step_max
 from uncollapse.verdict.regions import Regions
 from uncollapse.verdict.verdict import Lost
 
@@ -61,7 +61,7 @@ def class_shares(
     p, q = counts[0] / n, counts[1] / m
     loss = np.where(p > 0, 1 - q / np.maximum(p, 1e-12), 0.0)
     worst = int(scores[0].argmax())
-    found = [c for c in range(k) if adjusted[c] <= alpha and loss[c] > 0]
+    found = [c for c in range(k) if reaches(float(adjusted[c]), alpha) and loss[c] > 0]
     effect = max((float(loss[c]) for c in found), default=float(loss[worst]))
     lost = tuple(
         lost_share(names[c], "class", (float(p[c]), float(q[c])), int(counts[1][c]), m, float(adjusted[c]))
@@ -89,14 +89,14 @@ def _class_sentence(name: str, p: float, q: float, lost: Sequence[Lost]) -> str:
 
 
 def region_shares(pool: Pool, regions: Regions, *, alpha: float, label: Sequence[str] | None = None) -> Finding:
-    """Is a region of the data made too rarely? The largest shortfall over all branches of the tree.
+    """Is a region of the data made too rarely? The largest shortfall over all branches of the trees.
 
     The effect is the loss that is sure (`sure_loss`), taken from the real rows' regions alone
     (`Regions.shares_by_vote`), so that fakes that are shifted, blurred or noisy but as varied are not called collapsed.
 
     Args:
         pool: The rows.
-        regions: Their tree.
+        regions: Their trees.
         alpha: Level at which a single region is called lost, corrected over all branches.
         label: A word for each of the pool's rows, from which regions are named; None = numbers.
     """
@@ -116,16 +116,17 @@ def region_shares(pool: Pool, regions: Regions, *, alpha: float, label: Sequence
         )
     scores = standard_scores(pool.sides @ members.T, members.sum(1), n, m)
     adjusted = step_max(scores)
-    chosen = _disjoint(scores[0], members)
+    chosen = _leading(scores[0], regions)
     shares = {g: regions.shares_by_vote(members[g]) for g in chosen}
     loss = {g: sure_loss(*shares[g], n, m) for g in chosen}
-    found = [g for g in chosen if adjusted[g] <= alpha]
+    found = [g for g in chosen if reaches(float(adjusted[g]), alpha)]
     told = max(found, key=loss.__getitem__, default=chosen[0])
+    sure = torch.tensor([g for g in found if loss[g] >= MINIMUM_REGION_LOSS], dtype=torch.int64)
+    gaps = torch.tensor([shares[int(g)][0] - shares[int(g)][1] for g in sure])
     lost = tuple(
         _lost_region(pool, members[g], shares[g], float(adjusted[g]), number, label)
-        for number, g in enumerate((g for g in found if loss[g] >= MINIMUM_REGION_LOSS), start=1)
+        for number, g in enumerate((int(sure[place]) for place in _disjoint(gaps, members[sure])), start=1)
     )
-    lost = tuple(sorted(lost, key=lambda row: row.share_fake - row.share_real))
     return Finding(
         metric=REGIONS, statistics=scores.max(1).values, effect=loss[told], minimum_effect=MINIMUM_REGION_LOSS,
         signal=signal_of_half(STATED_SHARE, n, m), value_real=shares[told][0], value_fake=shares[told][1],
@@ -150,6 +151,18 @@ def sure_loss(p: float, q: float, n_real: int, n_fake: int) -> float:
     real, fake = p * n_real + 0.5, q * n_fake + 0.5
     most = (fake / n_fake) / (real / n_real) * math.exp(SURE * math.sqrt(1 / real + 1 / fake))
     return max(0.0, 1 - most)
+
+
+def _leading(scores: Tensor, regions: Regions) -> list[int]:
+    """The leading disjoint regions of every tree, the largest score first.
+
+    Each tree for itself, or one coarse region of one tree, such as all real rows, would hide what another finds in it.
+    """
+    chosen: list[int] = []
+    for tree in range(int(regions.tree.max()) + 1):
+        own = (regions.tree == tree).nonzero()[:, 0]
+        chosen += own[_disjoint(scores[own], regions.members[own])].tolist()
+    return sorted(chosen, key=lambda g: -float(scores[g]))
 
 
 def _disjoint(scores: Tensor, members: Tensor) -> list[int]:

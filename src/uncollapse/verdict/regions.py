@@ -1,4 +1,4 @@
-"""Regions of the pool: the branches of a tree of its rows, from small groups to half of all."""
+"""Regions of the pool: the branches of trees of its rows, from small groups to half of all."""
 
 from __future__ import annotations
 

@@ -172,6 +172,7 @@ def test_a_lease_that_names_nobody_is_somebodys_while_it_is_young(content: bytes
         pass
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("locks", ["locks", "no locks"])
 @pytest.mark.long
 def test_among_many_contenders_there_is_never_more_than_one(locks: str, tmp_path: Path) -> None:

@@ -202,6 +202,7 @@ def test_hostile_names_are_inert_on_the_terminal(tmp_path: Path) -> None:
     assert "\x1b" not in done.stderr
 
 
+@pytest.mark.long
 def test_an_interruption_leaves_no_directory_and_its_own_exit_code(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(
         "import pathlib, time\n\ndef sample(n):\n    pathlib.Path('ready').touch()\n    time.sleep(60)\n"

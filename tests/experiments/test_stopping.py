@@ -154,6 +154,7 @@ def test_without_masks_of_signals_children_are_started_all_the_same(monkeypatch:
     assert done.returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("verb", ["train", "compare", "compare in workers"])
 @pytest.mark.long
 def test_a_preempted_job_saves_and_ends_with_the_signal_in_its_exit_code(verb: str, tmp_path: Path) -> None:

@@ -109,6 +109,7 @@ def test_a_run_is_read_back(tmp_path: Path) -> None:
     assert found["exit"][0].exit_code == 0
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_run_of_the_users_own_stays_open_and_a_continued_run_keeps_its_number(tmp_path: Path) -> None:
     code = TELL.replace("(logger,)", "import wandb; own = wandb.init(dir=told['directory'] + '/own')\n(logger,)")

@@ -148,11 +148,11 @@ def _photograph(url: str, folder: Path, name: str, *, height: int, ready: str = 
     with Chromium(program) as browser, tempfile.TemporaryDirectory() as place:
         shot = Path(place) / "shot.png"
         browser.size(WIDTH, height)
-        browser.dark(False)
+        browser.dark(False, still=True)
         browser.open(url)
         browser.wait(ready)
         for looks in PAPER:
-            browser.dark(looks == "dark")
+            browser.dark(looks == "dark", still=True)
             browser.picture(shot, whole=False)
             made.append(_written(shot.read_bytes(), folder / f"{name}-{looks}.png"))
     return made

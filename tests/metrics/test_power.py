@@ -134,7 +134,7 @@ def test_the_test_has_about_the_wanted_power_at_the_returned_size(metric, defect
         required_n(
             metric, effect=effect, real=rows(600, 10 + i), fake=rows(600, 20 + i, **defect), other=rows(600, 30 + i)
         ).n
-        for i in range(3)
+        for i in range(12)
     ]
     n = round(sum(sizes) / len(sizes))
     if metric in WIDER:  # what a defect does to shares of neighbours depends on n: it was seen at 600 rows

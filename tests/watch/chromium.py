@@ -100,9 +100,11 @@ class Chromium:
         """Sets the window's size in CSS pixels."""
         self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
-    def dark(self, on: bool) -> None:
-        """Asks for dark pages, or for light ones, without motion, so that no picture catches a bar half grown."""
-        looks = {"prefers-color-scheme": "dark" if on else "light", "prefers-reduced-motion": "reduce"}
+    def dark(self, on: bool, *, still: bool = False) -> None:
+        """Asks for dark pages, or for light ones; `still`: without motion, so that no picture catches one half way."""
+        looks = {"prefers-color-scheme": "dark" if on else "light"}
+        if still:
+            looks["prefers-reduced-motion"] = "reduce"
         features = [{"name": name, "value": value} for name, value in looks.items()]
         self._call("Emulation.setEmulatedMedia", features=features)
 

@@ -145,7 +145,7 @@ def test_what_cannot_be_compared_is_refused_in_a_sentence(changes, message):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("metric", "at_most"),
-    [("precision", 0.985), ("coverage", 0.985), ("kernel_distance", 1.0), ("frechet_distance", 1.0)],
+    [("precision", 1.0), ("coverage", 0.985), ("kernel_distance", 1.0), ("frechet_distance", 1.0)],
 )
 def test_intervals_hold_the_mean_difference(metric, at_most):
     def sides(seed: int) -> dict[str, torch.Tensor]:
@@ -155,7 +155,7 @@ def test_intervals_hold_the_mean_difference(metric, at_most):
         }  # fmt: skip
 
     truth = np.mean([difference(metric, **sides(10_000 + i), level=None).value for i in range(600)])
-    held = sum(
-        difference(metric, **sides(i), generator=torch.Generator().manual_seed(i)).holds(truth) for i in range(200)
-    )
+    found = [difference(metric, **sides(i), generator=torch.Generator().manual_seed(i)) for i in range(200)]
+    held = sum(one.holds(truth) for one in found)
     assert 0.91 * 200 <= held <= at_most * 200
+    assert held <= 0.98 * 200 or found[0].conservative

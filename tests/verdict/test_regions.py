@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 
 from uncollapse.metrics.inputs import Features
 from uncollapse.verdict.pool import Pool
-from uncollapse.verdict.regions import MOST_MOVED, MOST_SCALED, STEPS, WALKED, Regions, _aligned, _branches, _diffused
+from uncollapse.verdict.regions import MOVES, STEPS, TOGETHER, VOTERS, WALKED, Regions, _aligned, _branches, _diffused
 
 
 def pool_of(real: np.ndarray, fake: np.ndarray) -> Pool:
@@ -121,20 +121,51 @@ def test_fakes_that_are_moved_a_little_still_vote_for_every_region() -> None:
         assert of_fake == pytest.approx(1 / 8, abs=0.02)
 
 
-def test_alignment_goes_as_far_as_stated_and_no_farther() -> None:
+def test_each_kind_of_fakes_is_brought_back_by_its_own_way() -> None:
     draws = np.random.default_rng(0)
-    real = draws.normal(size=(500, 2))
-    near, far = pool_of(real, 1.1 * real + 0.1), pool_of(real, 3 * real + [5.0, 0.0])
-    moved = _aligned(near)
-    fakes, reals = moved[near.fake], near.rows[~near.fake]
-    torch.testing.assert_close(fakes.mean(0), reals.mean(0), atol=1e-3, rtol=0)
-    assert float(fakes.var(0).sum()) == pytest.approx(float(reals.var(0).sum()), rel=1e-3)
-    moved = _aligned(far)
-    spread = float((far.rows[~far.fake] - far.rows[~far.fake].mean(0)).square().sum(1).mean().sqrt())
-    step = moved[far.fake].mean(0) - far.rows[far.fake].mean(0)
-    assert float(step.norm()) == pytest.approx(MOST_MOVED * spread, rel=1e-3)
-    ratio = moved[far.fake].std(0) / far.rows[far.fake].std(0)
-    assert ratio.tolist() == pytest.approx([1 / MOST_SCALED] * 2, rel=1e-4)
+    places = 12 * np.eye(4)[:, :3] + draws.normal(size=(4, 3))
+    kind = np.arange(800) % 4
+    away = np.array([[2.0, 0, 0], [0, -2, 0], [0, 0, 2], [-1, 1, 1]])
+    real = places[kind] + draws.normal(size=(800, 3))
+    fake = places[kind] + draws.normal(size=(800, 3)) + away[kind]
+    pool = pool_of(real, fake)
+    moved, number = _aligned(pool), pool.number % 4
+    assert bool((moved[~pool.fake] == pool.rows[~pool.fake]).all())
+    for one in range(4):
+        middle = [rows[pool.fake & (number == one)].mean(0) for rows in (pool.rows, moved)]
+        target = pool.rows[~pool.fake & (number == one)].mean(0)
+        before, after = ((place - target).norm() for place in middle)
+        assert float(after) < 0.6 * float(before)
+
+
+def test_alignment_is_the_mean_way_of_the_fakes_around_to_the_real_rows_near_them() -> None:
+    draws = np.random.default_rng(1)
+    pool = pool_of(draws.normal(size=(120, 3)), draws.normal(size=(90, 3)) + 0.5)
+    real, fake = (pool.rows[pool.fake == side].double().numpy() for side in (False, True))
+    around = [np.linalg.norm(fake - row, axis=1).argsort()[:TOGETHER] for row in fake]
+    moved = fake.copy()
+    for _ in range(MOVES):
+        way = np.array([real[np.linalg.norm(real - row, axis=1).argsort()[:VOTERS]].mean(0) - row for row in moved])
+        moved = moved + np.array([way[rows].mean(0) for rows in around])
+    np.testing.assert_allclose(_aligned(pool)[pool.fake].numpy(), moved, atol=1e-4)
+
+
+def test_alignment_does_not_fill_a_kind_that_is_not_made() -> None:
+    draws = np.random.default_rng(2)
+    places = 4 * draws.normal(size=(8, 12))
+    kind, made = np.arange(800) % 8, 1 + np.arange(800) % 7
+    pool = pool_of(places[kind] + draws.normal(size=(800, 12)), places[made] + draws.normal(size=(800, 12)))
+    region = (~pool.fake & (pool.number % 8 == 0)).float()
+    of_real, of_fake = Regions(pool).shares_by_vote(region)
+    assert of_real == pytest.approx(1 / 8, abs=0.01)
+    assert of_fake == pytest.approx(0.0, abs=0.01)
+
+
+def test_few_fakes_are_aligned_all_together() -> None:
+    draws = np.random.default_rng(3)
+    pool = pool_of(draws.normal(size=(40, 2)), draws.normal(size=(20, 2)) + 3)
+    steps = (_aligned(pool) - pool.rows)[pool.fake]
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps), atol=1e-5, rtol=0)
 
 
 def test_identical_rows_have_regions_too() -> None:

@@ -17,8 +17,8 @@ ROWS_PER_CLUSTER, FEWEST_CLUSTERS, MOST_CLUSTERS = 50, 4, 20
 WALKED, STEPS, SKETCH = 10, 8, 128
 # Neighbours that decide which region a row would belong to if only real rows had regions.
 VOTERS = 10
-# Of the real spread, and as a factor.
-MOST_MOVED, MOST_SCALED = 0.25, 1.25
+# Fakes that move together when they are brought to the real rows near them, and how often.
+TOGETHER, MOVES = 50, 2
 
 
 class Regions:
@@ -69,8 +69,8 @@ class Regions:
         """Shares of real rows and of fakes in a region (N,) if only the real rows' membership counted.
 
         Each row belongs where most of its `VOTERS` nearest real rows (never itself) do. Fakes that are as varied but
-        shifted, blurred or noisy form branches of their own; their nearest real rows still lie in every region. For
-        that, a small difference of mean and scale between the sides is taken out of the fakes first (`_aligned`).
+        shifted, blurred or noisy form branches of their own; their nearest real rows still lie in every region, once
+        what moves all fakes of a kind alike is taken out of them (`_aligned`).
         """
         pool, (real, nearest) = self.pool, self._voters
         inside = region[real][nearest].mean(1) > 0.5
@@ -81,23 +81,27 @@ class Regions:
         """The real rows' places in the pool, and for each row which of them are its nearest, (N, `VOTERS`)."""
         pool = self.pool
         real = (~pool.fake).nonzero()[:, 0]
-        rows = torch.where(pool.fake[:, None], _aligned(pool), pool.rows)
-        squared = cross_distances(rows, pool.rows[real])
+        squared = cross_distances(_aligned(pool), pool.rows[real])
         squared[real, torch.arange(len(real))] = torch.inf
         return real, squared.topk(min(VOTERS, len(real) - 1), dim=1, largest=False).indices
 
 
 def _aligned(pool: Pool) -> Tensor:
-    """All rows moved and scaled as it takes to bring the fakes' mean and spread near those of the real rows, (N, q).
+    """The pool's rows (N, q), each fake brought towards the real rows near it, together with the fakes around it.
 
-    Only so far as another contrast, blur or noise would: by at most `MOST_MOVED` of the real spread and `MOST_SCALED`.
+    f <- f + mean over its `TOGETHER` nearest fakes of (mean of their `VOTERS` nearest real rows - the fake), `MOVES`
+    times. What changes all fakes of a kind alike (shift, contrast, blur, noise) is taken out so; fakes that lie among
+    real rows already stay, so that a region that is not made remains empty. The idea is that of iterated closest
+    points (Besl and McKay 1992, IEEE Transactions on Pattern Analysis and Machine Intelligence 14) with local moves.
     """
-    means = [pool.rows[pool.fake == side].mean(0) for side in (False, True)]
-    spreads = [(pool.rows[pool.fake == side] - mean).square().sum(1).mean().sqrt() for side, mean in enumerate(means)]
-    gap = means[0] - means[1]
-    reach = MOST_MOVED * spreads[0] / gap.norm().clamp_min(1e-30)
-    scale = (spreads[0] / spreads[1].clamp_min(1e-30)).clamp(1 / MOST_SCALED, MOST_SCALED)
-    aligned: Tensor = means[1] + gap * reach.clamp_max(1.0) + scale * (pool.rows - means[1])
+    real, moved = pool.rows[~pool.fake], pool.rows[pool.fake]
+    around = squared_distances(moved).topk(min(TOGETHER, len(moved)), dim=1, largest=False).indices
+    for _ in range(MOVES):
+        near = cross_distances(moved, real).topk(min(VOTERS, len(real)), dim=1, largest=False).indices
+        gaps = real[near].mean(1) - moved
+        moved = moved + gaps[around].mean(1)
+    aligned = pool.rows.clone()
+    aligned[pool.fake] = moved
     return aligned
 
 

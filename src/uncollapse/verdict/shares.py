@@ -19,7 +19,7 @@ from uncollapse.verdict.verdict import Lost
 MINIMUM_LOSS = 0.5
 # A region counts as lost when it has surely lost this part of its share, and this part of all data: regions are found
 # by looking, and small ones fall short by chance when images are merely shifted.
-MINIMUM_REGION_LOSS, LEAST_LOST = 0.4, 0.03
+MINIMUM_REGION_LOSS, LEAST_LOST = 0.45, 0.03
 # One-sided 95 %.
 SURE = 1.645
 # The power that is stated is that of a region of a tenth of the data.

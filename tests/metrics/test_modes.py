@@ -9,10 +9,12 @@ import torch
 
 from uncollapse.draws import stream
 from uncollapse.errors import UserError
+from uncollapse.metrics.intervals import mean_interval
 from uncollapse.metrics.modes import (
     KEYS,
     core_sigma_ratio,
     diverged_value,
+    entropy_bits,
     kl_divergence,
     kl_floor,
     measure_bounds,
@@ -180,3 +182,16 @@ def test_a_diverged_seed_covers_nothing_and_is_never_praised() -> None:
     zero = {"modes_hit", "modes_solid", "high_quality_share", "tutorial_coverage", "class_entropy"}
     assert {key for key in KEYS if diverged_value(key) == 0} == zero
     assert {key for key in KEYS if diverged_value(key) is None} == set(KEYS) - zero
+
+
+@pytest.mark.parametrize("modes", [*range(2, 257), 625])
+def test_a_total_collapse_and_equal_shares_reach_the_bound_and_never_leave_it(modes: int) -> None:
+    weights = np.full(modes, 1 / modes)
+    one, equal = np.zeros(modes, dtype=np.int64), np.full(modes, 10_000 // modes)
+    one[0] = 10_000
+    for key, value in (("kl_all", kl_divergence(one, weights)), ("class_entropy", entropy_bits(equal))):
+        bounds = measure_bounds(key, tuple(weights))
+        assert bounds is not None and value is not None
+        assert bounds[0] <= value <= bounds[1]
+        assert value == pytest.approx(bounds[1], rel=1e-12)
+        assert mean_interval([value] * 3, bounds=bounds).mean == value

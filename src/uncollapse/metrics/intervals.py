@@ -104,13 +104,28 @@ def mean_interval(
     if not len(kept):
         return Interval(mean=None, low=None, high=None, level=level, n=0, method=NO_VALUES, omitted=omitted)
     low, high = (-math.inf, math.inf) if bounds is None else (float(bounds[0]), float(bounds[1]))
-    if not low < high or kept.min() < low or kept.max() > high:
-        raise UserError(f"Values from {kept.min():g} to {kept.max():g} do not fit in the bounds {low:g} to {high:g}.")
+    kept = _within(kept, low, high)
     ends, method = _ends(kept, low, high, (1 - level) / 2)
     # A mean of bounded floats may leave the ends by one rounding step.
     mean = float(np.clip(kept.mean(), kept.min(), kept.max()))
     bottom, top = (None, None) if ends is None else (max(low, min(ends[0], mean)), min(high, max(ends[1], mean)))
     return Interval(mean=mean, low=bottom, high=top, level=level, n=len(kept), method=method, omitted=omitted)
+
+
+def _within(values: NDArray[np.float64], low: float, high: float) -> NDArray[np.float64]:
+    """The values, those that left the bounds by no more than rounding put back.
+
+    Raises:
+        UserError: One lies outside by more.
+    """
+    ends = [abs(end) for end in (low, high) if math.isfinite(end)]
+    slack = ROUNDING * max(ends, default=0.0)
+    if not low < high or values.min() < low - slack or values.max() > high + slack:
+        raise UserError(
+            f"Values from {values.min():g} to {values.max():g} do not fit in the bounds {low:g} to {high:g}."
+        )
+    within: NDArray[np.float64] = np.clip(values, low, high)
+    return within
 
 
 def settle(values: Sequence[float | None], diverged: Diverged) -> tuple[NDArray[np.float64], int]:

@@ -191,7 +191,9 @@ def kl_divergence(counts: Counts, weights: NDArray[np.float64]) -> float | None:
         return None
     seen = counts > 0
     shares = counts[seen] / total
-    return max(0.0, float((shares * np.log(shares / weights[seen])).sum()))
+    # Rounding must not lead beyond what `measure_bounds` says, where everything falls into the rarest mode.
+    most = -math.log(rarest) if (rarest := float(weights.min())) > 0 else math.inf
+    return min(max(0.0, float((shares * np.log(shares / weights[seen])).sum())), most)
 
 
 @lru_cache(maxsize=4096)
@@ -224,7 +226,7 @@ def entropy_bits(counts: Counts) -> float | None:
     if not total:
         return None
     shares = counts[counts > 0] / total
-    return max(0.0, float(-(shares * np.log2(shares)).sum()))
+    return min(max(0.0, float(-(shares * np.log2(shares)).sum())), math.log2(len(counts)))
 
 
 def core_sigma_ratio(good: Tensor, mode: Tensor, task: Mixture) -> float | None:

@@ -22,6 +22,7 @@ from uncollapse.experiments.packing import (
     runs_of,
 )
 from uncollapse.experiments.plan import CellGroup, Plan
+from uncollapse.experiments.search import Tuning
 
 PLAN = Plan(name="p", seeds=(0, 1), groups=(CellGroup(methods=("vanilla", "wgan-gp"), tasks=("ring-8",)),), updates=10)
 
@@ -113,6 +114,16 @@ def test_the_lock_accepts_its_own_plan_and_names_what_differs_in_another(tmp_pat
     fewer = replace(PLAN, groups=(CellGroup(methods=("vanilla",), tasks=("ring-8",)),))
     with pytest.raises(UserError, match=r"cells 1\.methods"):
         freeze(tmp_path, fewer, pack(fewer), [])
+
+
+def test_the_weights_that_tuning_chose_by_are_part_of_the_plan(tmp_path: Path) -> None:
+    for name, plan in (("plain", PLAN), ("tuned", replace(PLAN, tuning=Tuning(seeds=(90,), trials=1, rates=())))):
+        freeze(tmp_path / name, plan, pack(plan), [])
+    live = replace(PLAN, weights="live")
+    freeze(tmp_path / "plain", live, pack(live), [])
+    tuned = replace(live, tuning=Tuning(seeds=(90,), trials=1, rates=()))
+    with pytest.raises(UserError, match='another plan: weights is "averaged" there and "live" here'):
+        freeze(tmp_path / "tuned", tuned, pack(tuned), [])
 
 
 def test_runs_without_a_lock_are_not_taken_over(tmp_path: Path) -> None:

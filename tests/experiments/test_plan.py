@@ -102,6 +102,13 @@ def test_seeds_of_the_command_line(text: str, seeds: tuple[int, ...] | None) -> 
         assert parse_seeds(text) == seeds
 
 
+@pytest.mark.parametrize("text", ["9999999999", "0-9999999999", "3,5-9999999999", "100001"])
+def test_too_many_seeds_are_refused_before_they_are_counted_out(text: str) -> None:
+    with pytest.raises(UserError, match="more than 100,000 seeds"):
+        parse_seeds(text)
+    assert len(parse_seeds("100000")) == 100_000
+
+
 def test_built_in_plans_are_plans() -> None:
     names = list(builtin_plans())
     known = [
@@ -195,6 +202,7 @@ def test_the_tuned_plan_holds_every_unconditional_method_that_fits_the_plane() -
             fitting += [] if method.labelled else [name]
     assert [cell.method for cell in plan.cells() if cell.task == "blobs-8"] == fitting
     assert [cell.method for cell in plan.cells() if cell.task == "blobs-32"] == fitting
+    assert len(plan.seeds) >= needed_seeds(len(fitting) - 1)
     found = trials(plan)
     assert Counter(trial.key for trial in found) == dict.fromkeys([(cell.name, cell.task) for cell in plan.cells()], 5)
 

@@ -286,3 +286,19 @@ def test_a_label_and_the_tuned_mark_share_one_bracket() -> None:
     assert [run.cell.name for run in tuning.expected_runs(tuning.trials(plan), plan.threads)] == [
         "vanilla (narrow, tuned)", "wgan-gp (narrow, tuned)",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("label", ["tuned", "small, tuned"])
+def test_a_label_that_tuning_gives_itself_is_refused_before_anything_trains(label: str) -> None:
+    text = TOML.replace("[[cells]]", f'[[cells]]\nlabel = "{label}"')
+    with pytest.raises(UserError, match=f"labels vanilla on blobs-4 '{label}', which is what .tuning. calls"):
+        Plan.from_toml(text)
+    plain = text[: text.index("[tuning]")]
+    assert Plan.from_toml(plain).cells()[0].label == label
+
+
+def test_a_measure_that_a_task_never_has_cannot_choose() -> None:
+    text = TOML.replace("trials = 2", 'trials = 2\nmeasure = "tutorial_coverage"')
+    assert len(tuning.trials(Plan.from_toml(text))) == 4
+    with pytest.raises(UserError, match="tutorial_coverage, which digits does not have, as it is no mixture"):
+        tuning.trials(Plan.from_toml(text.replace("blobs-4", "digits")))

@@ -43,6 +43,20 @@ def test_an_unfinished_run_is_summarised_by_its_newest_snapshot(tmp_path: Path) 
     assert not cell.finished
 
 
+def test_a_seed_of_an_unfinished_run_that_diverged_is_named_and_counts_as_in_a_finished_one(tmp_path: Path) -> None:
+    run = write_run(tmp_path, "vanilla", "ring-8", [range(8)] * 2, hash_="a", until=800, seeds=(0, 1))
+    path = run / "history.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        for values in line.get("measures", {}).values():
+            values[1] = None
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (cell,) = load(run).cells
+    assert cell.diverged == (1,)
+    assert cell.measures["modes_solid"]["per_seed"] == [8, 0]
+    assert cell.measures["modes_solid"]["mean"] == 4
+
+
 def test_nothing_to_report_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds neither"):
         load(tmp_path)

@@ -73,8 +73,8 @@ def reader(page: str) -> Reader:
         "Against vanilla, wgan-gp kept 3.0 fewer modes (95 % interval of the paired difference \u22123.4 to \u22122.6, "
         "paired sign-flip test, exact, 4 seeds, Holm-adjusted p 0.001): a difference beyond chance.",
         # 0.75 against 0.88..1, 1.0 against 0.18..0.36, 0.3 against 0.88..1 lie outside; 0.3 against 0.18..0.36 inside.
-        "The published numbers do not hold in 3 of the 4 cells, where they lie outside the measured interval: "
-        "vanilla on blobs-4, wgan-gp on blobs-4 and vanilla on blobs-16.",
+        "The published numbers lie outside the measured interval in 3 of the 4 cells: "
+        "vanilla on blobs-4, wgan-gp on blobs-4 and vanilla on blobs-16. That interval does not count how exact",
         "The published order is reversed on blobs-4: the source puts wgan-gp above vanilla;",
         "wgan-gp on ring-8: seed 1002 diverged at update 2,020.",
         "uncollapse compare synthetic --out here",

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from tests.report.synthetic import write_run
 
+from uncollapse.report.amounts import Amount
 from uncollapse.report.load import load
+from uncollapse.report.measures import measure_of
 from uncollapse.report.records import Record
 from uncollapse.report.tables import differences, monitor_rows, outcomes, table
 
@@ -79,3 +81,15 @@ def test_many_methods_are_ranked_and_few_are_not(record: Record) -> None:
     assert len(many.ranked) == len(many.rows) > 8
     assert means == sorted(means, reverse=True)
     assert means != [row.strip.mean for row in many.rows if row.strip]
+
+
+@pytest.mark.parametrize(
+    ("key", "order"), [("core_sigma_ratio", [1.1, 0.8, 3.0, None]), ("kl_all", [0.8, 1.1, 3.0, None])]
+)
+def test_the_best_come_first_in_the_direction_of_the_headline(
+    record: Record, key: str, order: list[float | None]
+) -> None:
+    few = table(record, record.tasks[0])
+    rows = tuple(replace(few.rows[0], headline=Amount(value=value)) for value in (3.0, None, 0.8, 1.1) * 3)
+    ranked = replace(few, rows=rows, headline=measure_of(key)).ranked
+    assert [row.headline.value for row in ranked][::3] == order

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 from uncollapse.report.amounts import Amount
+from uncollapse.report.formats import comma_separated
 from uncollapse.report.records import Cell, Record
+from uncollapse.report.sheets_of import sheets_of
 from uncollapse.report.tuned import tuned
 
 TUNING: dict[str, Any] = {
@@ -29,7 +32,7 @@ TUNING: dict[str, Any] = {
     "methods": [{"method": "vanilla", "tasks": 1, "best": 1.0, "median": 0.5, "worst": 0.0}],
     "differences": [
         {"task": "a", "method": "vanilla (tuned)", "baseline": "vanilla", "measure": "modes_solid", "difference": 2.0}
-        | {"low": 1.0, "high": 3.0, "p_adjusted": 0.03}
+        | {"low": 1.0, "high": 3.0, "p_adjusted": 0.03, "n": 8}
     ],
 }
 
@@ -56,7 +59,8 @@ def test_each_method_stands_beside_its_tuned_self() -> None:
     assert texts(vanilla.plain) == (("1 of 8", "10 to 50 %", "8 seeds"), ("2.0", "1.0 to 3.0", "8 seeds"))
     assert texts(vanilla.tuned) == (("8 of 8", "10 to 50 %", "8 seeds"), ("4.0", "3.0 to 5.0", "8 seeds"))
     assert vanilla.chosen == "dynamics.lr_critic = 0.001"
-    assert vanilla.difference.texts == ("+2.0", "1.0 to 3.0", "p 0.030")
+    assert vanilla.difference.texts == ("+2.0", "1.0 to 3.0", "8 seeds, p 0.030")
+    assert (vanilla.p.value, vanilla.p.kind) == (0.03, "p")
     assert [amount.text for amount in vanilla.spread] == ["4.0", "2.0", "0.0"]
     assert (lsgan.chosen, lsgan.difference.texts) == ("its default", ("same runs", "", ""))
     assert lsgan.tuned == lsgan.plain
@@ -77,3 +81,10 @@ def test_the_note_says_what_was_tried() -> None:
 
 def test_a_comparison_without_tuning_has_no_such_section() -> None:
     assert tuned(record({})) is None
+
+
+def test_the_adjusted_p_of_a_gain_is_a_number_in_every_export() -> None:
+    sheet = next(sheet for sheet in sheets_of(record(TUNING)) if sheet.name == "tuning")
+    rows = list(csv.reader(comma_separated("t", [sheet]).splitlines()))
+    (found,) = [row for row in rows if "p_adjusted" in row and "vanilla" in row]
+    assert "0.03" in found

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from uncollapse.report.records import Cell
-from uncollapse.report.words import difference_sentence, joined, lead
+from uncollapse.report.records import Cell, RunRecord
+from uncollapse.report.words import difference_sentence, joined, lead, method_sentence
 
 
 def cell(method: str, mean: float, low: float | None, high: float | None, per_seed: list[float] | None = None) -> Cell:
@@ -125,3 +126,29 @@ def test_of_many_differences_beyond_chance_the_largest_are_named_and_the_rest_co
     else:
         assert told.startswith("On t, m1 kept 1.0 more modes, m2 kept")
         assert told.endswith("; open cannot be told apart from it.")
+
+
+def silent(method: str, finished: bool, diverged: tuple[int, ...] = (), **measures: Any) -> Cell:
+    run = RunRecord(directory=Path(), spec={}, result={} if finished else None, history=(), seconds=None)
+    return Cell(method=method, task="t", seeds=(0, 1), runs=(run,), measures=measures, diverged=diverged)
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence"),
+    [
+        ([silent("a", False)], "On t nothing is finished yet, so there is no answer so far."),
+        ([silent("a", True, (0, 1)), silent("b", True, (0, 1))], "On t every seed diverged, so there is no answer."),
+        (
+            [silent("a", True, modes_hit={"mean": 3.0}), silent("b", True, (0, 1))],
+            "On t no finished seed has a core sigma ratio, so there is no answer.",
+        ),
+    ],
+)
+def test_without_a_headline_the_lead_says_why(cells: list[Cell], sentence: str) -> None:
+    assert lead("t", cells, [], "core_sigma_ratio") == sentence
+
+
+def test_a_finished_method_without_the_headline_has_none_of_it_and_an_open_one_no_result() -> None:
+    done = silent("a", True, modes_hit={"mean": 3.0})
+    assert method_sentence(done, "core_sigma_ratio") == "a has no core sigma ratio."
+    assert method_sentence(silent("a", False), "core_sigma_ratio") == "a has no result."

@@ -28,6 +28,9 @@ HEADLINES = (
     *FURTHER,
 )
 WEIGHTS = ("averaged", "live")
+MOST_SEEDS = 100_000
+# Label of a cell with the settings that [tuning] chose.
+TUNED = "tuned"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,8 @@ class Plan:
         """The cells in the plan's order.
 
         Raises:
-            UserError: Two cells would carry the same name, or a seed would be tuned on and reported.
+            UserError: Two cells would carry the same name, one that of a tuned cell, or a seed would be tuned on and
+                reported.
         """
         cells = [
             self._cell(group, method, task) for group in self.groups for method in group.methods for task in group.tasks
@@ -145,6 +149,11 @@ class Plan:
         return cells
 
     def _check_apart(self, cell: Cell) -> None:
+        if self.tuning and cell.label.split(", ")[-1] == TUNED:
+            raise UserError(
+                f"Plan {self.name!r} labels {cell.method} on {cell.task} {cell.label!r}, which is what [tuning] calls "
+                "its chosen settings; give these [[cells]] another label."
+            )
         both = sorted(set(cell.seeds) & set(self.tuning.seeds)) if self.tuning else []
         if both:
             raise UserError(
@@ -238,9 +247,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise problem
         if dash and int(last) < int(first):
             raise problem
-        seeds += range(int(first), int(last) + 1) if dash else [int(first)]
-    if len(parts) == 1 and parts[0].isdecimal():
-        seeds = list(range(seeds[0]))
+        some = range(int(first), int(last) + 1) if dash else range(int(first), int(first) + 1)
+        if len(parts) == 1 and not dash:
+            some = range(int(first))
+        # No more than tell that these are too many, or a slip of the finger fills the memory.
+        seeds += some[: MOST_SEEDS + 1]
     return check_seeds(seeds, "--seeds")
 
 
@@ -252,8 +263,8 @@ def check_seeds(seeds: Sequence[int], where: str) -> tuple[int, ...]:
         raise UserError(f"{where} holds the negative seed {min(seeds)}; seeds are whole numbers from 0.")
     if len(set(seeds)) < len(seeds):
         raise UserError(f"{where} names a seed twice; each seed is one independent repetition.")
-    if len(seeds) > 100_000:
-        raise UserError(f"{where} asks for {len(seeds)} seeds; at most 100,000 are allowed.")
+    if len(seeds) > MOST_SEEDS:
+        raise UserError(f"{where} asks for more than {MOST_SEEDS:,} seeds; at most so many are allowed.")
     return tuple(seeds)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from uncollapse.errors import UserError, unknown
-from uncollapse.experiments.plan import HEADLINES, WEIGHTS, CellGroup, Claims, Plan, check_seeds, parse_toml
+from uncollapse.experiments.plan import HEADLINES, MOST_SEEDS, WEIGHTS, CellGroup, Claims, Plan, check_seeds, parse_toml
 from uncollapse.experiments.search import TUNED_FOR, Tuning
 
 PLAN_KEYS = ("name", "description", "seeds", "updates", "batch", "threads", "monitor")
@@ -46,7 +46,23 @@ def read_plan(text: str, source: str) -> Plan:
     names = list(dict.fromkeys(cell.name for cell in plan.cells()))
     if plan.baseline_name not in names:
         raise unknown(f"method in {source} that could be its baseline,", plan.baseline, names)
+    _check_claims(plan, source)
     return plan
+
+
+def _check_claims(plan: Plan, source: str) -> None:
+    """Refuses published numbers of methods and tasks that the plan does not hold: they would be left out in silence."""
+    if plan.claims is None:
+        return
+    held: dict[str, list[str]] = {}
+    for cell in plan.cells():
+        held.setdefault(cell.name, []).append(cell.task)
+    for method, row in plan.claims.values.items():
+        if method not in held:
+            raise unknown(f"method in {source} that [claims.values] could be about,", method, held)
+        for task in row:
+            if task not in held[method]:
+                raise unknown(f"task of {method} in {source} that [claims.values] could be about,", task, held[method])
 
 
 def _comparison(document: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -72,8 +88,8 @@ def _claims(document: Mapping[str, Any], source: str) -> Claims | None:
         raise unknown("measure", measure, HEADLINES)
     values = _table(table, "values", where)
     for method, row in values.items():
-        if not isinstance(row, dict) or not all(_is_number(value) for value in row.values()):
-            raise UserError(f"values.{method} in {where} must be a table of numbers, one a task.")
+        if not isinstance(row, dict) or not all(_is_number(value) and math.isfinite(value) for value in row.values()):
+            raise UserError(f"values.{method} in {where} must be a table of finite numbers, one a task.")
     return Claims(source=_text(table, "source", where, ""), measure=measure, values=values)
 
 
@@ -146,7 +162,7 @@ def _seeds(value: object, where: str) -> tuple[int, ...]:
         first = table.get("first", 0)
         if count is None or not _is_integer(first):
             raise UserError(f"seeds in {where} must be {{ first = 0, count = 8 }} or a list such as [3, 5].")
-        return check_seeds(range(first, first + min(count, 100_001)), f"seeds in {where}")
+        return check_seeds(range(first, first + min(count, MOST_SEEDS + 1)), f"seeds in {where}")
     if isinstance(value, list) and all(_is_integer(item) for item in value):
         return check_seeds(value, f"seeds in {where}")
     raise UserError(f"seeds in {where} must be {{ first = 0, count = 8 }} or a list such as [3, 5].")

@@ -11,17 +11,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from uncollapse.errors import UserError
 from uncollapse.experiments import packing, record
 from uncollapse.experiments.engines import Outcome
 from uncollapse.experiments.packing import PlannedRun
-from uncollapse.experiments.plan import Cell, Plan
+from uncollapse.experiments.plan import TUNED, Cell, Plan
 from uncollapse.experiments.search import candidates
+
+if TYPE_CHECKING:
+    from uncollapse.tasks import Task
 
 TIE_BREAK = "high_quality_share"
 # Among equals, precision above that of real data in the plane is no merit: it is bought with narrow modes.
 CEILING = 1 - math.exp(-4.5)
+# Measures to choose by that only mixtures have.
+OF_MIXTURES = ("tutorial_coverage",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,19 +56,32 @@ def trials(plan: Plan, groups: packing.Groups | None = None) -> list[Trial]:
     """All trials of a plan, none when it tunes nothing; `groups` as for `packing.pack`.
 
     Raises:
-        UserError: A method has too few settings to try, or one of them does not compose.
+        UserError: A method has too few settings to try, one of them does not compose, or a task does not have the
+            measure that decides.
     """
     if plan.tuning is None:
         return []
     found = []
     for cell in plan.cells():
         start = replace(cell, seeds=plan.tuning.seeds, updates=plan.tuning.updates or cell.updates)
-        method = packing.runs_of(start, plan.threads)[0].spec.method
-        for number, settings in enumerate(candidates(method, plan.tuning), 1):
+        spec = packing.runs_of(start, plan.threads)[0].spec
+        _check_measured(plan.tuning.measure, spec.task)
+        for number, settings in enumerate(candidates(spec.method, plan.tuning), 1):
             trial = replace(start, set={**cell.set, **settings}, label=_labelled(cell.label, f"trial {number}"))
             runs = tuple(packing.runs_of(trial, plan.threads, groups))
             found.append(Trial(of=cell, number=number, settings=settings, runs=runs))
     return found
+
+
+def _check_measured(measure: str, task: Task) -> None:
+    """Refuses to choose by a measure that would never have a value."""
+    from uncollapse.tasks import Mixture
+
+    if measure in OF_MIXTURES and not isinstance(task, Mixture):
+        raise UserError(
+            f"[tuning] chooses by {measure}, which {task.name} does not have, as it is no mixture; choose by another "
+            "measure, for example modes_solid."
+        )
 
 
 def _labelled(label: str, word: str) -> str:
@@ -172,7 +191,7 @@ def expected_runs(trials: Sequence[Trial], threads: int, groups: packing.Groups 
 
 def tuned_cell(cell: Cell, settings: Mapping[str, Any]) -> Cell:
     """A cell with its chosen settings, named ``method (tuned)``."""
-    return replace(cell, set={**cell.set, **settings}, label=_labelled(cell.label, "tuned"), untuned=cell.name)
+    return replace(cell, set={**cell.set, **settings}, label=_labelled(cell.label, TUNED), untuned=cell.name)
 
 
 def side_by_side(runs: Sequence[PlannedRun], tuned: Sequence[PlannedRun]) -> list[PlannedRun]:

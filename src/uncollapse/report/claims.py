@@ -1,7 +1,8 @@
 """Published numbers beside the measured ones: where they hold, where not, and whether their order is reversed.
 
-A claim fails in a cell when its value lies outside the measured interval; an order of two methods counts as reversed
-when the source puts one above the other and the measured intervals part the other way round.
+A claim fails in a cell when its value lies outside the measured interval, which does not count how exact the published
+number itself is; an order of two methods counts as reversed when the source puts one above the other and the measured
+intervals part the other way round.
 """
 
 from __future__ import annotations
@@ -101,10 +102,10 @@ def _verdict(rows: tuple[ClaimRow, ...]) -> list[str]:
     if not failed:
         return [f"The published numbers lie inside the measured intervals in all {len(judged)} cells."]
     cells = joined([f"{row.method} on {row.task}" for row in failed])
-    every = "any of the" if len(failed) == len(judged) else f"{len(failed)} of the"
+    every = "all" if len(failed) == len(judged) else f"{len(failed)} of the"
     return [
-        f"The published numbers do not hold in {every} {len(judged)} cells, where they lie outside the measured "
-        f"interval: {cells}."
+        f"The published numbers lie outside the measured interval in {every} {len(judged)} cells: {cells}. That "
+        "interval does not count how exact the published numbers themselves are, which mostly are means of few runs."
     ]
 
 

@@ -57,18 +57,17 @@ def findings(cells: Sequence[Cell], real: Real, baseline: str = "") -> tuple[str
         return ()
     bits = real_entropy(real)
     told = [cell for cell in cells if cell.conditional]
-    paragraphs = [_classes(contrast, bits) + _quality(contrast) for contrast in contrasts(cells, bits, baseline)]
+    paragraphs = [_classes(contrast, bits) + _quality(contrast) for contrast in contrasts(cells, baseline)]
     if agreed := _agreement(told, real):
         paragraphs.append(agreed)
     return (*paragraphs, _inside(cells))
 
 
-def contrasts(cells: Sequence[Cell], bits: float | None, baseline: str = "") -> list[Contrast]:
+def contrasts(cells: Sequence[Cell], baseline: str = "") -> list[Contrast]:
     """Every conditional method against the reference, with Holm's correction over all their comparisons.
 
     Args:
         cells: The methods of one task.
-        bits: Entropy of the true shares; None leaves the entropy out.
         baseline: See `findings`.
     """
     told = [cell for cell in cells if cell.conditional]
@@ -77,12 +76,12 @@ def contrasts(cells: Sequence[Cell], bits: float | None, baseline: str = "") -> 
         return []
     alone = others[0]
     rows: dict[tuple[str, str], Difference] = {}
-    for key in (SOLID, ENTROPY, *QUALITY):
-        values = {cell.method: _oriented(cell, key, bits) for cell in (*told, alone)}
+    for key in (SOLID, *QUALITY):
+        values = {cell.method: _oriented(cell, key) for cell in (*told, alone)}
         pairs = [(cell.method, alone.method) for cell in told if values[cell.method] and values[alone.method]]
-        for row in pair_differences(
-            values, pairs, task=alone.task, measure=key, bounds=_bounds(alone, key), diverged="omit"
-        ):
+        limits = (entry_of(alone, key) or {}).get("bounds")
+        bounds = (float(limits[0]), float(limits[1])) if limits else None
+        for row in pair_differences(values, pairs, task=alone.task, measure=key, bounds=bounds, diverged="omit"):
             if row.p is not None:
                 rows[row.method, key] = row
     adjusted = dict(zip(rows, holm([row.p or 0.0 for row in rows.values()]), strict=True))
@@ -99,37 +98,29 @@ def contrasts(cells: Sequence[Cell], bits: float | None, baseline: str = "") -> 
     ]
 
 
-def _oriented(cell: Cell, key: str, bits: float | None) -> dict[int, float | None]:
+def _oriented(cell: Cell, key: str) -> dict[int, float | None]:
     """A measure by seed so that more is better: distances to what is right count negatively."""
     entry = entry_of(cell, key)
-    if entry is None or (key == ENTROPY and bits is None) or len(entry["per_seed"]) != len(cell.seeds):
+    if entry is None or len(entry["per_seed"]) != len(cell.seeds):
         return {}
-    right = {ENTROPY: bits or 0.0, INSIDE: 1.0, "frechet_distance": 0.0}.get(key)
+    right = {INSIDE: 1.0, "frechet_distance": 0.0}.get(key)
     found: dict[int, float | None] = {}
     for seed, value in zip(cell.seeds, entry["per_seed"], strict=True):
         found[seed] = value if value is None or right is None else -abs(float(value) - right)
     return found
 
 
-def _bounds(cell: Cell, key: str) -> tuple[float, float] | None:
-    """What an oriented measure can reach."""
-    limits = (entry_of(cell, key) or {}).get("bounds")
-    if not limits:
-        return None
-    return (-float(limits[1]), 0.0) if key == ENTROPY else (float(limits[0]), float(limits[1]))
-
-
 def _classes(contrast: Contrast, bits: float | None) -> str:
-    """Which classes labels bring, and how near their shares come to the true ones."""
+    """Which classes labels bring, and their entropy, which is not compared: labels are asked for in the true shares."""
     told, alone = contrast.told, contrast.alone
     kept = f"{told.method} keeps every class in {_wins(told)}, {alone.method} in {_wins(alone)}: "
     text = kept + _judged(contrast, SOLID, lambda size, more: f"{size} {'more' if more else 'fewer'} solid classes")
-    if bits is None or ENTROPY not in contrast.rows:
+    if bits is None or not (entry_of(told, ENTROPY) and entry_of(alone, ENTROPY)):
         return f"{text} "
-    near = _judged(contrast, ENTROPY, lambda size, more: f"{size} bits {'nearer to' if more else 'farther from'} it")
     return (
         f"{text} Its classes have an entropy of {_value(told, ENTROPY, ' bits')}, those of {alone.method} "
-        f"{_value(alone, ENTROPY, ' bits')}, the true shares {number(bits)}: {near} "
+        f"{_value(alone, ENTROPY, ' bits')}, the true shares {number(bits)}; it was asked for labels in the true "
+        "shares, so that its entropy tells how well it obeys, not what it found. "
     )
 
 

@@ -6,7 +6,7 @@ Sits between the files and the page; a directory that is neither is refused with
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,16 +138,20 @@ def _snapshot_cell(method: str, task: str, run: RunRecord) -> Cell:
         return cell
     found: Mapping[str, list[float | None]] = run.snapshots[-1].get("measures", {})
     weights = [1 / cell.modes] * cell.modes
+    # A seed that still trains has some number in every snapshot.
+    gone = tuple(
+        seed for place, seed in enumerate(run.seeds) if all(values[place] is None for values in found.values())
+    )
     measures = {
-        key: summarise(key, _so_far(run, key, values), "averaged", weights)
+        key: summarise(key, _so_far(run, key, values, gone), "averaged", weights)
         for key, values in found.items()
         if any(value is not None for value in values)
     }
-    return replace(cell, measures=measures)
+    return replace(cell, measures=measures, diverged=gone if found else ())
 
 
-def _so_far(run: RunRecord, key: str, values: list[float | None]) -> list[Lane]:
+def _so_far(run: RunRecord, key: str, values: list[float | None], gone: Sequence[int]) -> list[Lane]:
     return [
-        Lane(seed=seed, diverged=False, measures={"averaged": {key: value}})
+        Lane(seed=seed, diverged=seed in gone, measures={"averaged": {key: value}})
         for seed, value in zip(run.seeds, values, strict=True)
     ]

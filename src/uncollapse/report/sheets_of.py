@@ -81,11 +81,12 @@ def _tuned(section: Tuned | None) -> list[Sheet]:
         ("success_tuned", "Tuned: all modes solid"),
         ("measure_tuned", f"Tuned: {section.measure.lower()}"),
         ("gain", "Gain on common seeds"),
+        ("p_adjusted", "Holm-adjusted p"),
         *_TRIALS,
         ("chosen", "Chosen setting"),
     )
     rows = (
-        (task, row.method, *row.plain, *row.tuned, row.difference, *row.spread, row.chosen)
+        (task, row.method, *row.plain, *row.tuned, row.difference, row.p, *row.spread, row.chosen)
         for task, found_rows in section.tasks.items()
         for row in found_rows
     )
@@ -102,10 +103,10 @@ def _claims(record: Record) -> Sheet:
     values = (
         ("published", "Published"),
         ("measured", "Measured"),
-        ("holds", "Does it hold?"),
+        ("holds", "Published lies"),
         ("solid", "Solid modes"),
     )
-    words = {True: "inside the interval", False: "does not hold", None: "not measured"}
+    words = {True: "inside the interval", False: "outside of it", None: "not measured"}
     rows = section.rows if section else ()
     return sheet_of(
         "claims",

@@ -5,6 +5,7 @@ Numbers are `Amount`s, so that the page, Markdown, LaTeX, CSV and JSON say the s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,7 @@ from uncollapse.report.measures import (
     MEASURES,
     Measure,
     entry_of,
+    goodness,
     level,
     measure_of,
     number,
@@ -83,8 +85,12 @@ class Table:
         """The rows as the answer shows them: of many the best come first, few stay in the plan's order."""
         if len(self.rows) <= MANY:
             return self.rows
-        sign = 1 if self.headline.direction == "lower" else -1
-        return tuple(sorted(self.rows, key=lambda row: sign * row.strip.mean if row.strip else 0.0))
+        return tuple(sorted(self.rows, key=self._badness))
+
+    def _badness(self, row: Row) -> float:
+        """Small where the headline's mean is good; a method without one comes last."""
+        mean = row.headline.value
+        return math.inf if mean is None else -goodness(self.headline.key, mean)
 
 
 def table(record: Record, task: str) -> Table:
@@ -95,7 +101,9 @@ def table(record: Record, task: str) -> Table:
     shown = tuple(measure for measure in wanted if any(entry_of(cell, measure.key) for cell in cells))
     modes = next((cell.modes for cell in cells if cell.modes), None)
     top = _scale(cells, headline, modes)
-    floors = [entry["mean"] for cell in cells if (entry := entry_of(cell, "kl_high_quality_floor"))]
+    # Labels are asked for in their true shares, so that chance adds less to the divergence of methods that take them.
+    drawn = [cell for cell in cells if not cell.conditional]
+    floors = [entry["mean"] for cell in drawn if (entry := entry_of(cell, "kl_high_quality_floor"))]
     return Table(
         task=task,
         modes=modes,

@@ -22,7 +22,8 @@ class TunedRow:
         plain: Success rate and the tuned measure as it stands.
         tuned: The same with the chosen setting, empty before it is trained.
         chosen: The chosen setting in words.
-        difference: Tuned minus plain; its basis is the Holm-adjusted p.
+        difference: Tuned minus plain; its basis is the common seeds and the Holm-adjusted p.
+        p: That p.
         spread: Best, median and worst trial.
     """
 
@@ -31,6 +32,7 @@ class TunedRow:
     tuned: tuple[Amount, Amount]
     chosen: str
     difference: Amount
+    p: Amount
     spread: tuple[Amount, Amount, Amount]
 
 
@@ -93,6 +95,7 @@ def _row(record: Record, row: Mapping[str, Any], key: str) -> TunedRow:
         tuned=_values(cells.get(str(row.get("tuned"))), key),
         chosen=_chosen(row),
         difference=Amount(said="same runs") if row.get("settings") == {} else _difference(change, kind),
+        p=Amount(value=change.get("p_adjusted"), kind="p"),
         spread=_trials(row, kind),
     )
 
@@ -107,7 +110,7 @@ def _difference(change: Mapping[str, Any], kind: str) -> Amount:
     if change.get("difference") is None:
         return NOTHING
     found = amount_of({**change, "mean": change["difference"]}, kind)
-    return replace(found, difference=True, basis=f"p {p_text(change.get('p_adjusted'))}")
+    return replace(found, difference=True, basis=f"{found.basis}, p {p_text(change.get('p_adjusted'))}")
 
 
 def _trials(row: Mapping[str, Any], kind: str) -> tuple[Amount, Amount, Amount]:

@@ -92,7 +92,7 @@ def lead(task: str, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], ke
     """
     known = {cell.method: float(entry["mean"]) for cell in cells if (entry := entry_of(cell, key)) is not None}
     if not known:
-        return f"On {task} nothing is finished yet, so there is no answer so far."
+        return f"On {task} {_silence(cells, key)}, so there is no answer{'' if _measured(cells) else ' so far'}."
     if len(known) == 1:
         return _alone(task, next(cell for cell in cells if cell.method in known), key)
     rows = [row for row in rows if row.get("difference") is not None]
@@ -113,6 +113,20 @@ def lead(task: str, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], ke
         rest = f"; {alike} cannot be told apart from it" if open_rows else ""
         return f"{found} than {rows[0]['baseline']}, beyond chance{more}{_better(beyond, known, key)}{rest}."
     return _undecided(task, rows, cells, key)
+
+
+def _measured(cells: Sequence[Cell]) -> bool:
+    """Whether some seed of some method is finished, whatever its measures."""
+    return any(cell.finished and (cell.measures or cell.diverged) for cell in cells)
+
+
+def _silence(cells: Sequence[Cell], key: str) -> str:
+    """Why no method has the headline measure."""
+    if not _measured(cells):
+        return "nothing is finished yet"
+    if all(set(cell.seeds) <= set(cell.diverged) for cell in cells):
+        return "every seed diverged"
+    return f"no finished seed has a {spoken(key)}"
 
 
 def _is_beyond(row: Mapping[str, Any]) -> bool:
@@ -183,7 +197,8 @@ def method_sentence(cell: Cell, key: str) -> str:
     """One method on one task: its mean, interval, seeds and successes."""
     entry, measure = entry_of(cell, key), measure_of(key)
     if entry is None:
-        return f"{cell.method} has no result{_outcome(cell, key)}."
+        missing = f"no {spoken(key)}" if _measured([cell]) else "no result"
+        return f"{cell.method} has {missing}{_outcome(cell, key)}."
     value = number(entry["mean"], measure.kind)
     said = f"kept {value} of {cell.modes} modes" if key == "modes_solid" else f"had {spoken(key)} {value}"
     if key == "modes_hit":

@@ -109,8 +109,9 @@ def _tree(distances: Tensor, method: str) -> NDArray[np.float64]:
     """SciPy's linkage of distances (N, N), (N - 1, 4)."""
     from scipy.cluster.hierarchy import linkage
 
-    above = torch.triu_indices(len(distances), len(distances), offset=1)
-    tree: NDArray[np.float64] = linkage(distances[above[0], above[1]].double().numpy(), method=method)
+    # Row by row, because an index of all pairs takes several times the memory and time.
+    above = np.concatenate([row[place + 1 :] for place, row in enumerate(distances.numpy())], dtype=np.float64)
+    tree: NDArray[np.float64] = linkage(above, method=method)
     return tree
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from uncollapse.cli_options import AsJson, Device, Jobs, OutDirectory, OwnNetworks, Plugins, TimeLimit
+from uncollapse.cli_options import AsJson, Device, Jobs, LabelColumn, OutDirectory, OwnNetworks, Plugins, TimeLimit
 from uncollapse.cli_train import EXAMPLE as TRAIN_EXAMPLE
 from uncollapse.cli_train import train
 from uncollapse.errors import UserError
@@ -100,9 +100,7 @@ def evaluate(
     versus: Annotated[str | None, typer.Option(help="Samples of another generator to compare with.")] = None,
     train: Annotated[str | None, typer.Option(help="Training data, for the tests for copies.")] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Judge each label by itself too.")] = False,
-    label_column: Annotated[
-        str | None, typer.Option("--label-column", help="Column of a .csv or .parquet that holds labels or prompts.")
-    ] = None,
+    label_column: LabelColumn = None,
     features: Annotated[str, typer.Option(help="A name of `uncollapse extractors`, or auto.")] = "auto",
     metrics: Annotated[str | None, typer.Option(help="Names of `uncollapse metrics` with commas; default all.")] = None,
     n: Annotated[int | None, typer.Option("--n", help="Rows of each side but the training data; default all.")] = None,
@@ -249,12 +247,13 @@ app.add_typer(data_app, name="data")
 def inspect(
     path: Annotated[str, typer.Argument(help="A folder, archive or file.")],
     out: Annotated[Path | None, typer.Option(help="Write a grid of the pictures to this .png.")] = None,
+    label_column: LabelColumn = None,
     as_json: AsJson = False,
 ) -> None:
     """Show how many rows there are, their sizes and labels, duplicates and what cannot be read."""
     from uncollapse.commands import inspect_data
 
-    inspect_data(path, out, as_json=as_json)
+    inspect_data(path, out, label_column=label_column, as_json=as_json)
 
 
 @data_app.command(epilog="Example: uncollapse data fetch mnist")

@@ -16,6 +16,9 @@ OwnNetworks = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:0.")]
 Jobs = Annotated[int | None, typer.Option(help="Processes at a time; default: one a core, one on a GPU.")]
+LabelColumn = Annotated[
+    str | None, typer.Option("--label-column", help="Column of a .csv or .parquet that holds labels or prompts.")
+]
 TimeLimit = Annotated[
     float | None,
     typer.Option("--time-limit", metavar="MIN", help="Stop cleanly after so many minutes; continue later."),

@@ -220,13 +220,13 @@ def estimate_plan(plan: str, *, as_json: bool, **options: Any) -> None:
         show(found.sentence)
 
 
-def inspect_data(path: str, out: Path | None, *, as_json: bool) -> None:
+def inspect_data(path: str, out: Path | None, *, label_column: str | None = None, as_json: bool) -> None:
     """Prints what is in a data set, and writes a grid of its pictures where one is asked for."""
     from uncollapse.data.inspect import inspect
 
     if out is not None and out.suffix.lower() != ".png":
         raise UserError(f"--out {out.name!r} must end in .png.")
-    found = inspect(path)
+    found = inspect(path, label_column=label_column)
     if out is not None:
         found.picture(out)
     show_json(found.to_json()) if as_json else show(found.table())

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import os
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from uncollapse.data import cache
-from uncollapse.data.cache import cache_folder, cache_limit, load, save
+from uncollapse.data.cache import DTYPES, cache_folder, cache_limit, load, save
 from uncollapse.errors import UserError
 
 ARRAYS = {
@@ -109,11 +112,57 @@ def test_a_cache_that_cannot_be_written_is_no_error(place: Path) -> None:
 
 
 def test_no_half_file_stays(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, content: bytes) -> None:
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache, "write_atomic", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert not save("key", ARRAYS)
+    assert entries(place) == []
+
+
+def test_an_entry_is_a_file_that_the_library_itself_reads_and_writes(place: Path) -> None:
+    save("key", ARRAYS)
+    (file,) = entries(place)
+    found = load_file(file)
+    assert set(found) == set(ARRAYS)
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(found[name], array)
+    with safe_open(file, framework="np") as opened:
+        described = opened.metadata()
+    save_file(ARRAYS, file, metadata=described)  # as entries were written before
+    assert load("key") is not None
+
+
+@pytest.mark.parametrize("code", [*DTYPES, ">f4"])
+def test_every_kind_of_number_comes_back(code: str) -> None:
+    array = np.arange(6).reshape(2, 3).astype(code)
+    assert save(code, {"x": array})
+    found = load(code)
+    assert found is not None
+    np.testing.assert_array_equal(found["x"], array)
+
+
+def test_saving_holds_no_copy_and_loading_maps_what_is_large(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "BLOCK", 100_000)
+    monkeypatch.setattr(cache, "IN_MEMORY", 1_000_000)
+    rows = np.memmap(tmp_path / "rows", dtype=np.float32, mode="w+", shape=(5_000, 1_000))  # 20 MB
+    rows[:] = np.arange(5_000)[:, None]
+    for arrays, most in (({"x": rows, "small": np.arange(3)}, 2e6), ({"x": np.array(rows).T}, 2e6)):
+        tracemalloc.start()
+        assert save("key", arrays)
+        found = load("key")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < most
+        assert found is not None
+        assert isinstance(found["x"], np.memmap)
+        np.testing.assert_array_equal(found["x"], arrays["x"])
+    found["x"][0, 0] = 7  # a reader may write to what it got; the entry stays as it is
+    assert load("key")["x"][0, 0] == 0  # type: ignore[index]
+    monkeypatch.setattr(cache, "IN_MEMORY", 20_000_000)
+    assert not isinstance(load("key")["x"], np.memmap)  # type: ignore[index]
 
 
 def test_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

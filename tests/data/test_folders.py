@@ -8,6 +8,7 @@ import pytest
 from tests.data.making import dataset_json, encoded, everything, opened, pictures, png_files, write_folder
 
 from uncollapse.data.folders import HIDDEN, LINK_OUT, LINKED_FOLDER, OTHER, Folder
+from uncollapse.data.labels import LOOSE
 from uncollapse.errors import UserError
 
 X = pictures()
@@ -66,6 +67,25 @@ def test_other_hidden_and_linked_files_are_left_out_and_counted(tmp_path: Path) 
     source = opened(folder)
     assert everything(source)[2] == ["0.png", "1.png", "within.png"]
     assert dict(source.notes.policies) == {LINK_OUT: 1, LINKED_FOLDER: 2, HIDDEN: 2, OTHER: 5}
+
+
+def test_a_dataset_json_that_is_a_link_out_of_the_folder_is_left_out(tmp_path: Path) -> None:
+    outside = write_folder(tmp_path / "outside", {"secret.json": dataset_json({"0.png": 7, "1.png": 3})})
+    folder = write_folder(tmp_path / "f", png_files(X[:2]))
+    (folder / "dataset.json").symlink_to(outside / "secret.json")
+    source = opened(folder)
+    assert everything(source)[1] is None
+    assert dict(source.notes.policies) == {LINK_OUT: 1}
+    (folder / "dataset.json").unlink()
+    (folder / "labels.txt").write_bytes(dataset_json({"0.png": 7, "1.png": 3}))
+    (folder / "dataset.json").symlink_to(folder / "labels.txt")
+    assert everything(opened(folder))[1] == ["7", "3"]
+
+
+def test_one_image_beside_folders_is_named_as_why_there_are_no_labels(tmp_path: Path) -> None:
+    source = opened(write_folder(tmp_path / "f", png_files(X[:3], ["preview.png", "cat/0.png", "dog/1.png"])))
+    assert everything(source)[1] is None
+    assert dict(source.notes.policies) == {LOOSE: 1}
 
 
 def test_the_folder_itself_may_be_a_link(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.data.making import everything, features, opened, pictures
 
+from uncollapse.data import hdf5 as module
 from uncollapse.errors import UserError
 
 h5py = pytest.importorskip("h5py", reason="h5py (the extra [hdf5]) is not installed here")
@@ -28,6 +30,35 @@ def test_images_and_labels(tmp_path: Path, ending: str, labels: object) -> None:
     assert texts == [str(k % 3) for k in range(20)]
     np.testing.assert_array_equal(source.fetch([17])[0], X[17])
     assert source.content_hash() == opened(X, labels=[k % 3 for k in range(20)]).content_hash()
+
+
+def test_many_references_to_one_long_label(tmp_path: Path) -> None:
+    """A small file whose labels are all the same long text asks for as much memory and time as a large one."""
+    file = tmp_path / "a.h5"
+    with h5py.File(file, "w") as written:
+        written["images"] = X
+        labels = written.create_dataset("labels", (20,), h5py.string_dtype())
+        labels[0] = "x" * 10**6
+        place = labels.id.get_offset()
+    content = bytearray(file.read_bytes())
+    content[place : place + 20 * 16] = content[place : place + 16] * 20
+    file.write_bytes(content)
+    started = time.perf_counter()
+    assert everything(opened(file))[1] == ["x" * 297 + "..."] * 20
+    assert time.perf_counter() - started < 2
+
+
+def test_labels_of_too_many_letters_together_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for labels in (["x" * 900] * 20, np.array([b"x" * 900] * 20)):
+        with h5py.File(tmp_path / "a.h5", "w") as file:
+            file["images"], file["labels"] = X, labels
+        assert everything(opened(tmp_path / "a.h5"))[1] == ["x" * 297 + "..."] * 20
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["images"] = X
+        file.create_dataset("labels", data=np.array([b"x" * 90_000] * 20), chunks=(20,), compression="gzip")
+    monkeypatch.setattr(module, "MOST_TEXT_BYTES", 1_000_000)
+    with pytest.raises(UserError, match=r"has labels of more than 1.8 MB together; give shorter ones"):
+        opened(tmp_path / "a.h5")
 
 
 def test_features_and_a_choice_of_rows(tmp_path: Path) -> None:
@@ -54,6 +85,7 @@ def test_other_content_is_refused(tmp_path: Path) -> None:
         ({"images": ["a", "b"]}, "'images' of type object"),
         ({"images": 3.0}, r"shape \(\)"),
         ({"images": X, "labels": np.arange(3)}, "20 rows and 3 labels"),
+        ({"images": X, "labels": ["a"] * 3}, r"20 rows and labels of shape \(3,\); give one label a row"),
         ({"features": np.zeros((3, 2), dtype=complex)}, "type complex128"),
     ):
         with pytest.raises(UserError, match=message):

@@ -13,6 +13,7 @@ from tests.data.making import encoded, pictures
 
 from uncollapse.data.images import (
     ALPHA,
+    DARK,
     FIRST_FRAME,
     PALETTE,
     ROTATED,
@@ -27,8 +28,8 @@ from uncollapse.data.images import (
 from uncollapse.errors import UserError
 
 
-def wide_png(values: np.ndarray, colour_type: int) -> bytes:
-    """A PNG of 16 bits a channel, written by hand: (h, w, channels) uint16."""
+def wide_png(values: np.ndarray, colour_type: int, clear: int | None = None) -> bytes:
+    """A PNG of 16 bits a channel, written by hand: (h, w, channels) uint16; `clear` is the grey that is transparent."""
 
     def part(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -36,7 +37,9 @@ def wide_png(values: np.ndarray, colour_type: int) -> bytes:
     height, width = values.shape[:2]
     lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in values)
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header) + part(b"IDAT", zlib.compress(lines)) + part(b"IEND", b"")
+    begin = b"\x89PNG\r\n\x1a\n" + part(b"IHDR", header)
+    begin += b"" if clear is None else part(b"tRNS", struct.pack(">H", clear))
+    return begin + part(b"IDAT", zlib.compress(lines)) + part(b"IEND", b"")
 
 
 @pytest.mark.parametrize("form", ["PNG", "BMP", "WEBP"])
@@ -99,6 +102,18 @@ def test_16_bits_of_grey_are_scaled_and_rounded() -> None:
     pixels, policies = decode(wide_png(values, 0))
     assert pixels.tolist() == [[0, 0, 1, 1, 128, 254, 255, 255]]
     assert policies == (SIXTEEN,)
+
+
+def test_a_transparent_grey_of_16_bits_is_white() -> None:
+    pixels, policies = decode(wide_png(np.array([[[0], [1000]], [[1001], [65535]]]), 0, clear=1000))
+    assert pixels.tolist() == [[0, 255], [4, 255]]
+    assert policies == (SIXTEEN, ALPHA)
+
+
+@pytest.mark.parametrize(("highest", "dark"), [(255, True), (256, False), (0, False)])
+def test_16_bits_that_hold_bytes_are_all_but_black_and_counted(highest: int, dark: bool) -> None:
+    _, policies = decode(wide_png(np.array([[[0], [highest]]]), 0))
+    assert policies == ((SIXTEEN, DARK) if dark else (SIXTEEN,))
 
 
 def test_16_bits_of_colour_keep_their_upper_half() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,12 @@ import pytest
 from PIL import Image
 from rich.console import Console
 from tests.data.making import encoded, opened, pictures, png_files, write_folder
+from typer.testing import CliRunner
 
+from uncollapse.cli import app
+from uncollapse.data import inspect as module
 from uncollapse.data.inspect import inspect, natural
+from uncollapse.data.source import Pixels
 from uncollapse.errors import UserError
 
 X = pictures(12)
@@ -113,6 +118,39 @@ def test_a_picture_shows_every_label_equally(folder: Path, tmp_path: Path) -> No
     assert [len(line) for line in many.shown] == [10] * 20
     assert all(row % 40 == number for number, line in enumerate(many.shown) for row in line)
     assert [len(line) for line in inspect(np.zeros((3000, 4, 4), np.uint8)).shown] == [64]
+
+
+def test_a_picture_of_large_images_holds_few_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.zeros((12, 600, 600), np.uint8) + np.arange(0, 240, 20, dtype=np.uint8)[:, None, None]
+    labels = [k % 2 for k in range(12)]
+    inspect(images, labels=labels).picture(tmp_path / "at_once.png")
+    files = png_files(list(images), [f"{k % 2}/{k}.png" for k in range(12)])
+    found = inspect(write_folder(tmp_path / "large", files))
+    fetched: list[int] = []
+    fetch = found.source.fetch
+
+    def counted(rows: Sequence[int]) -> list[Pixels]:
+        fetched.append(len(rows))
+        return fetch(rows)
+
+    monkeypatch.setattr(module, "CHUNK_BYTES", 3_000_000)
+    monkeypatch.setattr(found.source, "fetch", counted)
+    found.picture(tmp_path / "few.png")
+    assert fetched == [2] * 6
+    np.testing.assert_array_equal(
+        np.sort(np.asarray(Image.open(tmp_path / "few.png")), axis=None),
+        np.sort(np.asarray(Image.open(tmp_path / "at_once.png")), axis=None),
+    )
+
+
+def test_labels_of_a_named_column(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,prompt\n1,a cat\n2,a dog\n3,a cat\n")
+    with pytest.raises(UserError, match="has 'a cat' in line 2, column 2, where a number is wanted"):
+        inspect(tmp_path / "a.csv")
+    assert inspect(tmp_path / "a.csv", label_column="prompt").labels == {"a cat": 2, "a dog": 1}
+    called = [str(tmp_path / "a.csv"), "--label-column", "prompt", "--json"]
+    shown = CliRunner().invoke(app, ["data", "inspect", *called])
+    assert json.loads(shown.stdout)["labels"] == {"a cat": 2, "a dog": 1}
 
 
 def test_a_place_that_cannot_be_written(folder: Path, tmp_path: Path) -> None:

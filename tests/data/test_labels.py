@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
-from uncollapse.data.labels import UNLABELLED, dataset_labels, folder_labels, label_text, label_texts
+from uncollapse.data import labels as module
+from uncollapse.data.labels import LOOSE, UNLABELLED, dataset_labels, folder_labels, label_text, label_texts
 from uncollapse.errors import UserError
 
 
@@ -28,6 +30,10 @@ def by_json(document: object, names: list[str], policies: Counter[str] | None = 
         (b" cat\n", "cat"),
         ("\x1b[31mred", "[31mred"),
         (None, UNLABELLED),
+        (float("nan"), UNLABELLED),
+        ("x" * 300, "x" * 300),
+        ("x" * 301, "x" * 297 + "..."),
+        (b"x" * 10**7, "x" * 297 + "..."),
     ],
 )
 def test_a_label_is_one_text(value: object, text: str) -> None:
@@ -45,6 +51,21 @@ def test_labels_of_arrays_lists_and_tensors_agree() -> None:
         np.array([b"0", b"1", b"2"]),
     ):
         assert label_texts(given, 3, "real") == wanted
+
+
+def test_one_long_label_gives_the_others_no_room() -> None:
+    tracemalloc.start()
+    assert label_texts(["x" * 130_000] + ["cat", "dog"] * 5000, 10_001, "real")[1:3] == ["cat", "dog"]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000 < 10_001 * 130_000
+
+
+def test_labels_of_too_many_letters_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_LETTERS", 10)
+    assert len(label_texts(["cat", "dog", "lion"] * 99, 297, "real")) == 297  # equal labels count once
+    with pytest.raises(UserError, match=r"real has different labels of more than 10 B together; give shorter or fewer"):
+        label_texts(["cat", "dog", "horse"], 3, "real")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +97,9 @@ def test_what_is_no_list_of_labels_is_refused(given: object, message: str) -> No
     ],
 )
 def test_labels_of_folders(names: list[str], labels: list[str] | None) -> None:
-    assert folder_labels(names) == labels
+    policies: Counter[str] = Counter()
+    assert folder_labels(names, policies) == labels
+    assert policies == ({LOOSE: 1} if names == ["cat/a.png", "b.png"] else {})
 
 
 def test_dataset_json_of_stylegan() -> None:

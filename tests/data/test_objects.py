@@ -137,6 +137,39 @@ def test_a_row_that_cannot_be_got_is_bad_and_the_others_keep_their_numbers() -> 
         everything(opened(Pairs(broken=(3, 39))))
 
 
+class Vectors:
+    """(feature row, label) by number, of which some cannot be got."""
+
+    def __init__(self, *broken: int) -> None:
+        self.broken = broken
+
+    def __len__(self) -> int:
+        return 40
+
+    def __getitem__(self, row: int) -> tuple[np.ndarray, int]:
+        if row in self.broken:
+            raise OSError("gone")
+        return np.full(3, float(row)), row % 4
+
+
+@pytest.mark.parametrize("broken", [(0,), (7,), (0, 1, 39)])
+def test_what_rows_are_does_not_hang_on_the_first_one(broken: tuple[int, ...]) -> None:
+    good = [row for row in range(40) if row not in broken]
+    source = opened(Vectors(*broken), max_bad=0.1)
+    assert (source.kind, source.labelled) == ("features", True)
+    np.testing.assert_array_equal(features(source)[:, 0], good)
+    assert [label for chunk in source.chunks(9) for label in chunk.labels or ()] == [LABELS[row] for row in good]
+    assert source.notes.bad == [(f"row {row}", "cannot be got (gone)") for row in broken]
+    assert everything(opened(Pairs(broken), max_bad=0.1))[1] == [LABELS[row] for row in good]
+    with pytest.raises(UserError, match=r"10 of 40 rows or more cannot be read|4 of 40 rows or more cannot be read"):
+        list(opened(Vectors(*range(10))).chunks(9))
+
+
+def test_a_data_set_without_a_single_readable_row() -> None:
+    source = opened(Pairs(tuple(range(40))), max_bad=1)
+    assert (list(source.chunks(9)), source.notes.bad_count, source.labelled) == ([], 40, False)
+
+
 def test_rows_that_cannot_be_read_in_a_stream() -> None:
     given = (b"" if k in (0, 20) else encoded(image) for k, image in enumerate(X))
     source = opened(given, max_bad=0.1)
@@ -166,6 +199,7 @@ def test_a_mistake_in_the_data_set_itself_is_named() -> None:
         (iter([]), "gives no rows"),
         ([X[0], X[0][0, 0].astype(float)], "mixes images and feature rows"),
         ([X[0] / 255, X[1].astype(float)], r"has the value \d+ in row 1, outside of \[0, 1\]"),
+        ([X[0].astype("u2"), X[1].astype("u2")], "16 bits with no value above 255"),
         ([np.zeros(3), np.zeros(4)], "feature rows of 3 and of 4 numbers"),
         ([X[:3]], "gives 3 rows for one number; give an iterator of batches"),
     ],

@@ -71,17 +71,19 @@ def test_integers_lie_within_a_byte() -> None:
 
 
 def test_16_bits_and_truth_values() -> None:
-    pixels, policies = UNIT.to_bytes(one([0, 128, 129, 257, 65535], "u2"), (0,))
-    assert (pixels.ravel().tolist(), policies) == ([0, 0, 1, 1, 255], (SIXTEEN,))
+    for order in ("<u2", ">u2"):
+        pixels, policies = UNIT.to_bytes(one([0, 128, 129, 257, 65535], order), (0,))
+        assert (pixels.ravel().tolist(), policies) == ([0, 0, 1, 1, 255], (SIXTEEN,))
     pixels, policies = UNIT.to_bytes(one([False, True], "?"), (0,))
     assert (pixels.ravel().tolist(), policies) == ([0, 255], (FROM_BOOL,))
 
 
 def test_16_bits_that_hold_bytes_would_become_black() -> None:
     with pytest.raises(UserError, match="16 bits with no value above 255"):
-        check_wide(one([0, 200], "u2"), "fake")
-    for fine in (one([0, 300], "u2"), one([0, 0], "u2"), one([0, 200], "u1")):
-        check_wide(fine, "fake")
+        check_wide([one([0, 200], "u2"), one([0, 100], ">u2")], "fake")
+    for fine in (one([0, 300], "u2"), one([0, 0], "u2"), one([0, 200], "u1"), one([], "u2")):
+        check_wide([fine, one([0], "u2")], "fake")
+    check_wide([one([0, 200], "u2"), one([0, 300], "u2")], "fake")  # one of them is bright
 
 
 def test_numbers_of_other_types_are_refused() -> None:

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.data.making import features, opened
 
+from uncollapse.data.arrays import MOVED
+from uncollapse.data.tables import LEFT_OUT, match_columns
 from uncollapse.errors import UserError
+from uncollapse.evaluation.sides import Reading
+from uncollapse.tasks import array_files
 
 
 def test_numbers_and_labels(tmp_path: Path) -> None:
@@ -24,6 +29,66 @@ def test_a_named_column_holds_the_labels(tmp_path: Path) -> None:
     assert next(source.chunks(5)).labels == ("a cat", "a dog")
     with pytest.raises(UserError, match=r"no column headed 'title'; its heads are x, prompt, y"):
         opened(tmp_path / "a.csv", label_column="title")
+
+
+def test_a_column_of_other_labels_is_no_feature(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,Prompt,label,LABELS\n1.5,a cat,7,one\n-3,a dog,8,two\n")
+    source = opened(tmp_path / "a.csv", label_column="prompt")
+    np.testing.assert_array_equal(features(source), [[1.5], [-3]])
+    assert next(source.chunks(5)).labels == ("a cat", "a dog")
+    assert source.notes.policies == {LEFT_OUT.format("label"): 1, LEFT_OUT.format("labels"): 1}
+
+
+def test_one_long_label_gives_the_others_no_room(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,label\n1," + "y" * 130_000 + "\n" + "2,cat\n" * 2000)
+    tracemalloc.start()
+    labels = next(opened(tmp_path / "a.csv").chunks(9)).labels
+    assert array_files.read_csv(tmp_path / "a.csv")[1].nbytes < 3_000_000  # type: ignore[union-attr]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert labels is not None
+    assert [len(label) for label in labels[:3]] == [300, 3, 3]
+    assert peak < 10_000_000 < 2000 * 130_000
+
+
+def test_a_lack_of_memory_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacking(*_: object) -> None:
+        raise MemoryError
+
+    (tmp_path / "a.csv").write_text("1,2\n")
+    monkeypatch.setattr(array_files, "_lines", lacking)
+    with pytest.raises(UserError, match=r"real \(.*a.csv\) needs more memory than there is; give fewer rows"):
+        opened(tmp_path / "a.csv")
+    with pytest.raises(UserError, match=r"a.csv needs more memory than there is; save its rows as .npy"):
+        array_files.read_csv(tmp_path / "a.csv")
+
+
+def test_columns_are_matched_by_their_heads(tmp_path: Path) -> None:
+    (tmp_path / "real.csv").write_text("height,label,weight,age\n1,a,2,3\n4,b,5,6\n")
+    (tmp_path / "fake.csv").write_text("Weight,Height,age,label\n2,1,3,a\n5,4,6,b\n")
+    real = opened(tmp_path / "real.csv")
+    fake = Reading().open(tmp_path / "fake.csv", "fake", like=real)
+    np.testing.assert_array_equal(features(fake), [[1, 2, 3], [4, 5, 6]])
+    assert (fake.heads, dict(fake.notes.policies)) == (("height", "weight", "age"), {MOVED: 2})
+    assert [next(fake.chunks(1)).labels, fake.count] == [("a",), 2]
+    same = opened(tmp_path / "real.csv")
+    assert match_columns(same, real, "fake") is same
+    np.testing.assert_array_equal(features(opened(tmp_path / "fake.csv"))[0], [2, 1, 3])  # alone it stays as it is
+
+
+def test_tables_of_other_columns_are_refused_and_without_heads_matched_by_place(tmp_path: Path) -> None:
+    for name, heads in (("real", "a,b"), ("fake", "b,c"), ("none", "7,8"), ("twice", "x,x,y"), ("again", "x,y,x")):
+        (tmp_path / f"{name}.csv").write_text(f"{heads}\n" + ",".join("1" for _ in heads.split(",")) + "\n")
+    real = opened(tmp_path / "real.csv")
+    message = (
+        r"not have the same columns \('c' only in fake \(.*fake.csv\) and 'a' only in real \(.*\)\); name them alike"
+    )
+    with pytest.raises(UserError, match=message):
+        Reading().open(tmp_path / "fake.csv", "fake", like=real)
+    np.testing.assert_array_equal(features(Reading().open(tmp_path / "none.csv", "fake", like=real)), [[7, 8], [1, 1]])
+    assert Reading().open(np.ones((3, 2)), "fake", like=real).count == 3
+    with pytest.raises(UserError, match="several columns headed 'x' and another order of columns"):
+        Reading().open(tmp_path / "twice.csv", "fake", like=opened(tmp_path / "again.csv"))
 
 
 def test_a_table_without_titles(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,20 @@ def test_gzip_that_ends_too_early_is_noticed(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(UserError, match="is no readable tar"):
         opened(file)
+
+
+def test_a_name_of_any_length_asks_for_no_memory(tmp_path: Path) -> None:
+    file = write_tar(tmp_path / "a.tar.gz", {"a" * 20_000_000 + ".png": b""})
+    assert file.stat().st_size < 100_000
+    tracemalloc.start()
+    with pytest.raises(UserError, match=r"a member has a header of 20.0 MB, more than 1.0 MB"):
+        opened(file)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3_000_000
+    large = {"d/" * 2000 + "0.png": encoded(pictures(1, 700)[0])}  # an honest long name, and content above the cap
+    large["dataset.json"] = dataset_json({"x" * 2_000_000: 1, next(iter(large)): 5})
+    assert everything(opened(write_tar(file, large)))[1] == ["5"]
 
 
 def test_a_tar_without_images(tmp_path: Path) -> None:

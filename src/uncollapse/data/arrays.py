@@ -23,6 +23,7 @@ from uncollapse.text import size as size_text
 FEWEST_BYTES_READ = 4 * MEGA
 # Bytes of a mapped file after whose reading their pages are handed back; they would count as this process's memory.
 HANDED_BACK = 64 * MEGA
+MOVED = "column moved to the place that its head has on the real side"
 VERSION = b"uncollapse arrays 1"
 
 
@@ -57,6 +58,7 @@ class ArrayRows(Source):
         picks: NDArray[np.int64] | None = None,
         tensor: bool = False,
         policies: Counter[str] | None = None,
+        heads: tuple[str, ...] | None = None,
     ) -> None:
         """Looks at the shape and at the first rows.
 
@@ -69,6 +71,7 @@ class ArrayRows(Source):
             picks: Which rows, ascending; None for all.
             tensor: Whether it came as a torch tensor.
             policies: What was decided when it was opened.
+            heads: Name of each column of features; None where there are none.
 
         Raises:
             UserError: No rows, a shape or type without a meaning, or values that contradict their type.
@@ -79,7 +82,7 @@ class ArrayRows(Source):
         self._layout: Layout = layout_of(tuple(rows.shape[1:]), place, tensor=tensor)
         self._picks = np.arange(rows.shape[0]) if picks is None else picks
         self.name, self.form, self.kind = name, form, self._layout.kind
-        self.labelled = labels is not None
+        self.labelled, self.heads = labels is not None, heads
         self.notes = Notes(policies=Counter(self._opened))
         self._scaling = self._decide() if self.kind == "images" else None
 
@@ -144,6 +147,20 @@ class ArrayRows(Source):
         """Joins the notes."""
         self.notes = functools.reduce(Notes.joined, (met.notes for met in parts), Notes(policies=Counter(self._opened)))
 
+    def arranged(self, order: Sequence[int]) -> ArrayRows:
+        """The same features with their columns in another order.
+
+        Args:
+            order: Number of the column that comes first, second, ...
+        """
+        found = copy.copy(self)
+        found._rows = np.asarray(self._rows[0 : self._rows.shape[0]])[:, list(order)]
+        found.heads = None if self.heads is None else tuple(self.heads[column] for column in order)
+        moved = sum(place != column for place, column in enumerate(order))
+        found._opened = self._opened + Counter({MOVED: moved})
+        found.notes = Notes(policies=Counter(found._opened))
+        return found
+
     @property
     def _row_bytes(self) -> int:
         return int(np.prod(self._rows.shape[1:], dtype=np.float64)) * self._rows.dtype.itemsize
@@ -169,7 +186,7 @@ class ArrayRows(Source):
     def _decide(self) -> Scaling:
         most = min(self.count, DECIDING, max(1, CHUNK_BYTES // max(1, self._row_bytes)))
         block = self._block(self._picks[:most])
-        check_wide(block, self._place)
+        check_wide([block], self._place)
         lowest = float(block.min()) if block.dtype.kind == "f" else 0.0
         return Scaling.decided(lowest, self._place)
 

@@ -2,6 +2,7 @@
 
 An entry is one safetensors file whose content is checked by a sha256 when it is read, so that a damaged one is dropped
 and computed again. The oldest entries go when all together exceed a limit. A cache that cannot be written is no error.
+Entries are written in blocks, and large arrays are mapped, so that memory holds no second copy of what is kept.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import json
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 
 from uncollapse.data.limits import GIGA, MEGA
 from uncollapse.errors import UserError
-from uncollapse.files import write_atomic
 from uncollapse.text import clean
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -30,6 +30,12 @@ DEFAULT_LIMIT = 10 * GIGA
 LIMIT_NAME = "UNCOLLAPSE_CACHE_GB"
 MOST_HEADER_BYTES, MOST_TENSORS = 1 * MEGA, 64
 ENDING = ".safetensors"
+# Bytes that are written and hashed at a time, and of an array up to which it is read into memory.
+BLOCK, IN_MEMORY = 8 * MEGA, 2 * GIGA
+DTYPES: Mapping[str, str] = {
+    "<f8": "F64", "<f4": "F32", "<f2": "F16", "<i8": "I64", "<i4": "I32", "<i2": "I16", "|i1": "I8", "<u8": "U64",
+    "<u4": "U32", "<u2": "U16", "|u1": "U8", "|b1": "BOOL",
+}  # fmt: skip
 
 
 def cache_folder() -> Path:
@@ -59,7 +65,7 @@ def cache_limit() -> float:
 
 
 def load(key: str) -> dict[str, NDArray[Any]] | None:
-    """The arrays that were saved under a key; None where there are none or they are damaged.
+    """The arrays that were saved under a key, large ones mapped; None where there are none or they are damaged.
 
     Args:
         key: Any text that says all that the arrays depend on.
@@ -91,15 +97,13 @@ def save(key: str, arrays: Arrays) -> bool:
     Returns:
         Whether they were kept: not where they are larger than the limit or the disk does not take them.
     """
-    from safetensors.numpy import save as pack
-
     limit = cache_limit()
-    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    plain = {name: array.astype(array.dtype.newbyteorder("<"), copy=False) for name, array in arrays.items()}
     if len(plain) > MOST_TENSORS or sum(array.nbytes for array in plain.values()) > limit:
         return False
     file = _file(key)
     try:
-        write_atomic(file, pack(plain, metadata={"key": file.stem, "sha256": _digest(plain)}))
+        _write(file, plain)
         _evict(file, limit)
     except OSError:
         return False
@@ -118,18 +122,64 @@ def _sane(start: bytes, length: int) -> bool:
     return bool(header <= min(MOST_HEADER_BYTES, length - 8))
 
 
+def _write(file: Path, arrays: Arrays) -> None:
+    """Writes an entry so that readers see all of it or nothing."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            # Wide numbers first, so that all lie where their width wants them.
+            ordered = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
+            stream.write(_header({name: arrays[name] for name in ordered}, file.stem))
+            for name in ordered:
+                for block in _blocks(arrays[name]):
+                    stream.write(block)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _header(arrays: Arrays, key: str) -> bytes:
+    """What stands before the numbers of a safetensors file."""
+    told: dict[str, Any] = {"__metadata__": {"key": key, "sha256": _digest(arrays)}}
+    start = 0
+    for name, array in arrays.items():
+        stop = start + array.nbytes
+        told[name] = {"dtype": DTYPES[array.dtype.str], "shape": list(array.shape), "data_offsets": [start, stop]}
+        start = stop
+    text = json.dumps(told).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text
+
+
 def _read(file: Path) -> dict[str, NDArray[Any]]:
     from safetensors import safe_open
 
-    with safe_open(file, framework="np") as opened:
+    with safe_open(file, framework="np") as opened:  # refuses a header that does not fit the file
         described = opened.metadata() or {}
         names = list(opened.keys())
-        if described.get("key") != file.stem or len(names) > MOST_TENSORS:
-            raise ValueError("another entry")
-        arrays = {name: opened.get_tensor(name) for name in names}
+    if described.get("key") != file.stem or len(names) > MOST_TENSORS:
+        raise ValueError("another entry")
+    with file.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        told = json.loads(stream.read(length))
+    arrays = {name: _array(file, 8 + length, told[name]) for name in names}
     if described.get("sha256") != _digest(arrays):
         raise ValueError("damaged content")
     return arrays
+
+
+def _array(file: Path, begin: int, told: Mapping[str, Any]) -> NDArray[Any]:
+    """One array of an entry, in memory or, where it is large, mapped; writing to it never changes the file."""
+    dtype = np.dtype({name: code for code, name in DTYPES.items()}[told["dtype"]])
+    start, stop = told["data_offsets"]
+    shape = tuple(told["shape"])
+    if stop - start > IN_MEMORY:
+        return np.memmap(file, dtype=dtype, mode="c", offset=begin + start, shape=shape)
+    found = np.fromfile(file, dtype=dtype, count=(stop - start) // dtype.itemsize, offset=begin + start)
+    return found.reshape(shape)
 
 
 def _digest(arrays: Arrays) -> str:
@@ -137,8 +187,19 @@ def _digest(arrays: Arrays) -> str:
     for name in sorted(arrays):
         array = arrays[name]
         digest.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        digest.update(array.data if array.flags.c_contiguous and array.size else array.tobytes())
+        for block in _blocks(array):
+            digest.update(block)
     return digest.hexdigest()
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[bytes | memoryview]:
+    """The content of an array in the order of its rows, some rows at a time."""
+    if not array.ndim or not array.size:
+        yield array.tobytes()
+        return
+    rows = max(1, BLOCK // array[:1].nbytes)
+    for first in range(0, len(array), rows):
+        yield np.ascontiguousarray(array[first : first + rows]).reshape(-1).view(np.uint8).data
 
 
 def _evict(kept: Path, limit: float) -> None:

@@ -28,7 +28,7 @@ from uncollapse.errors import UserError
 # Rows that a thread takes at a time: few before anything is known of their size, then as many as `SPAN_BYTES` allow.
 FIRST_ROWS, SPAN_ROWS = 4, 64
 SPAN_BYTES = 8 * MEGA  # decoded pixels, or bytes read ahead, after which a thread hands over what it has
-VERSION = b"uncollapse encoded images 1"  # to be raised when a policy changes what is decoded
+VERSION = b"uncollapse encoded images 2"  # to be raised when a policy changes what is decoded
 
 Outcome = tuple[Pixels, tuple[str, ...]] | Unreadable
 Work = tuple[int, "bytes | Unreadable | None"]

@@ -57,9 +57,9 @@ class Folder(Container):
         self.policies += Counter()  # drops what was counted zero times
         described = folder / DATASET_JSON
         labels = None
-        if described.is_file():
+        if described.is_file() and _within(str(described), os.path.realpath(folder)):  # else counted as a link out
             labels = dataset_labels(_small_file(described, place), self._names, place, self.policies)
-        self._labels = folder_labels(self._names) if labels is None else labels
+        self._labels = folder_labels(self._names, self.policies) if labels is None else labels
 
     def __len__(self) -> int:
         """Images, readable or not."""
@@ -102,7 +102,7 @@ class Folder(Container):
             if entry.is_dir():
                 self.policies[LINKED_FOLDER] += 1
                 return False
-            if os.path.commonpath([root, os.path.realpath(entry.path)]) != root:
+            if not _within(entry.path, root):
                 self.policies[LINK_OUT] += 1
                 return False
         ending = Path(entry.name).suffix.lower()
@@ -126,6 +126,11 @@ class Folder(Container):
             if part
         )
         return f"{place} holds no image ({', '.join(ENDINGS)}){f': {there}' if there else ''}; give a folder that does."
+
+
+def _within(path: str, root: str) -> bool:
+    """Whether what a path leads to lies in a folder, whose own path has no links."""
+    return os.path.commonpath([root, os.path.realpath(path)]) == root
 
 
 def read_image_file(path: str) -> bytes:

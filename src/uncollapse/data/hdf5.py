@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from uncollapse.data.labels import label_texts
-from uncollapse.data.limits import GIGA, reason, short
+from uncollapse.data.labels import LabelList, label_texts
+from uncollapse.data.limits import GIGA, MEGA, reason, short
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
@@ -23,6 +23,8 @@ LABELS = "labels"
 KERAS = ("keras_version", "layer_names", "model_config")
 MOST_CHUNK_BYTES = 1 * GIGA
 MOST_LABELS = 50_000_000
+MOST_TEXT_BYTES, TEXT_BYTES_READ = 1 * GIGA, 64 * MEGA  # of labels as texts: all, and at a time
+FEWEST_TEXTS, MOST_TEXTS = 64, 65_536  # that are read at a time
 MOST_SHRINKING = 1100  # more than deflate can
 MODEL = "{} holds the weights of a model, not samples; give samples that it draws, as .npz or as a folder of images."
 
@@ -72,7 +74,7 @@ def open_hdf5(file: Path, place: str) -> tuple[Hdf5Rows, list[str] | None]:
             raise UserError(f"{place} has {key!r} of type {data.dtype}; give an array of numbers.")
         labels = _labels(h5py, opened, int(data.shape[0]), file, place) if LABELS in names else None
         return Hdf5Rows(opened, data), labels
-    except UserError:
+    except (UserError, MemoryError):
         opened.close()
         raise
     except Exception as error:  # as above
@@ -126,8 +128,30 @@ def _labels(h5py: Any, opened: Any, count: int, file: Path, place: str) -> list[
     data = _data_set(h5py, opened, LABELS, file, place)
     if int(data.size) > MOST_LABELS:
         raise UserError(f"{place} has {int(data.size):,} labels, more than {MOST_LABELS:,}.")
-    text = h5py.check_string_dtype(data.dtype) is not None
-    return label_texts(list(data[:].ravel()) if text else data[:], count, place)
+    if h5py.check_string_dtype(data.dtype) is None:
+        return label_texts(data[:], count, place)
+    if data.shape not in ((count,), (count, 1)):
+        raise UserError(f"{place} has {count:,} rows and labels of shape {data.shape}; give one label a row.")
+    return _text_labels(data, file.stat().st_size, place)
+
+
+def _text_labels(data: Any, length: int, place: str) -> list[str]:
+    """Labels as texts, read a few at a time, because in a file of some length many may be one and the same long text.
+
+    Raises:
+        UserError: Together they are far longer than such a file's labels are.
+    """
+    width = length if data.dtype.hasobject else data.dtype.itemsize  # at most, of one text
+    step = min(max(TEXT_BYTES_READ // max(1, width), FEWEST_TEXTS if data.dtype.hasobject else 1), MOST_TEXTS)
+    found = LabelList(place)
+    read = 0
+    for start in range(0, data.shape[0], step):
+        for value in data[start : start + step].ravel().tolist():
+            read += len(value)
+            found.add(value)
+        if read > max(MOST_TEXT_BYTES, length):
+            raise UserError(f"{place} has labels of more than {size_text(read)} together; give shorter ones.")
+    return found.texts
 
 
 def _neither(opened: Any, names: list[str], place: str) -> str:

@@ -23,6 +23,7 @@ from uncollapse.text import size as size_text
 PALETTE = "palette turned into colour"
 ALPHA = "transparency composited on white"
 SIXTEEN = "16 bits a channel scaled to 8"
+DARK = "16 bits a channel, none of them above 255: all but black"
 TWO_TONE = "black and white turned into grey"
 OTHER_COLOUR = "{} turned into colour"
 ROTATED = "EXIF orientation applied"
@@ -148,7 +149,7 @@ def _converted(image: Image.Image, policies: list[str]) -> Pixels:
     if mode in WIDE_GREY:
         if SIXTEEN not in policies:
             policies.append(SIXTEEN)
-        return _narrow(np.asarray(image))
+        return _wide_grey(image, policies)
     if mode in ("P", "PA"):
         policies.append(PALETTE)
     elif mode == "1":
@@ -167,6 +168,19 @@ def _array(image: Image.Image) -> Pixels:
     """Grey or colour as an array of its own, which may be written; a little quicker than numpy.array."""
     shape = (image.height, image.width) if image.mode == "L" else (image.height, image.width, 3)
     return np.frombuffer(bytearray(image.tobytes()), np.uint8).reshape(shape)
+
+
+def _wide_grey(image: Image.Image, policies: list[str]) -> Pixels:
+    """Grey of 16 bits as 8; where one grey means transparent, it is white, as paper behind it."""
+    wide = np.asarray(image)
+    pixels = _narrow(wide)
+    if 0 < wide.max() <= 255:
+        policies.append(DARK)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        policies.append(ALPHA)
+        pixels[wide == clear] = 255
+    return pixels
 
 
 def _narrow(wide: NDArray[np.generic]) -> Pixels:

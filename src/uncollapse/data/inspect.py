@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uncollapse.data.limits import CHUNK_BYTES
 from uncollapse.data.opening import open_source
-from uncollapse.data.sheet import contact_sheet
-from uncollapse.data.source import Chunk, Notes, Source
+from uncollapse.data.sheet import contact_sheet, reduced
+from uncollapse.data.source import Chunk, Notes, Pixels, Source
 from uncollapse.errors import UserError
 from uncollapse.files import write_atomic
 from uncollapse.text import clean
@@ -137,11 +138,20 @@ class Inspection:
         if self.kind != "images" or not self.rows:
             raise UserError(f"{clean(self.name)} holds no readable images to show.")
         titles = [clean(label) for label in self.labels][:LABELS_SHOWN] if self.labels else None
-        lines = [self.source.fetch(rows) for rows in self.shown]
         try:
-            write_atomic(file, contact_sheet(lines, titles))
+            write_atomic(file, contact_sheet(self._lines(), titles))
         except OSError as error:
             raise UserError(f"{clean(file)} cannot be written ({error.strerror}); choose another --out.") from error
+
+    def _lines(self) -> list[list[Pixels]]:
+        """The images that a picture shows, reduced while they are fetched, so that few large ones are held at once."""
+        rows = sorted({row for line in self.shown for row in line})
+        at_once = max(1, CHUNK_BYTES // max(3 * height * width for height, width in self.notes.sizes))
+        small: dict[int, Pixels] = {}
+        for first in range(0, len(rows), at_once):
+            part = rows[first : first + at_once]
+            small.update(zip(part, map(reduced, self.source.fetch(part)), strict=True))
+        return [[small[row] for row in line] for line in self.shown]
 
     def _duplicates(self) -> str | list[str]:
         if not self.repeated:
@@ -163,6 +173,7 @@ def inspect(
     labels: object = None,
     seed: int = 0,
     plugins: Sequence[object] = (),
+    label_column: str | None = None,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> Inspection:
     """Reads a data set once, tolerating any number of unreadable rows, and says what is in it.
@@ -174,12 +185,15 @@ def inspect(
         labels: As for `open_source`.
         seed: As for `open_source`.
         plugins: As for `open_source`.
+        label_column: As for `open_source`.
         progress: Called after every chunk with the rows read and their number, None when unknown.
 
     Raises:
         UserError: As `open_source`, or the source as a whole cannot be read.
     """
-    source = open_source(given, side=side, n=n, labels=labels, seed=seed, max_bad=1.0, plugins=plugins)
+    source = open_source(
+        given, side=side, n=n, labels=labels, seed=seed, max_bad=1.0, plugins=plugins, label_column=label_column
+    )
     found = _Findings()
     for chunk in source.chunks(CHUNK_ROWS):
         found.add(chunk)

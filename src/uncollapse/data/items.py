@@ -21,7 +21,7 @@ from uncollapse.data.images import Unreadable, decode, to_pixels
 from uncollapse.data.labels import label_text, label_texts
 from uncollapse.data.layout import CHANNELS, layout_of
 from uncollapse.data.limits import short
-from uncollapse.data.scaling import Scaling
+from uncollapse.data.scaling import Scaling, check_wide
 from uncollapse.data.source import Pixels
 from uncollapse.errors import UserError
 
@@ -145,8 +145,14 @@ class Converter:
     scaling: Scaling | None = None
 
     def decide(self, rows: Sequence[Row]) -> None:
-        """Looks at the first rows once, to learn what floats mean."""
-        floats = [row.value for row in rows if isinstance(row.value, np.ndarray) and row.value.dtype.kind == "f"]
+        """Looks at the first rows once, to learn what floats mean, and whether 16 bits hold bytes.
+
+        Raises:
+            UserError: They do.
+        """
+        arrays = [row.value for row in rows if isinstance(row.value, np.ndarray) and row.value.ndim > 1]
+        check_wide(arrays, self.place)
+        floats = [value for value in arrays if value.dtype.kind == "f"]
         # fmin passes over what is not a number, which is refused later by its row
         lowest = min((float(np.fmin.reduce(value, axis=None, initial=0.0)) for value in floats), default=0.0)
         self.scaling = Scaling.decided(lowest, self.place)
@@ -163,8 +169,11 @@ class Converter:
             width: d of the rows before; None for the first.
 
         Raises:
+            Unreadable: This row cannot be read.
             UserError: It is none, or of another width.
         """
+        if isinstance(row.value, Unreadable):
+            raise row.value
         if not self.is_features(row) or not isinstance(row.value, np.ndarray):
             raise UserError(f"{self.place} mixes feature rows and images; give one kind.")
         check_numbers(row.value.dtype, (1, *row.value.shape), self.place)

@@ -6,6 +6,7 @@ A label is a text; 3, 3.0 and "3" are the same label, so that two sides that wri
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,29 +14,63 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uncollapse.data.limits import short
+from uncollapse.data.limits import EXAMINED_TEXT, GIGA, short
 from uncollapse.errors import UserError
+from uncollapse.text import size as size_text
 
 UNLABELLED = "(no label)"
+LOOSE = "image in no folder, beside folders: folders are not taken as labels"
+MOST_LETTERS = 1 * GIGA  # of all different labels of a source together
 
 
 def label_text(value: object) -> str:
-    """A label as text, without control characters; whole numbers without a point.
+    """A label as text, without control characters; whole numbers without a point; NaN, as None, is no label.
 
-    >>> [label_text(3.0), label_text(True), label_text(b"cat"), label_text(" 3 ")]
-    ['3', '1', 'cat', '3']
+    >>> [label_text(3.0), label_text(True), label_text(b"cat"), label_text(" 3 "), label_text(float("nan"))]
+    ['3', '1', 'cat', '3', '(no label)']
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return UNLABELLED
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        value = value[: 4 * EXAMINED_TEXT].decode("utf-8", "replace")
     return short(value).strip()
+
+
+class LabelList:
+    """Labels as texts, in the order in which they come; equal ones are one text, as a million rows share a few."""
+
+    def __init__(self, place: str) -> None:
+        """Empty.
+
+        Args:
+            place: How messages call the source.
+        """
+        self.texts: list[str] = []
+        self._place = place
+        self._known: dict[str, str] = {}
+        self._letters = 0
+
+    def add(self, value: object) -> None:
+        """Takes the label of the next row.
+
+        Raises:
+            UserError: The different labels have too many letters to be kept.
+        """
+        text = label_text(value)
+        if text not in self._known:
+            self._letters += len(text)
+            if self._letters > MOST_LETTERS:
+                raise UserError(
+                    f"{self._place} has different labels of more than {size_text(MOST_LETTERS)} together; give "
+                    "shorter or fewer ones."
+                )
+        self.texts.append(self._known.setdefault(text, text))
 
 
 def label_texts(values: Any, count: int | None, place: str) -> list[str]:
@@ -51,8 +86,10 @@ def label_texts(values: Any, count: int | None, place: str) -> list[str]:
     """
     if hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
+    # An array of texts would give every label the room of the longest one.
+    texts_listed = isinstance(values, list | tuple) and any(isinstance(value, str | bytes) for value in values)
     try:
-        array: NDArray[Any] = np.asarray(values)
+        array: NDArray[Any] = np.asarray(values, dtype=object if texts_listed else None)
     except ValueError as error:
         raise UserError(f"{place} has labels of unequal lengths; give one number or text a row.") from error
     if array.ndim == 2 and array.shape[1] == 1:
@@ -64,8 +101,7 @@ def label_texts(values: Any, count: int | None, place: str) -> list[str]:
         )
     if count is not None and len(array) != count:
         raise UserError(f"{place} has {count:,} rows and {len(array):,} labels; give one label a row.")
-    known: dict[object, str] = {}  # a million rows share a few texts
-    texts = []
+    found = LabelList(place)
     try:
         listed = array.tolist()
     except ValueError as error:  # texts with numbers that are no letters
@@ -73,11 +109,11 @@ def label_texts(values: Any, count: int | None, place: str) -> list[str]:
     for value in listed:
         if not isinstance(value, bool | int | float | str | bytes | None):
             raise UserError(f"{place} has a {type(value).__name__} among its labels; give one number or text a row.")
-        texts.append(known.setdefault(value, label_text(value)))
-    return texts
+        found.add(value)
+    return found.texts
 
 
-def folder_labels(names: Sequence[str]) -> list[str] | None:
+def folder_labels(names: Sequence[str], policies: Counter[str]) -> list[str] | None:
     """One label a name from the folders in it, or None where some image lies in no folder.
 
     Leading folders that all names share say nothing and are passed over, as long as a folder is left: the label is the
@@ -85,10 +121,14 @@ def folder_labels(names: Sequence[str]) -> list[str] | None:
 
     Args:
         names: Paths with "/" between folders; they are only read, never opened.
+        policies: Where images in no folder are counted if others lie in folders.
     """
     folders = [[part for part in name.split("/")[:-1] if part not in ("", ".", "..")] for name in names]
     least = min((len(parts) for parts in folders), default=0)
     if not least:
+        loose = sum(not parts for parts in folders)
+        if loose < len(folders):
+            policies[LOOSE] += loose
         return None
     at = 0
     while at < least - 1 and len({parts[at] for parts in folders}) == 1:

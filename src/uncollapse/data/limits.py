@@ -28,6 +28,7 @@ MOST_ARRAY_BYTES = 1_000 * GIGA
 CHUNK_BYTES = 64 * MEGA  # pixels or numbers of one chunk, unless one row alone has more
 LISTED_BAD = 3
 LONGEST_TEXT = 300
+EXAMINED_TEXT = 10 * LONGEST_TEXT  # letters that are looked at; some of them may be left out
 
 
 def where(side: str, given: object) -> str:
@@ -42,8 +43,10 @@ def where(side: str, given: object) -> str:
 
 def short(text: object) -> str:
     """A text from a file, without control characters and not longer than a line or two."""
-    shown = clean(text)
-    return shown if len(shown) <= LONGEST_TEXT else f"{shown[: LONGEST_TEXT - 3]}..."
+    whole = str(text)
+    shown = clean(whole[:EXAMINED_TEXT])
+    fits = len(whole) <= EXAMINED_TEXT and len(shown) <= LONGEST_TEXT
+    return shown if fits else f"{shown[: LONGEST_TEXT - 3]}..."
 
 
 def reason(error: BaseException) -> str:

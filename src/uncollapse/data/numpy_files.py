@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -140,10 +141,14 @@ class Labelled:
     Attributes:
         rows: The array.
         labels: One text a row, or None.
+        heads: Name of each column of a table; None where there are none.
+        policies: What was decided when it was opened.
     """
 
     rows: NDArray[Any]
     labels: list[str] | None
+    heads: tuple[str, ...] | None = None
+    policies: Counter[str] = field(default_factory=Counter)
 
 
 def open_npz(file: Path, place: str) -> Labelled | Statistics:

@@ -24,6 +24,7 @@ from uncollapse.data.spool import Spool
 from uncollapse.errors import UserError
 
 AHEAD = 32  # rows that are converted at a time
+MOST_WAITING = 10_000  # unreadable rows that are held until a readable one says what all are
 # What a damaged image makes a data set raise; anything else is a mistake in the data set itself.
 BAD_ROW = (OSError, SyntaxError, ValueError)
 
@@ -55,7 +56,7 @@ class ObjectRows(Source):
         labels: Sequence[str] | None = None,
         again: Callable[[int], Row] | None = None,
     ) -> None:
-        """Takes the first row, to learn what they are.
+        """Takes rows up to the first readable one, to learn what they are.
 
         Args:
             rows: All rows, once.
@@ -68,18 +69,18 @@ class ObjectRows(Source):
             again: Gives a row by its number among all; None keeps every readable row in a temporary file.
 
         Raises:
-            UserError: There is no row, or the first is nothing that is known.
+            UserError: There is no row, or the first readable one is nothing that is known.
         """
         self.name, self.form, self._place = name, form, place
         self._labels, self._again, self._max_bad, self._count = labels, again, max_bad, count
         self.notes = Notes()
-        first = next(rows, None)
-        if first is None:
+        waiting = _until_readable(rows)
+        if not waiting:
             raise UserError(f"{place} gives no rows.")
         self._converter = Converter(place=place)
-        self.kind = "features" if self._converter.is_features(first) else "images"
-        self.labelled = labels is not None or first.label is not None
-        self._rows = itertools.chain([first], rows)
+        self.kind = "features" if self._converter.is_features(waiting[-1]) else "images"
+        self.labelled = labels is not None or waiting[-1].label is not None
+        self._rows = itertools.chain(waiting, rows)
         self._tried = 0
         self._width: int | None = None  # of feature rows
         self._kept: Spool | None = Spool(place) if again is None else None
@@ -154,19 +155,19 @@ class ObjectRows(Source):
     def _convert(self, row: Row) -> NDArray[Any] | None:
         """One row, counted and kept; None if it cannot be read."""
         number, self._tried = self._tried, self._tried + 1
-        if self.kind == "features":
-            value = self._converter.features(row, self._width)
-            self._width = len(value)
-            self.notes.rows += 1
-        else:
-            try:
+        try:
+            if self.kind == "features":
+                value = self._converter.features(row, self._width)
+                self._width = len(value)
+                self.notes.rows += 1
+            else:
                 value, policies = self._converter.pixels(row, number)
-            except Unreadable as finding:
-                self.notes.refuse(f"row {number}", str(finding))
-                check_bad(self.notes, self._tried, self._count, self._max_bad, self._place, finished=False)
-                return None
-            self.notes.accept((value,))
-            self.notes.policies.update(policies)
+                self.notes.accept((value,))
+                self.notes.policies.update(policies)
+        except Unreadable as finding:
+            self.notes.refuse(f"row {number}", str(finding))
+            check_bad(self.notes, self._tried, self._count, self._max_bad, self._place, finished=False)
+            return None
         self._numbers.append(number)
         if self.labelled:
             text = self._label_of(row, number)
@@ -213,6 +214,16 @@ class ObjectRows(Source):
             )
         if self._count is not None and self._tried != self._count:
             raise UserError(f"{self._place} ended after {self._tried:,} of {self._count:,} rows.")
+
+
+def _until_readable(rows: Iterator[Row]) -> list[Row]:
+    """The rows up to the first readable one."""
+    waiting: list[Row] = []
+    for row in itertools.islice(rows, MOST_WAITING):
+        waiting.append(row)
+        if not isinstance(row.value, Unreadable):
+            break
+    return waiting
 
 
 def indexed_rows(

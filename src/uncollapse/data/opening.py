@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -111,11 +112,12 @@ class _Opening:
             if isinstance(error, FileNotFoundError | NotADirectoryError):
                 raise UserError(f"{named.place} does not exist; give {FORMS}.") from error
             raise UserError(f"{named.place} cannot be opened: {reason(error)}.") from error
-        if stat.S_ISDIR(mode):
-            return named.folder(path)
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
             raise UserError(f"{named.place} is neither a file nor a folder; give {FORMS}.")
-        return named.file(path)
+        try:
+            return named.folder(path) if stat.S_ISDIR(mode) else named.file(path)
+        except MemoryError as error:
+            raise UserError(f"{named.place} needs more memory than there is; give fewer rows, or split it.") from error
 
     def folder(self, folder: Path) -> Source:
         """A folder of images, or a run of ours."""
@@ -193,9 +195,18 @@ class _Opening:
 
     def labelled(self, found: Labelled, form: str) -> Source:
         """An array of a file, with its labels."""
-        return self.array(found.rows, found.labels, form)
+        return self.array(found.rows, found.labels, form, heads=found.heads, policies=found.policies)
 
-    def array(self, rows: Rows, labels: Sequence[str] | None, form: str, *, tensor: bool = False) -> Source:
+    def array(
+        self,
+        rows: Rows,
+        labels: Sequence[str] | None,
+        form: str,
+        *,
+        tensor: bool = False,
+        heads: tuple[str, ...] | None = None,
+        policies: Counter[str] | None = None,
+    ) -> Source:
         """An array."""
         count = rows.shape[0] if rows.shape else 0
         given = self.texts(count)
@@ -207,6 +218,8 @@ class _Opening:
             labels=labels if given is None else given,
             picks=self.picks(count),
             tensor=tensor,
+            policies=policies,
+            heads=heads,
         )
 
     def npz(self, file: Path) -> Source:

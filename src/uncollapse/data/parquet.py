@@ -6,6 +6,8 @@ them; a path in a row is never opened.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import re
 import threading
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from uncollapse.data.encoded import Container
 from uncollapse.data.images import Unreadable
-from uncollapse.data.labels import label_text
+from uncollapse.data.labels import LabelList, label_text
 from uncollapse.data.limits import GIGA, MEGA, MOST_RATIO, reason, short
 from uncollapse.errors import UserError
 from uncollapse.text import clean
@@ -27,9 +29,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 OLDEST = (14, 0, 1)
-BATCH = 64
+BATCH, LABEL_BATCH = 64, 4096
 IMAGE_NAMES = ("image", "img", "images", "jpg", "png", "bytes")
 LABEL_NAMES = ("label", "labels", "fine_label", "cls", "class")
+NO_LABELS = "column {!r} of type {} is named as labels are, but holds no numbers or texts: not used"
 MOST_GROUP_BYTES = 8 * GIGA
 MOST_METADATA_BYTES = 16 * MEGA
 
@@ -61,14 +64,19 @@ class Parquet(Container):
             self._check(schema, file.stat().st_size)
             self._column = self._image_column(schema)
             self._labels = self._read_labels(schema, label_column)
-        except UserError:
+        except (UserError, MemoryError):
             raise
         except Exception as error:  # pyarrow raises errors of its own, of Python and of the system
             raise UserError(f"{place} is no readable parquet file ({reason(error)}).") from error
         self._lock = threading.Lock()
+        metadata = self._file.metadata
+        rows = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+        self._starts = list(itertools.accumulate(rows, initial=0))  # first row of each group
+        self._group = -1  # the group at hand, and its rows from the batch at hand on
         self._batches: Iterator[Any] = iter(())
-        self._first = -1  # number of the first row in the batch at hand
+        self._first = 0  # number of the first row in the batch at hand
         self._batch: list[Any] = []
+        self._damaged: dict[int, tuple[int, str]] = {}  # from which row on a group cannot be read, and why
 
     def __len__(self) -> int:
         """Rows."""
@@ -81,32 +89,41 @@ class Parquet(Container):
     def read(self, row: int) -> bytes:
         """The bytes of one image; quick from the first row to the last.
 
+        A damaged part ends its group of rows; the groups after it are read.
+
         Raises:
             Unreadable: The row holds none, or lies in a damaged part of the file.
         """
         with self._lock:
-            try:
-                self._move_to(row)
-            except Exception as error:  # as above
-                self._first = -1
-                raise Unreadable(f"lies in a damaged part of the file ({reason(error)})") from error
+            group = bisect.bisect_right(self._starts, row) - 1
+            end, why = self._damaged.get(group, (row + 1, ""))
+            if row < end:
+                try:
+                    self._move_to(row, group)
+                except Exception as error:  # as above
+                    end, why = self._first + len(self._batch), reason(error)
+                    self._damaged[group], self._group = (end, why), -1
+            if row >= end:
+                raise Unreadable(f"lies in a damaged part of the file ({why})")
             value = self._batch[row - self._first]
         content = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(content, bytes):
             raise Unreadable("holds no bytes (a path in a parquet file is never opened)")
         return content
 
-    def _move_to(self, row: int) -> None:
-        if self._first < 0 or row < self._first:
-            columns = [self._column]
-            self._batches = self._file.iter_batches(batch_size=BATCH, columns=columns, use_threads=False)
-            self._first, self._batch = 0, []
+    def _move_to(self, row: int, group: int) -> None:
+        if group != self._group or row < self._first:
+            self._group, self._first, self._batch = group, self._starts[group], []
+            self._batches = self._file.iter_batches(
+                batch_size=BATCH, row_groups=[group], columns=[self._column], use_threads=False
+            )
         while row >= self._first + len(self._batch):
             batch = next(self._batches, None)
             if batch is None:
                 raise EOFError("it has fewer rows than it says")
+            values = batch.column(0).to_pylist()
             self._first += len(self._batch)
-            self._batch = batch.column(0).to_pylist()
+            self._batch = values
 
     def _check(self, schema: pa.Schema, length: int) -> None:
         """Refuses extension types and row groups that unpack into absurd sizes."""
@@ -151,18 +168,29 @@ class Parquet(Container):
             fitting = [name for name in schema.names if _is_label_type(schema.field(name).type)]
             listed = f"; there are {', '.join(clean(name) for name in fitting)}" if fitting else ""
             raise UserError(f"{self._place} has no column {clean(chosen)!r} of numbers or texts{listed}.")
-        name = chosen or next((name for name in LABEL_NAMES if name in schema.names), None)
-        if name is None or not _is_label_type(schema.field(name).type):
+        name = chosen or self._label_column(schema)
+        if name is None:
             return None
         classes = class_names(schema.metadata or {}, name)
-        texts: list[str] = []
-        for batch in self._file.iter_batches(batch_size=65_536, columns=[name], use_threads=False):
+        found = LabelList(self._place)
+        for batch in self._file.iter_batches(batch_size=LABEL_BATCH, columns=[name], use_threads=False):
             for value in batch.column(0).to_pylist():
+                if isinstance(value, float) and value.is_integer():
+                    value = int(value)  # as pandas writes whole numbers where some are missing
                 known = isinstance(value, int) and 0 <= value < len(classes)
-                texts.append(classes[value] if known else label_text(value))
-        if len(texts) != len(self):
-            raise UserError(f"{self._place} has {len(self):,} rows and {len(texts):,} labels; it is damaged.")
-        return texts
+                found.add(classes[value] if known else value)
+        if len(found.texts) != len(self):
+            raise UserError(f"{self._place} has {len(self):,} rows and {len(found.texts):,} labels; it is damaged.")
+        return found.texts
+
+    def _label_column(self, schema: pa.Schema) -> str | None:
+        """The first column that is named as labels are and holds some; the others of such a name are counted."""
+        named = [name for name in LABEL_NAMES if name in schema.names and name != self._column]
+        fitting = [name for name in named if _is_label_type(schema.field(name).type)]
+        for name in named:
+            if name not in fitting:
+                self.policies[NO_LABELS.format(name, short(schema.field(name).type))] += 1
+        return fitting[0] if fitting else None
 
 
 def class_names(metadata: dict[bytes, bytes], column: str) -> list[str]:
@@ -180,13 +208,17 @@ def class_names(metadata: dict[bytes, bytes], column: str) -> list[str]:
 def _is_foreign(kind: pa.DataType, pa: Any) -> bool:
     """Whether a type is an extension type or has one inside."""
     inner = [kind.field(place).type for place in range(kind.num_fields)]
+    inner += [kind.value_type] if pa.types.is_dictionary(kind) else []
     return isinstance(kind, pa.BaseExtensionType) or any(_is_foreign(part, pa) for part in inner)
 
 
 def _is_label_type(kind: pa.DataType) -> bool:
     import pyarrow as pa
 
-    return bool(pa.types.is_integer(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    if pa.types.is_dictionary(kind):  # as pandas writes categories
+        kind = kind.value_type
+    tests = ("is_integer", "is_floating", "is_boolean", "is_string", "is_large_string", "is_string_view")
+    return any(getattr(pa.types, test)(kind) for test in tests if hasattr(pa.types, test))  # old ones lack the last
 
 
 def _pyarrow_parquet() -> Any:

@@ -6,7 +6,7 @@ by its own range.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,7 @@ class Scaling:
             return values, ()
         if kind == "b":
             return values.astype(np.uint8) * np.uint8(255), (FROM_BOOL,)
-        if values.dtype == np.uint16:
+        if _is_wide(values):
             return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8), (SIXTEEN,)
         if kind in "iu":
             self._enforce(values, 0, 255, numbers, 0)
@@ -104,17 +104,23 @@ class Scaling:
         )
 
 
-def check_wide(values: NDArray[Any], place: str) -> None:
+def _is_wide(values: NDArray[Any]) -> bool:
+    """Whether images have 16 bits, in either order of their bytes."""
+    return values.dtype.newbyteorder("=") == np.uint16
+
+
+def check_wide(images: Iterable[NDArray[Any]], place: str) -> None:
     """Refuses 16-bit images that hold nothing above 255, which scaling would make black.
 
     Args:
-        values: The first images.
+        images: The first images; those of other types are passed over.
         place: How messages call the source.
 
     Raises:
         UserError: They do.
     """
-    if values.dtype == np.uint16 and values.size and 0 < values.max() <= 255:
+    highest = max((int(image.max()) for image in images if _is_wide(image) and image.size), default=0)
+    if 0 < highest <= 255:
         raise UserError(
             f"{place} has images of 16 bits with no value above 255 among the first; save them as uint8, or multiply "
             "them by 257."

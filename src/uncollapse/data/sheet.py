@@ -6,6 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw
 
 from uncollapse.data.source import Pixels
@@ -47,12 +48,18 @@ def contact_sheet(lines: Sequence[Sequence[Pixels]], titles: Sequence[str] | Non
     return stream.getvalue()
 
 
-def _fitted(pixels: Pixels) -> Image.Image:
+def reduced(pixels: Pixels) -> Pixels:
+    """An image, no larger than it is on the sheet."""
+    if max(pixels.shape[:2]) <= MOST:
+        return pixels
     image = Image.fromarray(pixels)
+    image.thumbnail((MOST, MOST))
+    return np.asarray(image)
+
+
+def _fitted(pixels: Pixels) -> Image.Image:
+    image = Image.fromarray(reduced(pixels))
     longer = max(image.size)
-    if longer > MOST:
-        image.thumbnail((MOST, MOST))
-        return image
     factor = max(1, math.ceil(LEAST / longer)) if longer < LEAST else 1
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 

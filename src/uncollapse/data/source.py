@@ -123,6 +123,7 @@ class Source(ABC):
         kind: "images", "features", or "statistics" (mean and covariance of features only: no rows).
         labelled: Whether rows have labels.
         notes: What was met; filled while reading.
+        heads: Name of each column of a table of features; None where columns have none.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Source(ABC):
     kind: Kind
     labelled: bool
     notes: Notes
+    heads: tuple[str, ...] | None = None
 
     @property
     @abstractmethod

@@ -24,6 +24,7 @@ from uncollapse.data.images import Unreadable, too_long
 from uncollapse.data.labels import UNLABELLED, dataset_labels, folder_labels, label_text
 from uncollapse.data.limits import (
     GIGA,
+    MEGA,
     MOST_IMAGE_BYTES,
     MOST_JSON_BYTES,
     MOST_LABEL_BYTES,
@@ -39,7 +40,7 @@ from uncollapse.text import size as size_text
 NOT_REGULAR = "link, device or other special member left out"
 NO_END = "archive without a mark at its end: it may have been cut off"
 NO_LABEL = "image without a .cls or .json beside it"
-MOST_AT_ONCE = 1 * GIGA  # one read; the list of attributes of a member may claim any length
+MOST_HEADER_BYTES = 1 * MEGA  # a member's long name or list of attributes, which may claim any length
 BLOCK = 512
 LABEL_KEYS = ("cls", "label", "class")
 DAMAGED = (tarfile.TarError, EOFError, zlib.error, ValueError, OverflowError, gzip.BadGzipFile, RecursionError)
@@ -105,7 +106,7 @@ class Tar(Container):
         try:
             with self._lock:
                 self._stream.seek(offset)
-                content = self._stream.read(length)
+                content = self._stream.content(length)
         except (OSError, *DAMAGED) as error:
             raise Unreadable("is damaged in the archive") from error
         if len(content) != length:
@@ -159,7 +160,7 @@ class Tar(Container):
 
     def _content(self, member: tarfile.TarInfo) -> bytes:
         self._stream.seek(member.offset_data)
-        return self._stream.read(member.size)
+        return self._stream.content(member.size)
 
     def _read_labels(self, place: str) -> list[str] | None:
         """Labels by dataset.json, else by the files beside the images, else by folders."""
@@ -172,7 +173,7 @@ class Tar(Container):
         keys = [_key(name) for name in self._names]
         without = sum(key not in self._beside for key in keys)
         if without == len(keys):
-            return folder_labels(self._names)
+            return folder_labels(self._names, self.policies)
         if without:
             self.policies[NO_LABEL] += without
         return [self._beside.get(key, UNLABELLED) for key in keys]
@@ -188,9 +189,14 @@ class _Capped(io.BufferedIOBase):
         self._most = max(GIGA, MOST_RATIO * file.stat().st_size) if packed else None
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """At most `size` bytes."""
-        if size is None or size < 0 or size > MOST_AT_ONCE:
-            raise tarfile.TarError(f"a member asks for {'all' if size is None else size_text(size)} at once")
+        """At most `size` bytes, of headers."""
+        if size is None or size < 0 or size > MOST_HEADER_BYTES:
+            asked = "all" if size is None else size_text(size)
+            raise tarfile.TarError(f"a member has a header of {asked}, more than {size_text(MOST_HEADER_BYTES)}")
+        return self.content(size)
+
+    def content(self, size: int) -> bytes:
+        """At most `size` bytes of a member, a number that was judged before."""
         content = self._stream.read(size)
         self._check()
         return content

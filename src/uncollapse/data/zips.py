@@ -77,7 +77,7 @@ class Zip(Container):
             labels = dataset_labels(content, (name.removeprefix(folder) for name in names), place, self.policies)
             if labels is not None:
                 return labels
-        return folder_labels(names)
+        return folder_labels(names, self.policies)
 
 
 def hidden(name: str) -> bool:

@@ -7,9 +7,18 @@ import numpy as np
 import pytest
 from tests.evaluation.making import cloud, digits, pngs, side
 
+from uncollapse.data.labels import UNLABELLED
 from uncollapse.data.opening import open_source
 from uncollapse.errors import UserError
-from uncollapse.evaluation.checks import SAME, check_alike, check_options, check_sides, label_notes, size_notes
+from uncollapse.evaluation.checks import (
+    SAME,
+    check_alike,
+    check_label_column,
+    check_options,
+    check_sides,
+    label_notes,
+    size_notes,
+)
 from uncollapse.evaluation.sides import Side
 from uncollapse.features.pixels import Pixels
 
@@ -153,6 +162,33 @@ def test_labels_that_cannot_be_used_are_noted() -> None:
         "The labels of the sides have no name in common (real 0, 1, 2, ... and fake class 0, class 1, class 2, ...), "
         "so they are not compared; name them alike."
     )
+
+
+def test_a_label_column_needs_a_table(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,y,kind\n" + "1,2,a\n" * 3)
+    table = open_source(str(tmp_path / "rows.csv"), side="fake", label_column="kind")
+    rows = open_source(cloud(5, 0), side="real")
+    check_label_column("kind", {"real": rows, "fake": table})
+    check_label_column(None, {"real": rows, "fake": rows})
+    folder = open_source(str(pngs(tmp_path / "files", list(IMAGES[:2]))), side="fake")
+    with pytest.raises(UserError) as error:
+        check_label_column("kind", {"real": rows, "fake": folder})
+    assert str(error.value) == (
+        "--label-column kind names a column of a .csv or .parquet, but real (ndarray of shape (5, 4)) is a "
+        f"{rows.form} and fake ({tmp_path / 'files'}) is a folder of images; leave it out, or give a table."
+    )
+
+
+def test_rows_without_a_label_are_noted() -> None:
+    few, many = ["a"] * 28 + [UNLABELLED] * 2, ["a"] * 10 + [UNLABELLED] * 20
+    real, fake = side(cloud(30, 0), labels=few), side(cloud(30, 1), "fake", labels=["a"] * 30)
+    assert label_notes(real, fake) == [
+        "Without a label: 2 of 30 real rows. They are in no class, and a verdict by labels leaves them out."
+    ]
+    assert label_notes(real, side(cloud(30, 1), "fake", labels=many)) == [
+        "Without a label: 2 of 30 real rows and 20 of 30 fake rows. These are too many for a verdict by labels; label "
+        "them or leave them out."
+    ]
 
 
 def test_more_labels_than_the_level_allows_are_noted() -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 from tests.evaluation.making import cloud, digits, side
 
-from uncollapse.evaluation.classes import Known, find_classes, natural
+from uncollapse.data.labels import UNLABELLED
+from uncollapse.evaluation.classes import Known, alike, find_classes, natural
 from uncollapse.features.shipped import ShippedClassifier
+from uncollapse.verdict.mixture import common_mixture
 
 IMAGES, LABELS = digits()
 
@@ -59,16 +61,53 @@ def test_another_generator_without_labels_takes_no_class_from_the_first() -> Non
 
 def test_equally_many_of_each_label_were_asked_for() -> None:
     def asked(fake: list[int], source: str = "labels") -> bool:
-        known = Known(source=source, names=("a", "b", "c"), of={"real": np.zeros(4, int), "fake": np.array(fake)})
+        known = Known(source=source, names=("a", "b", "c"), of={"real": np.array([0, 1, 2, 2]), "fake": np.array(fake)})
         pair = known.pair()
         assert pair is not None
         return pair.balanced
 
     assert asked([0, 1, 2, 2, 1, 0])
     assert asked([0, 0, 1, 1, 2])  # as equal as five rows can be
+    assert asked([0, 0, 1, 1, 2, -1, -1])  # rows without a label are of no class
     assert not asked([0, 0, 1, 1])  # one label is missing
     assert not asked([0, 0, 0, 1, 2])
     assert not asked([0, 1, 2], source="classifier")
+
+
+def test_names_that_only_another_generator_has_are_no_classes_of_this_pair() -> None:
+    sides = [labelled(["a", "c"], "real"), labelled(["a", "c"], "fake"), labelled(["b", "c"] * 2, "other")]
+    found = find_classes(sides, [])  # type: ignore[arg-type]
+    assert found is not None
+    assert found.names == ("a", "b", "c")
+    pair, other = found.pair(), found.pair("other")
+    assert pair is not None
+    assert other is not None
+    assert (pair.names, pair.real.tolist(), pair.fake.tolist(), pair.balanced) == (("a", "c"), [0, 1], [0, 1], True)
+    assert (other.names, other.fake.tolist(), other.balanced) == (("a", "b", "c"), [1, 2, 1, 2], False)
+
+
+def test_a_row_without_a_label_is_in_no_class() -> None:
+    some = ["a"] * 30 + [UNLABELLED] * 30
+    sides = [labelled(some, "real"), labelled(["a", "b"] * 15 + [UNLABELLED], "fake")]
+    found = find_classes(sides, [])  # type: ignore[arg-type]
+    assert found is not None
+    assert found.names == ("a", "b")
+    assert found.to_json() == {"source": "labels", "names": ["a", "b"], "real": [30, 0], "fake": [15, 15]}
+    kept = found.kept("fake")
+    assert kept is not None
+    assert kept.tolist() == list(range(30))
+    # Where labels are too few to stand for a side, they tell no classes; nor is having none a name in common.
+    assert find_classes([labelled([*some, UNLABELLED], "real"), sides[1]], []) is None  # type: ignore[list-item]
+    assert not alike(labelled(["a", UNLABELLED], "real"), labelled(["b", UNLABELLED], "fake"))  # type: ignore[arg-type]
+
+
+def test_rows_without_a_label_stay_out_of_every_mixture() -> None:
+    of = {"real": np.array([0, 0, 1, -1, -1]), "fake": np.array([0, 1, -1, -1])}
+    asked = Known(source="labels", names=("a", "b"), of=of).asked()
+    assert asked is not None
+    real, fake = common_mixture(*asked)
+    assert real[2:].sum() == fake[2:].sum() == 0
+    assert real[:2].tolist() == fake[:2].tolist() == [1, 1]
 
 
 def test_numbers_come_before_words_and_nan_is_a_word() -> None:

@@ -421,6 +421,7 @@ def test_seconds_of_each_step_and_what_reproduces_it_are_kept() -> None:
         ({"metrics": ["authenticity"]}, "authenticity compares fakes with the training data; give them with --train."),
         ({"per_class": True}, "--per-class needs labels on both sides, and the real side has none; give class folders"),
         ({"seed": -1}, "seed must be a whole number from 0 to 4,294,967,291, not -1."),
+        ({"label_column": "kind"}, "--label-column kind names a column of a .csv or .parquet, but real (ndarray of"),
         ({"n": 0}, "n must be a whole number above 0, not 0."),
     ],
 )
@@ -438,3 +439,16 @@ def test_a_mistake_in_the_choices_is_told_before_anything_is_read() -> None:
     for options in ({"alpha": 0.9}, {"metrics": ["fid"]}, {"level": 2.0}, {"device": "tpu"}, {"resize": "nearest"}):
         with pytest.raises(UserError):
             evaluate(never, never, **options)  # type: ignore[arg-type]
+
+
+def test_columns_of_training_rows_are_matched_to_the_real_ones(tmp_path: Path) -> None:
+    draws = np.random.default_rng(0)
+    real, made = draws.normal(size=(2, 80, 2)) * [9, 6] + [170, 65]
+    places = {}
+    for name, heads, rows in (("real", "height,weight", real), ("fake", "height,weight", made), ("train", "", made)):
+        turned = name == "train"  # the very fakes, in the other order of columns
+        places[name] = tmp_path / f"{name}.csv"
+        heads = "weight,height" if turned else heads
+        np.savetxt(places[name], rows[:, ::-1] if turned else rows, delimiter=",", header=heads, comments="")
+    found = evaluate(places["real"], places["fake"], train=places["train"], metrics=["authenticity"])
+    assert found.verdict.flags == ("memorised",)

@@ -45,10 +45,11 @@ def test_large_images_are_held_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_labels_of_tiles_are_the_classes_or_the_given_labels() -> None:
-    known = Known(source="labels", names=("a", "b"), of={"real": np.arange(20) % 2})
+    known = Known(source="labels", names=("a", "b"), of={"real": np.where(np.arange(20) == 4, -1, np.arange(20) % 2)})
     given = [f"label {row}" for row in range(20)]
     made = album(known, labels=given)
     assert made.tile("real", 3)["label"] == "b"
+    assert made.tile("real", 4)["label"] is None
     assert made.tile("fake", 3)["label"] == "label 3"
     assert album().tile("fake", 3)["label"] is None
 

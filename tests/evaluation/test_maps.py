@@ -52,7 +52,9 @@ def test_rows_are_chosen_by_content_in_the_share_of_their_kind_but_a_few_marked_
 def test_the_map_of_two_features_is_the_features_and_all_points_are_kept() -> None:
     real, fake = ring(100, 0)[0], ring(80, 1)[0]
     found = maps([side(real), side(fake, "fake")], None, {}, seed=0)
-    assert set(found) == {"map_pca", "map_side", "map_state", "map_class", "points_real", "points_fake"}
+    assert set(found) == {"map_features", "map_side", "map_state", "map_class", "points_real", "points_fake"}
+    given = {tuple(row) for row in np.concatenate([real, fake]).astype(np.float32).tolist()}
+    assert {tuple(row) for row in found["map_features"].tolist()} <= given
     ordered = found["points_real"][np.lexsort(found["points_real"].T)]
     np.testing.assert_allclose(ordered, real[np.lexsort(real.astype(np.float32).T)], atol=1e-6)
     assert found["map_class"].tolist() == [-1] * len(found["map_side"])

@@ -6,6 +6,7 @@ from scipy.stats import entropy
 from tests.evaluation.making import cloud, digits, ring, side
 
 import uncollapse as uc
+from uncollapse.data.labels import UNLABELLED
 from uncollapse.errors import UserError
 from uncollapse.evaluation import measuring
 from uncollapse.evaluation.classes import Known, find_classes
@@ -73,6 +74,25 @@ def test_a_classifier_gives_the_inception_score() -> None:
     assert found["mode_coverage"].value == 10
     names = titles(found, judge, find_classes(sides, judge.classes))
     assert names["inception_score"] == "Inception score [classifier:digits]"
+
+
+def test_only_what_counts_labels_is_named_after_them() -> None:
+    judge = ShippedClassifier("digits")
+    sides = (
+        side(IMAGES[:60], labels=LABELS[:60], extractor=judge),
+        side(IMAGES[60:120], "fake", labels=LABELS[60:120], extractor=judge),
+    )
+    known = find_classes(sides, ())  # as of an extractor with probabilities whose classes have no names
+    names = titles(measure(*sides, known, metrics=["inception_score", "mode_coverage"]), judge, known)
+    assert names["inception_score"] == "Inception score [classifier:digits]"
+    assert names["mode_coverage"].endswith(" [labels]")
+
+
+def test_metrics_of_classes_leave_out_rows_without_a_label() -> None:
+    real, fake, known = labelled(["a", "b"] * 20, ["a", "b"] * 20 + [UNLABELLED] * 5)
+    found = measure(real, fake, known, metrics=CLASS_METRICS)  # type: ignore[arg-type]
+    assert (found["mode_coverage"].value, found["mode_coverage"].n_fake) == (2, 40)
+    assert found["class_kl"].value == 0
 
 
 def test_authenticity_only_with_training_rows() -> None:

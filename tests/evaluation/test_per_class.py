@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.evaluation.making import cloud, ring, side
 
+from uncollapse.data.labels import UNLABELLED
 from uncollapse.errors import UserError
 from uncollapse.evaluation import per_class as module
 from uncollapse.evaluation.per_class import LEAST_ALPHA, RANK, check_labels, judged_labels, per_class
@@ -41,6 +42,13 @@ def test_labels_that_nobody_can_judge_say_why() -> None:
     assert told["new"] == ("too few", "No real row has this label.")
     assert [row["label"] for row in rows][:2] == ["gone", "gone too"]  # the most real rows first
     assert [RANK[row["status"]] for row in rows] == sorted(RANK[row["status"]] for row in rows)
+
+
+def test_rows_without_a_label_are_no_class() -> None:
+    labels = ["a"] * 25 + [UNLABELLED] * 25
+    sides = pair(cloud(50, 0), labels, cloud(25, 1), labels[:25])
+    assert judged_labels(*sides) == 1
+    assert [row["label"] for row in per_class(*sides, alpha=0.03, seed=0)] == ["a"]
 
 
 def test_the_level_is_shared_by_the_labels_that_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,24 @@ def test_the_look_passes_over_unreadable_files_that_are_few_in_all(tmp_path: Pat
     assert len(Reading().look(str(place), "real", source)) == LOOKED_AT - 4
 
 
+@pytest.mark.parametrize("count", [40, LOOKED_AT + 44])
+@pytest.mark.parametrize("features", ["auto", "pixels"])
+def test_a_side_of_unreadable_files_alone_is_refused_by_a_sentence_that_lists_them(
+    count: int, features: str, tmp_path: Path
+) -> None:
+    for number in range(count):
+        (tmp_path / f"{number:04d}.png").write_bytes(b"no image")
+    place = str(tmp_path)
+    for reading, sentence in (
+        (Reading(), f"{count} rows or more cannot be read, more than the allowed share of 0.01: 0000.png "),
+        (Reading(max_bad=1.0), f"has no readable row ({count} unreadable); `uncollapse data inspect"),
+    ):
+        sources = {"real": reading.open(place, "real"), "fake": reading.open(IMAGES[:30], "fake")}
+        with pytest.raises(UserError) as error:
+            make_extractor(features, {"real": place, "fake": IMAGES[:30]}, sources, reading)
+        assert sentence in str(error.value)
+
+
 def test_an_extractor_that_is_fitted_learns_the_same_from_any_order() -> None:
     given = {"real": IMAGES[:300], "fake": IMAGES[300:600]}
     turned = {"real": IMAGES[:300][::-1].copy(), "fake": IMAGES[300:600][::-1].copy()}
@@ -149,9 +167,11 @@ def test_only_large_images_are_reduced_for_learning_and_each_block_is_its_mean()
     small = reduced(image)
     assert small.shape == (64, 98, 3)
     np.testing.assert_allclose(small[0, 0], image[:4, :4].reshape(-1, 3).mean(0), atol=1)
-    assert reduced(image[:127]) is not image
-    assert reduced(image[:127]).shape == (127, 390, 3)
-    assert reduced(image[:127, :200, 0]).shape == (127, 200)
+    strip = np.zeros((127, 4_000, 3), np.uint8)
+    assert reduced(strip).shape == (12, 364, 3)
+    assert reduced(strip.transpose(1, 0, 2)).shape == (364, 12, 3)
+    assert reduced(image[:127, :128]).shape == (127, 128, 3)
+    assert reduced(image[:128, :128, 0]).shape == (64, 64)
 
 
 @pytest.mark.parametrize(

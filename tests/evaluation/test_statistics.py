@@ -41,12 +41,50 @@ EXPECTED = sqrtm_formula(*moments(REAL), *moments(FAKE))
 
 def test_statistics_against_rows_rows_against_statistics_and_both(tmp_path: Path) -> None:
     real, fake = saved(tmp_path / "real.npz", REAL), saved(tmp_path / "fake.npz", FAKE)
-    for sides, rows in (((real, fake), (0, 0)), ((real, FAKE), (0, 200)), ((REAL, fake), (300, 0))):
-        found = evaluate(*sides)
-        assert found.metrics["frechet_distance"].value == pytest.approx(EXPECTED, rel=1e-8)
-        assert tuple(found.document["inputs"][role]["rows"] for role in ("real", "fake")) == rows
-        assert found.document["names"] == {"frechet_distance": "Fréchet distance [identity]"}
-        assert found.document["extractor"]["width"] == 5
+    of_rows, of_none = "identity", "statistics"
+    for sides, rows, features in (
+        ((real, fake), (None, None), of_none),
+        ((real, FAKE), (None, 200), of_rows),
+        ((REAL, fake), (300, None), of_rows),
+    ):
+        found = evaluate(*sides, alpha=0.2)
+        estimate, document = found.metrics["frechet_distance"], found.document
+        assert estimate.value == pytest.approx(EXPECTED, rel=1e-8)
+        assert tuple(document["inputs"][role]["rows"] for role in ("real", "fake")) == rows
+        assert (document["verdict"]["n_real"], document["verdict"]["n_fake"]) == rows
+        assert (estimate.n_real, estimate.n_fake) == rows
+        assert found.verdict.alpha == 0.2
+        assert document["names"] == {"frechet_distance": f"Fréchet distance [{features}]"}
+        assert (document["extractor"]["name"], document["extractor"]["width"]) == (features, 5)
+        assert ("rows are features already" in document["extractor"]["why"]) == (features == of_rows)
+
+
+def test_the_page_counts_rows_only_where_there_are_some(tmp_path: Path) -> None:
+    real, mean, covariance = tmp_path / "real.npz", *moments(REAL)
+    np.savez(real, mu=mean, sigma=covariance)
+    page = evaluate(str(real), FAKE).save(tmp_path / "unknown").read_text(encoding="utf-8")
+    assert "200 generated rows judged against real ones of" in page
+    np.savez(real, mu=mean, sigma=covariance, n=300)
+    page = evaluate(str(real), FAKE).save(tmp_path / "known").read_text(encoding="utf-8")
+    assert "200 generated rows judged against 300 real ones of" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"features": "incepton"}, "No side holds images, so incepton has nothing to look at; leave --features out."),
+        ({"weights": "nowhere.pth"}, "No side holds images, so --weights are of no use; leave them out."),
+    ],
+)
+def test_options_for_images_are_refused_where_there_are_none(
+    options: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    real, fake = saved(tmp_path / "real.npz", REAL), saved(tmp_path / "fake.npz", FAKE)
+    for sides in ((real, fake), (real, FAKE), (REAL, fake)):
+        with pytest.raises(UserError) as error:
+            evaluate(*sides, **options)
+        assert str(error.value) == sentence
+    assert evaluate(real, fake, features="identity").metrics["frechet_distance"].value is not None
 
 
 def test_it_is_the_distance_of_the_rows_themselves(tmp_path: Path) -> None:

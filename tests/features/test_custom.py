@@ -10,12 +10,14 @@ import torch
 
 from uncollapse.errors import UserError
 from uncollapse.features.custom import load_custom
+from uncollapse.features.shipped import ShippedClassifier
 
 MODULE = """
 import numpy as np
 import torch
 from torch import nn
 from uncollapse.features.pixels import Pixels
+from uncollapse.features.shipped import ShippedClassifier
 
 def network():
     torch.manual_seed(0)
@@ -32,6 +34,9 @@ def in_numpy():
 
 def extractor():
     return Pixels(side=4)
+
+def keeping():
+    return ShippedClassifier("digits")
 
 def flat():
     return lambda x: x
@@ -106,6 +111,12 @@ def test_an_extractor_of_ones_own_keeps_its_ways_and_gets_the_name() -> None:
     extractor = load_custom("my_extractors:extractor", example=[], device=CPU)
     assert extractor.name == "my_extractors:extractor[pixels[4x4]]"
     assert extractor.extract(GREY).shape == (40, 16)
+
+
+def test_rows_of_an_extractor_of_ones_own_are_never_kept() -> None:
+    assert ShippedClassifier("digits").reusable
+    assert not load_custom("my_extractors:keeping", example=[], device=CPU).reusable
+    assert not load_custom("my_extractors:network", example=GREY, device=CPU).reusable
 
 
 def test_changed_weights_change_the_digest() -> None:

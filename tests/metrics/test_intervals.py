@@ -149,7 +149,8 @@ def test_rounding_alone_does_not_leave_the_bounds() -> None:
     top = math.log(10)
     above = np.nextafter(top, 9)
     found = mean_interval([float(above)] * 4, bounds=(0, top))
-    assert found.mean == top and found.high == top
+    assert found.mean == top
+    assert found.high == top
     assert mean_interval([-1e-16, 1.0], bounds=(0, 1)).low == 0
     with pytest.raises(UserError, match="do not fit in the bounds"):
         mean_interval([top * (1 + 1e-6)], bounds=(0, top))

@@ -191,7 +191,8 @@ def test_a_total_collapse_and_equal_shares_reach_the_bound_and_never_leave_it(mo
     one[0] = 10_000
     for key, value in (("kl_all", kl_divergence(one, weights)), ("class_entropy", entropy_bits(equal))):
         bounds = measure_bounds(key, tuple(weights))
-        assert bounds is not None and value is not None
+        assert bounds is not None
+        assert value is not None
         assert bounds[0] <= value <= bounds[1]
         assert value == pytest.approx(bounds[1], rel=1e-12)
         assert mean_interval([value] * 3, bounds=bounds).mean == value

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from tests.report.synthetic_evaluation import digit_images, side, write_evaluation
 
-from uncollapse.report.evaluation_inputs import bad_rows, input_table, subtitle, took
+from uncollapse.report.evaluation_inputs import bad_rows, generators, input_table, subtitle, took
 from uncollapse.report.evaluation_load import load_evaluation
-from uncollapse.report.evaluation_record import Evaluation, Side
+from uncollapse.report.evaluation_record import Evaluation, Side, Versus
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +53,15 @@ def test_one_sentence_says_what_was_compared(record: Evaluation) -> None:
     assert subtitle(replace(record, extractor=None)).endswith("300 real ones of r.")
     assert subtitle(replace(record, inputs={})) == ""
     assert took(record) == "reading 1 s, features 8 s, metrics 4 s"
+
+
+def test_generators_of_one_name_are_told_apart(record: Evaluation) -> None:
+    assert generators(record) == ("f", "")
+    other = Versus(name="f", verdict=record.verdict, metrics={}, differences={})
+    assert generators(replace(record, versus=other)) == ("f (generated)", "f (other generator)")
+    assert generators(replace(record, versus=replace(other, name="g"))) == ("f", "g")
+    # Names that are alike only as they are shown are alike to a reader.
+    long = replace(record.inputs["fake"], name="start-" + "a" * 50 + "-end")
+    alike = replace(record, inputs={"fake": long}, versus=replace(other, name="start-" + "b" * 50 + "-end"))
+    assert generators(alike)[0] == long.name
+    assert [name.split(" ", 1)[1] for name in generators(alike, 8)] == ["(generated)", "(other generator)"]

@@ -34,6 +34,13 @@ def test_places_become_pixels_with_y_downwards() -> None:
     assert "2 real and 1 generated points, 1 others" in found.caption
 
 
+def test_each_map_says_what_it_shows() -> None:
+    shown = Pictures(maps=dict.fromkeys(("Features", "PCA", "t-SNE"), SQUARE), side=np.array([0, 0, 1, 1], np.int8))
+    captions = {found.title: found.caption for found in maps(shown, (), 100)}
+    assert captions["Features"].startswith("The two features as they are, not turned.")
+    assert captions["PCA"].startswith("Two main directions of all rows on the map, whatever side they are of:")
+
+
 def test_marked_rows_are_always_among_the_points() -> None:
     rng = np.random.default_rng(0)
     n = 1000

@@ -12,6 +12,7 @@ from uncollapse.report.evaluation_pictures import read_pictures
 def arrays(**changes: Any) -> dict[str, Any]:
     good: dict[str, Any] = {
         "thumbs": np.zeros((3, 8, 8, 3), np.uint8),
+        "map_features": np.zeros((5, 2), np.float32),
         "map_pca": np.zeros((5, 2), np.float32),
         "map_tsne": np.ones((5, 2), np.float32),
         "map_side": np.zeros(5, np.int8),
@@ -28,7 +29,7 @@ def test_everything_is_read(tmp_path: Path) -> None:
     assert found.damaged == ()
     assert found.thumbs is not None
     assert found.thumbs.shape == (3, 8, 8, 3)
-    assert list(found.maps) == ["PCA", "t-SNE"]
+    assert list(found.maps) == ["Features", "PCA", "t-SNE"]
     assert found.marked is not None
     assert found.marked.tolist() == [False, True, False, False, False]
     assert found.points_real is not None

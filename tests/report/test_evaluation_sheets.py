@@ -1,12 +1,26 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from tests.report.synthetic_evaluation import digit_images, write_evaluation
 
 from uncollapse.report.amounts import Amount
+from uncollapse.report.evaluation import compose
 from uncollapse.report.evaluation_load import load_evaluation
+from uncollapse.report.evaluation_record import Evaluation
 from uncollapse.report.evaluation_sheets import evaluation_sheets
 from uncollapse.report.sheets import Sheet
+
+
+@pytest.fixture(scope="module")
+def namesakes(tmp_path_factory: pytest.TempPathFactory) -> Evaluation:
+    """Two generators of one name: the first collapsed, the second healthy."""
+    sides = digit_images(healthy=False, n_real=300, n_fake=200)
+    record = load_evaluation(write_evaluation(tmp_path_factory.mktemp("namesakes"), *sides, versus=True))
+    assert record.versus is not None
+    healthy = replace(record.versus.verdict, status="healthy")
+    return replace(record, versus=replace(record.versus, name=record.fake_name, verdict=healthy))
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +50,22 @@ def test_what_was_lost_has_the_interval_of_its_share(sheets: dict[str, Sheet]) -
     assert share.low is not None
     assert share.high is not None
     assert share.low <= (share.value or 0) <= share.high
+
+
+def test_generators_of_one_name_keep_their_own_verdicts_and_numbers(namesakes: Evaluation) -> None:
+    sheets = {sheet.name: sheet for sheet in evaluation_sheets(namesakes)}
+    name = namesakes.fake_name
+    mine, theirs = f"{name} (generated)", f"{name} (other generator)"
+    assert [row[:2] for row in sheets["verdict"].rows] == [(mine, "collapsed"), (theirs, "healthy")]
+    counts = [sum(row[0] == one for row in sheets["metrics"].rows) for one in (mine, theirs)]
+    assert namesakes.versus is not None
+    assert counts == [len(namesakes.metrics), len(namesakes.versus.metrics)]
+    assert sheets["differences"].title == f"Differences: {mine} minus {theirs}"
+
+
+def test_the_page_tells_generators_of_one_name_apart(namesakes: Evaluation) -> None:
+    page = compose(namesakes)
+    name = namesakes.fake_name
+    assert f"Difference: {name} (generated) minus {name} (other generator)" in page
+    assert f"{name} is better" not in page
+    assert f"{name} (generated) is better" in page or f"{name} (other generator) is better" in page

@@ -11,7 +11,7 @@ import torch
 
 from uncollapse.data.source import Source
 from uncollapse.errors import UserError
-from uncollapse.evaluation.classes import alike
+from uncollapse.evaluation.classes import alike, mostly_labelled, names_of, unlabelled
 from uncollapse.evaluation.measuring import check_names
 from uncollapse.evaluation.per_class import LEAST_ALPHA, check_labels, judged_labels
 from uncollapse.evaluation.sides import Side, path_of
@@ -26,6 +26,8 @@ MOST_SEED = 2**32 - 5  # with the sides' own places added it still is a seed of 
 # Squares of numbers beyond these leave the range of float32, in which distances are computed.
 LARGEST, SMALLEST = 1e15, 1e-15
 NAMED_LABELS = 3
+# The forms of data that have columns with heads.
+TABLES = ("CSV table", "parquet file")
 
 
 def check_options(
@@ -70,6 +72,24 @@ def check_alike(sources: Mapping[str, Source], given: Mapping[str, object]) -> l
     real, fake = given["real"], given["fake"]
     same = path_of(real) is not None and path_of(real) == path_of(fake)
     return [SAME] if same or real is fake else []
+
+
+def check_label_column(label_column: str | None, sources: Mapping[str, Source]) -> None:
+    """Refuses the name of a column where no side has columns.
+
+    Args:
+        label_column: What the user gave.
+        sources: The opened sides by role.
+
+    Raises:
+        UserError: None of them is a table.
+    """
+    if label_column is not None and not any(source.form in TABLES for source in sources.values()):
+        told = " and ".join(f"{role} ({clean(source.name)}) is a {source.form}" for role, source in sources.items())
+        raise UserError(
+            f"--label-column {clean(label_column)} names a column of a .csv or .parquet, but {told}; leave it out, or "
+            "give a table."
+        )
 
 
 SAME = "Both sides are the same data, so nothing can be missing; the verdict says nothing about a generator."
@@ -148,14 +168,21 @@ def size_notes(sides: Sequence[Side]) -> list[str]:
 
 def label_notes(real: Side, fake: Side) -> list[str]:
     """Sentences on labels that cannot be used as they are."""
-    labels = {side.role: side.rows.labels for side in (real, fake)}
-    having = [role for role, found in labels.items() if found is not None]
+    having = [side for side in (real, fake) if side.rows.labels is not None]
     if len(having) == 1:
-        return [f"Only the {having[0]} side has labels, so they are not compared."]
-    if not having or alike(real, fake):
+        return [f"Only the {having[0].role} side has labels, so they are not compared."]
+    if not having:
         return []
-    told = " and ".join(f"{role} {_listed(sorted(set(found or ())))}" for role, found in labels.items())
-    return [f"The labels of the sides have no name in common ({told}), so they are not compared; name them alike."]
+    if not alike(real, fake):
+        told = " and ".join(f"{side.role} {_listed(sorted(names_of(side)))}" for side in having)
+        return [f"The labels of the sides have no name in common ({told}), so they are not compared; name them alike."]
+    lacking = [side for side in having if unlabelled(side)]
+    if not lacking:
+        return []
+    told = " and ".join(f"{unlabelled(side):,} of {len(side):,} {side.role} rows" for side in lacking)
+    if all(mostly_labelled(side) for side in having):
+        return [f"Without a label: {told}. They are in no class, and a verdict by labels leaves them out."]
+    return [f"Without a label: {told}. These are too many for a verdict by labels; label them or leave them out."]
 
 
 def _listed(names: Sequence[str]) -> str:

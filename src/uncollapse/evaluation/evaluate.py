@@ -12,16 +12,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from uncollapse.data.source import Source
 from uncollapse.data.statistics import StatisticsOnly
 from uncollapse.evaluation import shown
 from uncollapse.evaluation.advice import next_steps
-from uncollapse.evaluation.checks import check_alike, check_options, check_sides
+from uncollapse.evaluation.checks import check_alike, check_label_column, check_options, check_sides
 from uncollapse.evaluation.classes import Known, find_classes
 from uncollapse.evaluation.crews import Helped
 from uncollapse.evaluation.evaluation import Evaluation
+from uncollapse.evaluation.judging import judge_sides
 from uncollapse.evaluation.measuring import differences, measure, subsample_note, titles
 from uncollapse.evaluation.memorised import Copies, copies
 from uncollapse.evaluation.per_class import per_class as judge_classes
@@ -31,7 +30,7 @@ from uncollapse.evaluation.statistics import evaluate_statistics
 from uncollapse.features.extractor import Extractor
 from uncollapse.features.shards import Crew
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.verdict.judge import ALPHA, judge
+from uncollapse.verdict.judge import ALPHA
 from uncollapse.verdict.verdict import Verdict
 from uncollapse.versions import versions
 
@@ -106,13 +105,14 @@ def evaluate(
     clock = _Clock(reading)
     given = {"real": real, "fake": fake, "other": versus, "train": train}
     sources = _open({role: one for role, one in given.items() if one is not None}, reading)
+    check_label_column(label_column, sources)
     notes = check_alike(sources, given)
     if any(isinstance(source, StatisticsOnly) for source in sources.values()):
         if not reading.leads:
             raise Helped
         reading = replace(reading, crew=None)
         return evaluate_statistics(
-            sources, given, features, reading, notes, metrics=metrics, per_class=per_class, command=command
+            sources, given, features, reading, notes, metrics=metrics, per_class=per_class, alpha=alpha, command=command
         )
     extractor, why = make_extractor(features, given, sources, reading)
     clock.lap("choosing")
@@ -205,24 +205,16 @@ def _json(found: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
 
 
 def _open(given: Mapping[str, object], reading: Reading) -> dict[str, Source]:
-    """All sides; what draws its samples draws as many as the real side has."""
+    """All sides, columns in the real side's order; what draws its samples draws as many as the real side has."""
     sources: dict[str, Source] = {"real": reading.open(given["real"], "real")}
     for role, one in given.items():
         if role != "real":
-            sources[role] = reading.open(one, role, like=None if role == "train" else sources["real"])
+            sources[role] = reading.open(one, role, like=sources["real"])
     return sources
 
 
 def _judge(sides: Mapping[str, Side], known: Known | None, asked: _Asked, *, of: str = "fake") -> Verdict:
-    verdict = judge(
-        real=sides["real"].rows.features,
-        fake=sides[of].rows.features,
-        classes=None if known is None else known.pair(of),
-        images=sides["real"].source.kind == "images",
-        alpha=asked.alpha,
-        generator=torch.Generator().manual_seed(asked.seed),
-    )
-    return shown.located(verdict, sides["real"])
+    return judge_sides(sides["real"], sides[of], known, alpha=asked.alpha, seed=asked.seed)
 
 
 def _versus(sides: Mapping[str, Side], known: Known | None, asked: _Asked) -> dict[str, Any]:

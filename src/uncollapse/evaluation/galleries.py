@@ -44,7 +44,8 @@ class Album:
 
     def _label(self, role: str, row: int) -> str | None:
         if self.known is not None and role in self.known.of:
-            return self.known.names[int(self.known.of[role][row])]
+            number = int(self.known.of[role][row])
+            return None if number < 0 else self.known.names[number]
         labels = self.sides[role].rows.labels
         return None if labels is None else labels[row]
 

@@ -1,4 +1,4 @@
-"""Both sides on one map: principal components always, and t-SNE or openTSNE of fewer rows."""
+"""All sides on one map: principal components (two features stay as they are), and t-SNE or openTSNE of fewer rows."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def maps(
         "map_class": np.concatenate([_classes(side, index, known) for side, index in pairs]),
     }
     if rows.shape[1] == 2:
-        return found | {"map_pca": rows.astype(np.float32)} | _points(sides, seed)
+        return found | {"map_features": rows.astype(np.float32)} | _points(sides, seed)
     leading = components(rows)
     found["map_pca"] = _two(leading)
     if len(rows) > 3 * PERPLEXITY and leading.shape[1] > 2:

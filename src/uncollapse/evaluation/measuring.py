@@ -145,7 +145,7 @@ def _of_classes(name: str, real: Side, fake: Side, known: Known | None, level: f
         if name == "inception_score" and soft is not None:
             return inception_score(probabilities=soft, level=level)
         if reason is None and known is not None:
-            labels = [[known.names[c] for c in known.of[side.role]] for side in (real, fake)]
+            labels = [[known.names[c] for c in known.of[side.role] if c >= 0] for side in (real, fake)]
             return COUNTED[name](real=labels[0], fake=labels[1], level=level)
     except UserError as error:
         reason = str(error)
@@ -180,7 +180,7 @@ def titles(found: Mapping[str, Estimate], extractor: Extractor, known: Known | N
     names = {}
     for name in found:
         title, about = find_metric(name).title.removesuffix(" (KID)"), extractor.name
-        if name in CLASS_METRICS and known is not None and known.source == "labels":
+        if name in COUNTED and known is not None and known.source == "labels":
             about = "labels"
         if extractor.standard and name in ("frechet_distance", "kernel_distance"):
             title = {"frechet_distance": "FID", "kernel_distance": "KID"}[name]

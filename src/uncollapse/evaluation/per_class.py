@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from uncollapse.errors import UserError
-from uncollapse.evaluation.classes import alike, natural
+from uncollapse.evaluation.classes import alike, names_of, natural
 from uncollapse.evaluation.sides import Side
 from uncollapse.verdict.judge import FEWEST, judge
 
@@ -38,11 +38,11 @@ def check_labels(real: Side, fake: Side) -> None:
 def judged_labels(real: Side, fake: Side) -> int:
     """How many labels have rows enough on both sides to be judged."""
     counts = [Counter(side.rows.labels or ()) for side in (real, fake)]
-    return sum(min(counts[0][name], counts[1][name]) >= FEWEST for name in counts[0])
+    return sum(min(counts[0][name], counts[1][name]) >= FEWEST for name in names_of(real))
 
 
 def per_class(real: Side, fake: Side, *, alpha: float, seed: int) -> list[dict[str, Any]]:
-    """One row a label that any side has, the worst first.
+    """One row a label that any side has, the worst first; rows without a label are in none.
 
     Each label that has rows enough is judged at alpha over the number of such labels, so that a false alarm in any of
     them has at most the chance alpha; with more than alpha / `LEAST_ALPHA` of them each is judged at `LEAST_ALPHA`.
@@ -58,7 +58,7 @@ def per_class(real: Side, fake: Side, *, alpha: float, seed: int) -> list[dict[s
     none = np.zeros(0, dtype=np.int64)
     rows = [
         _row(name, real, fake, mine.get(name, none), made.get(name, none), each, seed)
-        for name in sorted({*mine, *made}, key=natural)
+        for name in sorted(names_of(real) | names_of(fake), key=natural)
     ]
     return sorted(rows, key=lambda row: (RANK[row["status"]], -_worst(row)))
 

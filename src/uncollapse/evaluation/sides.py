@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -17,8 +18,9 @@ from uncollapse.data.generated import is_reference, is_run
 from uncollapse.data.limits import MEGA
 from uncollapse.data.opening import open_source
 from uncollapse.data.source import Pixels, Source
+from uncollapse.data.tables import match_columns
 from uncollapse.errors import UserError
-from uncollapse.features.extraction import Extracted, extract, extract_together
+from uncollapse.features.extraction import Extracted, check_any, extract, extract_together
 from uncollapse.features.extractor import Extractor
 from uncollapse.features.finding import choose, find_extractor
 from uncollapse.features.identity import Identity
@@ -125,36 +127,34 @@ class Reading:
         Args:
             given: What `open_source` takes.
             role: One of `ROLES`.
-            like: The side whose number of rows a sampler or a run should draw, at most `DRAWN`.
+            like: The side whose number of rows a sampler or a run should draw, at most `DRAWN`, and whose order of
+                columns a table takes.
         """
         n = self.n if role != "train" else None
-        if n is None and like is not None and like.count and draws(given):
+        if n is None and role != "train" and like is not None and like.count and draws(given):
             n = min(like.count, DRAWN)
         seed = self.seed + ROLES.index(role)
-        return open_source(
+        found = open_source(
             given, side=role, n=n, seed=seed, max_bad=self.max_bad, plugins=self.plugins, label_column=self.label_column
         )
+        return found if like is None else match_columns(found, like, role)
 
     def look(self, given: object, role: str, source: Source) -> list[Pixels]:
         """Some images from all over a side, because folders are often sorted by class.
 
-        Unreadable ones are passed over; how many are too many is decided when everything is read.
+        Unreadable ones are passed over; how many are too many is decided when everything is read, or when none of
+        those that were looked at could be.
+
+        Raises:
+            UserError: Too many rows are unreadable, or all.
         """
-        count = source.count
+        count, kept = source.count, list[Pixels]()
         if count is not None and count > LOOKED_AT and isinstance(given, str | Path) and not draws(given):
-            source = open_source(given, side=role, n=LOOKED_AT, seed=self.seed, max_bad=1.0, plugins=self.plugins)
-            count = LOOKED_AT
-        step = 1 if count is None else max(1, count // LOOKED_AT)
-        kept: list[Pixels] = []
-        number, held = 0, 0
-        for chunk in source.chunks(BATCH):
-            for image in chunk.images:
-                if number % step == 0 and len(kept) < LOOKED_AT and (held < LOOKED_BYTES or not kept):
-                    kept.append(image)
-                    held += image.nbytes
-                number += 1
-            if len(kept) >= LOOKED_AT or held >= LOOKED_BYTES:
-                break
+            kept = _spread(
+                open_source(given, side=role, n=LOOKED_AT, seed=self.seed, max_bad=1.0, plugins=self.plugins), LOOKED_AT
+            )
+        kept = kept or _spread(source, count)
+        check_any(source, len(kept))
         return kept
 
     def rows(self, source: Source, role: str, extractor: Extractor, given: object = None) -> Side | None:
@@ -188,6 +188,22 @@ class Reading:
     def _told(self, what: str) -> Callable[[int, int | None], None] | None:
         progress = self.progress
         return None if progress is None else lambda done, count: progress(what, done, count)
+
+
+def _spread(source: Source, count: int | None) -> list[Pixels]:
+    """At most `LOOKED_AT` images at even distances, of the first ones where nobody knows how many there are."""
+    step = 1 if count is None else max(1, count // LOOKED_AT)
+    kept: list[Pixels] = []
+    number, held = 0, 0
+    for chunk in source.chunks(BATCH):
+        for image in chunk.images:
+            if number % step == 0 and len(kept) < LOOKED_AT and (held < LOOKED_BYTES or not kept):
+                kept.append(image)
+                held += image.nbytes
+            number += 1
+        if len(kept) >= LOOKED_AT or held >= LOOKED_BYTES:
+            break
+    return kept
 
 
 def draws(given: object) -> bool:
@@ -260,8 +276,11 @@ def _sample(source: Source) -> list[Pixels]:
 
 
 def reduced(image: Pixels) -> Pixels:
-    """An image, by a whole factor smaller where its shorter side is at least twice `KEPT_SIDE`; a block is its mean."""
+    """An image, by a whole factor smaller where it has at least four times the pixels of a square of `KEPT_SIDE`.
+
+    A block is its mean. The factor is of the area, so that a long strip is no larger than a square.
+    """
     from PIL import Image
 
-    factor = min(image.shape[:2]) // KEPT_SIDE
+    factor = math.isqrt(image.shape[0] * image.shape[1]) // KEPT_SIDE
     return image if factor < 2 else np.asarray(Image.fromarray(image).reduce(factor))

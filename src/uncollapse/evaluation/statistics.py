@@ -15,7 +15,6 @@ from uncollapse.evaluation.evaluation import Evaluation
 from uncollapse.evaluation.plain import plain
 from uncollapse.evaluation.sides import Reading, Side, make_extractor
 from uncollapse.features.extractor import Extractor
-from uncollapse.features.identity import Identity
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.frechet import from_moments
 from uncollapse.metrics.metric import find_metric
@@ -28,6 +27,11 @@ from uncollapse.versions import versions
 METRIC = "frechet_distance"
 REASON = "statistics hold no rows, so nothing tells how sure this is"
 SENTENCE = "Statistics hold no rows, so no loss can be looked for; give the data themselves for a verdict."
+# Of two statistics nobody has seen the rows, so that no extractor can be named.
+UNSEEN: Mapping[str, str | None] = {
+    "name": "statistics", "sha256": None, "why": "statistics: they do not say of which features they are, so see to it "
+    "that both are of the same.",
+}  # fmt: skip
 Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -40,14 +44,17 @@ def evaluate_statistics(
     *,
     metrics: Sequence[str] | None = None,
     per_class: bool = False,
+    alpha: float = ALPHA,
     command: str,
 ) -> Evaluation:
     """The classic Fréchet distance between a side and statistics, or two statistics.
 
     Raises:
-        UserError: The widths differ, something is asked for that needs rows, or the features of images are not named.
+        UserError: The widths differ, something is asked for that needs rows or images, or the features of images are
+            not named.
     """
-    _check(sources, features, metrics, per_class)
+    _check(sources, metrics, per_class)
+    _check_features(sources, features, reading)
     moments: list[Moments] = []
     inputs: dict[str, dict[str, Any]] = {}
     judge: Extractor | None = None
@@ -68,19 +75,24 @@ def evaluate_statistics(
         told = f"One side has {len(mean1)} features and the other {len(mean2)}"
         raise UserError(f"{told}; use the same extractor for both.")
     value = from_moments(mean1, cov1, mean2, cov2)
-    estimate = find_metric(METRIC).estimate(value, level=None, reason=REASON)
-    verdict = Verdict(status="inconclusive", alpha=ALPHA, n_real=0, n_fake=0, sentence=SENTENCE)
-    document = _document(estimate, verdict, judge or Identity(len(mean1)), len(mean1))
+    n = [inputs[role]["rows"] for role in ("real", "fake")]
+    estimate = find_metric(METRIC).estimate(value, level=None, n_real=n[0], n_fake=n[1], reason=REASON)
+    verdict = Verdict(status="inconclusive", alpha=alpha, n_real=n[0] or 0, n_fake=n[1] or 0, sentence=SENTENCE)
+    document = _document(estimate, verdict, judge, len(mean1))
+    document["verdict"] |= {"n_real": n[0], "n_fake": n[1]}
     document |= {"inputs": inputs, "notes": notes, "command": command}
     return Evaluation(metrics={METRIC: estimate}, verdict=verdict, document=plain(document), pictures={})
 
 
-def _document(estimate: Estimate, verdict: Verdict, judge: Extractor, width: int) -> dict[str, Any]:
-    title = "FID" if judge.standard else f"{find_metric(METRIC).title} [{judge.name}]"
+def _document(estimate: Estimate, verdict: Verdict, judge: Extractor | None, width: int) -> dict[str, Any]:
+    told: Mapping[str, str | None] = (
+        UNSEEN if judge is None else {"name": judge.name, "sha256": judge.digest, "why": judge.why}
+    )
+    title = "FID" if judge is not None and judge.standard else f"{find_metric(METRIC).title} [{told['name']}]"
     return {
         "schema": 1, "kind": "evaluation", "verdict": verdict.to_json(), "metrics": {METRIC: estimate.to_json()},
         "names": {METRIC: title},
-        "extractor": {"name": judge.name, "sha256": judge.digest, "why": judge.why, "width": width},
+        "extractor": {**told, "width": width},
         "classes": None, "clusters": [], "galleries": [], "dimensions": None, "per_class": None, "versus": None,
         "memorisation": None,
         "next": ["Give the real data instead of their statistics: then there are intervals and a verdict."],
@@ -96,8 +108,8 @@ def _moments(side: Side) -> Moments:
     return found.mean.numpy(), found.covariance.numpy()
 
 
-def _check(sources: Mapping[str, Source], features: str, metrics: Sequence[str] | None, per_class: bool) -> None:
-    """Refuses what needs rows, and features that the statistics cannot be of."""
+def _check(sources: Mapping[str, Source], metrics: Sequence[str] | None, per_class: bool) -> None:
+    """Refuses what needs rows."""
     if set(sources) - {"real", "fake"}:
         raise UserError("With statistics only the Fréchet distance is possible; leave --versus and --train out.")
     if per_class:
@@ -105,7 +117,15 @@ def _check(sources: Mapping[str, Source], features: str, metrics: Sequence[str] 
     others = [name for name in metrics or () if name != METRIC]
     if others:
         raise UserError(f"With statistics only {METRIC} is possible, not {others[0]}; give the data themselves for it.")
+
+
+def _check_features(sources: Mapping[str, Source], features: str, reading: Reading) -> None:
+    """Refuses features that the statistics cannot be of, and any where there are no images to look at."""
     images = [source for source in sources.values() if source.kind == "images"]
+    if not images and features not in ("auto", "identity"):
+        raise UserError(f"No side holds images, so {clean(features)} has nothing to look at; leave --features out.")
+    if not images and reading.weights is not None:
+        raise UserError("No side holds images, so --weights are of no use; leave them out.")
     if images and features == "auto":
         raise UserError(
             f"Name the extractor that made the statistics, for example --features inception; images of "
@@ -120,4 +140,4 @@ def _check(sources: Mapping[str, Source], features: str, metrics: Sequence[str] 
 
 def _told(source: StatisticsOnly) -> dict[str, Any]:
     head = {"name": source.name, "form": source.form, "kind": source.kind, "labelled": False}
-    return head | source.notes.to_json() | {"rows": source.rows or 0}
+    return head | source.notes.to_json() | {"rows": source.rows}

@@ -121,6 +121,8 @@ def load_custom(reference: str, *, example: Sequence[Pixels], device: torch.devi
     if isinstance(made, Extractor):
         named = copy.copy(made)
         named.name = made.name if made.name.startswith(reference) else f"{reference}[{made.name}]"
+        # Its digest was written by whoever wrote the code, and stays as it is when the code changes.
+        named.reusable = False
         return named
     if not callable(made):
         raise UserError(

@@ -190,7 +190,7 @@ def _joined(source: Source, shards: Iterator[Shard], progress: Progress | None) 
         if shard.met.bad or last:
             source.take(met)
         if last:
-            _check_any(source, len(names))
+            check_any(source, len(names))
         if shard.features is not None:
             features.add(shard.features)
         if shard.probabilities is not None:
@@ -237,12 +237,17 @@ def _read(source: Source, take: Callable[[Chunk], None], batch: int, progress: P
         count += len(chunk)
         if progress is not None:
             progress(count, source.count)
-    _check_any(source, count)
+    check_any(source, count)
     complete = tuple(labels) if len(labels) == count else None
     return Extracted(features=_NONE, probabilities=None, labels=complete, names=tuple(names), notes=source.notes)
 
 
-def _check_any(source: Source, count: int) -> None:
+def check_any(source: Source, count: int) -> None:
+    """Refuses a source of which no row could be read.
+
+    Raises:
+        UserError: `count`, its readable rows, is 0.
+    """
     if not count:
         raise UserError(
             f"{clean(source.name)} has no readable row ({source.notes.bad_count:,} unreadable); "

@@ -16,7 +16,8 @@ def pick_images(images: Iterable[Pixels], most: int) -> list[Pixels]:
     """At most so many images, in an order that depends on their content alone.
 
     Each image gets a number by a hash of its content and of how many identical ones came before; the lowest are kept.
-    So every image, also each of many copies, has the same chance, and memory holds no more than what is kept.
+    So every image, also each of many copies, has the same chance. Memory holds what is kept, and some 120 bytes for
+    each different image, by which its copies are counted.
 
     Args:
         images: Any number, in any order.

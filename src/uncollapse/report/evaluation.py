@@ -61,6 +61,7 @@ def _content(record: Evaluation, thumbs: Thumbs, detail: Detail) -> dict[str, An
     galleries = {
         kind: tiles.groups(record, kind, thumbs, detail) for kind in ("sample", "uncovered", "repeated", "neighbours")
     }
+    names = evaluation_inputs.generators(record)
     return {
         "record": record,
         "title": shortened(record.fake_name, TITLE),
@@ -70,11 +71,11 @@ def _content(record: Evaluation, thumbs: Thumbs, detail: Detail) -> dict[str, An
         "evidence": evaluation_answer.evidence(record.verdict.evidence),
         "galleries": galleries,
         "clusters": shares.clusters(record, thumbs, detail),
-        "bars": shares.class_bars(record.classes, _other(record)),
+        "bars": shares.class_bars(record.classes, names[1]),
         "dimensions": shares.dimensions(record.dimensions),
         "planar": evaluation_maps.planar(record.pictures, detail.points),
         "maps": _maps(record, detail),
-        "keys": evaluation_maps.keys(record.pictures, record.fake_name, _other(record)),
+        "keys": evaluation_maps.keys(record.pictures, *evaluation_inputs.generators(record, SHORT)),
         "memorisation": _memorisation(record),
         "per_class": evaluation_answer.class_rows(record),
         "versus": _versus(record),
@@ -100,10 +101,6 @@ def _answer(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _other(record: Evaluation) -> str:
-    return "" if record.versus is None else record.versus.name
-
-
 def _maps(record: Evaluation, detail: Detail) -> list[evaluation_maps.Map]:
     names = () if record.classes is None else record.classes.names
     return evaluation_maps.maps(record.pictures, names, detail.points)
@@ -123,7 +120,7 @@ def _versus(record: Evaluation) -> dict[str, Any] | None:
     versus = record.versus
     if versus is None:
         return None
-    names = (shortened(record.fake_name, SHORT), shortened(versus.name, SHORT))
+    names = evaluation_inputs.generators(record, SHORT)
     rows = evaluation_metrics.differences(record.metrics, versus.metrics, versus.differences, record.names, names)
     panels = [(names[0], "fake", _answer(record.verdict)), (names[1], "other", _answer(versus.verdict))]
     return {"names": names, "panels": panels, "rows": rows}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from uncollapse.report.evaluation_record import Evaluation, Side
+from uncollapse.report.evaluation_values import LONGEST_NAME, shortened
 from uncollapse.text import duration
 
 HEADS = {"real": "Real", "fake": "Generated", "other": "Other generator", "train": "Training"}
@@ -68,6 +69,17 @@ def bad_rows(record: Evaluation) -> list[BadRows]:
             shown = side.bad[:100]
             found.append(BadRows(head=head, rows=shown, more=max(0, side.bad_count - len(shown))))
     return found
+
+
+def generators(record: Evaluation, most: int = LONGEST_NAME) -> tuple[str, str]:
+    """What the two generators are called, each name cut to `most` characters, the second empty where there is none.
+
+    Where that is the same text, as for two arrays of one shape, a word behind each tells them apart.
+    """
+    if record.versus is None:
+        return shortened(record.fake_name, most), ""
+    names = shortened(record.fake_name, most), shortened(record.versus.name, most)
+    return names if names[0] != names[1] else (f"{names[0]} (generated)", f"{names[1]} (other generator)")
 
 
 def subtitle(record: Evaluation) -> str:

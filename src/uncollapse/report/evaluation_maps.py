@@ -31,7 +31,9 @@ SHAPES = {
 MOST_LABELS = 20
 LETTER, LINE_HEIGHT = 8.4, 15.0  # of a label, in units of the viewBox
 CAPTIONS = {
-    "PCA": "Two main directions of the real rows: far is far, but what lies in other directions falls together.",
+    "Features": "The two features as they are, not turned.",
+    "PCA": "Two main directions of all rows on the map, whatever side they are of: far is far, but what lies in other "
+    "directions falls together.",
     "t-SNE": "Neighbours stay neighbours: groups can be seen, but their sizes and far distances mean nothing.",
 }
 
@@ -59,7 +61,7 @@ def maps(pictures: Pictures, classes: Sequence[str], points: int) -> list[Map]:
 
 
 def keys(pictures: Pictures, fake: str, other: str) -> list[Key]:
-    """What the marks of the maps mean; only those that appear."""
+    """What the marks of the maps mean; only those that appear. `fake` and `other` name the generators."""
     side, marked = pictures.side, pictures.marked
     if side is None:
         return []
@@ -67,8 +69,8 @@ def keys(pictures: Pictures, fake: str, other: str) -> list[Key]:
     repeated = marked is not None and bool((marked & (side == FAKE)).any())
     meanings = {
         "dot-real": "real",
-        "dot-fake": f"generated{f' ({shortened(fake, 40)})' if other else ''}",
-        "dot-other": shortened(other, 40) if (side == OTHER).any() else "",
+        "dot-fake": f"generated{f' ({fake})' if other else ''}",
+        "dot-other": other if (side == OTHER).any() else "",
         "ring-real": "real, and the generator never comes near" if lost else "",
         "ring-fake": "generated again and again" if repeated else "",
     }

@@ -91,7 +91,7 @@ def _checked(arrays: dict[str, Array], source: str) -> Pictures:
     rows = None if side is None else len(side)
     maps = {
         title: places
-        for title, name in (("PCA", "map_pca"), ("t-SNE", "map_tsne"))
+        for title, name in (("Features", "map_features"), ("PCA", "map_pca"), ("t-SNE", "map_tsne"))
         if side is not None and (places := taking.take(name, "f", (rows, 2))) is not None
     }
     classes, state = taking.take("map_class", "iu", (rows,)), taking.take("map_state", "iub", (rows,))

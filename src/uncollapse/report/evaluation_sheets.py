@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.report.amounts import NOTHING, Amount, whole
 from uncollapse.report.evaluation_answer import weight_of
-from uncollapse.report.evaluation_inputs import HEADS
+from uncollapse.report.evaluation_inputs import HEADS, generators
 from uncollapse.report.evaluation_metrics import in_order, sizes, title_of
 from uncollapse.report.evaluation_record import Evaluation, Evidence, Verdict
 from uncollapse.report.sheets import Entry, Sheet, found, named, sheet_of, used
+
+Judged = Sequence[tuple[str, Verdict]]
 
 GENERATOR = named(("generator", "Generator"))
 
@@ -22,15 +24,16 @@ def evaluation_sheets(record: Evaluation) -> tuple[Sheet, ...]:
     Args:
         record: What `load_evaluation` read.
     """
-    judged = {record.fake_name: (record.verdict, record.metrics)}
+    names = generators(record)
+    verdicts, metrics = [(names[0], record.verdict)], [(names[0], record.metrics)]
     if record.versus is not None:
-        judged[record.versus.name] = (record.versus.verdict, record.versus.metrics)
-    verdicts = {name: verdict for name, (verdict, _) in judged.items()}
+        verdicts.append((names[1], record.versus.verdict))
+        metrics.append((names[1], record.versus.metrics))
     made = (
         _verdicts(verdicts),
         _evidence(verdicts),
         _lost(verdicts),
-        _metrics({name: metrics for name, (_, metrics) in judged.items()}, record.names),
+        _metrics(metrics, record.names),
         _differences(record),
         _classes(record),
         _inputs(record),
@@ -38,18 +41,18 @@ def evaluation_sheets(record: Evaluation) -> tuple[Sheet, ...]:
     return tuple(used(sheet) for sheet in made if sheet.rows)
 
 
-def _verdicts(verdicts: Mapping[str, Verdict]) -> Sheet:
+def _verdicts(verdicts: Judged) -> Sheet:
     columns = found(("verdict", "Verdict"), ("flags", "Flags"), ("sentence", "Sentence"))
-    rows = ((name, it.status, ", ".join(it.flags), it.sentence) for name, it in verdicts.items())
+    rows = ((name, it.status, ", ".join(it.flags), it.sentence) for name, it in verdicts)
     return sheet_of("verdict", "Verdict", (*GENERATOR, *columns), rows)
 
 
-def _evidence(verdicts: Mapping[str, Verdict]) -> Sheet:
+def _evidence(verdicts: Judged) -> Sheet:
     return sheet_of(
         "evidence",
         "Evidence",
         (*GENERATOR, *named(("test", "Test")), *_TESTED),
-        ((name, *_test(row)) for name, verdict in verdicts.items() for row in verdict.evidence),
+        ((name, *_test(row)) for name, verdict in verdicts for row in verdict.evidence),
     )
 
 
@@ -75,7 +78,7 @@ def _test(row: Evidence) -> tuple[Entry, ...]:
     )
 
 
-def _lost(verdicts: Mapping[str, Verdict]) -> Sheet:
+def _lost(verdicts: Judged) -> Sheet:
     return sheet_of(
         "lost",
         "What was lost",
@@ -91,13 +94,13 @@ def _lost(verdicts: Mapping[str, Verdict]) -> Sheet:
                 Amount(value=loss.share_real, kind="share"),
                 Amount(value=loss.share_fake, low=loss.low, high=loss.high, level=verdict.level, kind="share"),
             )
-            for name, verdict in verdicts.items()
+            for name, verdict in verdicts
             for loss in verdict.lost
         ),
     )
 
 
-def _metrics(judged: Mapping[str, Mapping[str, Estimate]], names: Mapping[str, str]) -> Sheet:
+def _metrics(judged: Sequence[tuple[str, Mapping[str, Estimate]]], names: Mapping[str, str]) -> Sheet:
     return sheet_of(
         "metrics",
         "Every metric",
@@ -108,7 +111,7 @@ def _metrics(judged: Mapping[str, Mapping[str, Estimate]], names: Mapping[str, s
         ),
         (
             (generator, title_of(name, names), _estimate(metrics[name]), metrics[name].reason or "")
-            for generator, metrics in judged.items()
+            for generator, metrics in judged
             for name in in_order(metrics)
         ),
     )
@@ -130,7 +133,7 @@ def _estimate(estimate: Estimate) -> Amount:
 def _differences(record: Evaluation) -> Sheet:
     versus = record.versus
     changes: Mapping[str, Estimate] = versus.differences if versus else {}
-    title = f"Differences: {record.fake_name} minus {versus.name}" if versus else ""
+    title = f"Differences: {' minus '.join(generators(record))}" if versus else ""
     return sheet_of(
         "differences",
         title,

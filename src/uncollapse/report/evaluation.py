@@ -5,6 +5,7 @@ It shares frame, style and marks with the comparison's page; the template escape
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -49,10 +50,10 @@ def render(record: Evaluation, thumbs: Thumbs, detail: Detail) -> str:
 
 
 def coded(text: str) -> Markup:
-    """A sentence whose `commands` are set as code; everything in it is escaped."""
-    parts = text.split("`")
+    """A sentence whose `commands` are set as code; all is escaped, and no line ends between a number and its unit."""
+    parts = re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text).split("`")
     if len(parts) % 2 == 0:
-        return escape(text)
+        return escape("`".join(parts))
     found = [Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)]
     return Markup("").join(found)
 

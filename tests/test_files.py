@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(uncollapse.__file__).parents
 
 FULL_DISK = """
 import resource, sys
+from collections.abc import Iterator
 from pathlib import Path
 from uncollapse.files import write_atomic
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
@@ -124,3 +126,18 @@ def test_a_damaged_inner_line_is_named(damaged: bytes, tmp_path: Path) -> None:
     path.write_bytes(b'{"a": 1}\n' + damaged + b'\n{"c": 3}\n')
     with pytest.raises(UserError, match=rf"^Line 2 of {path} is damaged; run `uncollapse doctor {tmp_path}`\.$"):
         read_lines(path)
+
+
+def test_blocks_are_written_as_one_file_and_a_failure_among_them_leaves_the_old(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, (bytes([number]) * 3 for number in range(3)))
+    assert path.read_bytes() == b"\0\0\0\1\1\1\2\2\2"
+
+    def broken() -> Iterator[bytes]:
+        yield b"new"
+        raise OSError("the disk is full")
+
+    with pytest.raises(OSError, match="disk is full"):
+        write_atomic(path, broken())
+    assert path.read_bytes() == b"\0\0\0\1\1\1\2\2\2"
+    assert list(tmp_path.iterdir()) == [path]

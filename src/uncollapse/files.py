@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ def to_json(value: Any) -> str:
     return json.dumps(value, allow_nan=False, ensure_ascii=False)
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | str | Iterable[bytes | memoryview]) -> None:
     """Writes a file so that readers see the old content or the new, never a part.
 
     Args:
         path: The file; its folder is made if needed.
-        content: Bytes, or text as UTF-8.
+        content: Bytes, text as UTF-8, or the bytes in blocks, so that a large file needs no copy of itself in memory.
 
     Raises:
         OSError: For example when the disk is full; the old file is then untouched and no half file stays.
@@ -29,7 +30,9 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
-            stream.write(content.encode() if isinstance(content, str) else content)
+            content = content.encode() if isinstance(content, str) else content
+            for block in (content,) if isinstance(content, bytes) else content:
+                stream.write(block)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(path)

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from uncollapse.data.limits import GIGA, MEGA
 from uncollapse.errors import UserError
+from uncollapse.files import write_atomic
 from uncollapse.text import clean
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -103,7 +104,7 @@ def save(key: str, arrays: Arrays) -> bool:
         return False
     file = _file(key)
     try:
-        _write(file, plain)
+        write_atomic(file, _content(plain, file.stem))
         _evict(file, limit)
     except OSError:
         return False
@@ -122,23 +123,13 @@ def _sane(start: bytes, length: int) -> bool:
     return bool(header <= min(MOST_HEADER_BYTES, length - 8))
 
 
-def _write(file: Path, arrays: Arrays) -> None:
-    """Writes an entry so that readers see all of it or nothing."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as stream:
-            # Wide numbers first, so that all lie where their width wants them.
-            ordered = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
-            stream.write(_header({name: arrays[name] for name in ordered}, file.stem))
-            for name in ordered:
-                for block in _blocks(arrays[name]):
-                    stream.write(block)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
-    finally:
-        temporary.unlink(missing_ok=True)
+def _content(arrays: Arrays, key: str) -> Iterator[bytes | memoryview]:
+    """A safetensors file in blocks."""
+    # Wide numbers first, so that all lie where their width wants them.
+    ordered = {name: arrays[name] for name in sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))}
+    yield _header(ordered, key)
+    for array in ordered.values():
+        yield from _blocks(array)
 
 
 def _header(arrays: Arrays, key: str) -> bytes:

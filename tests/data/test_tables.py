@@ -8,6 +8,7 @@ import pytest
 from tests.data.making import features, opened
 
 from uncollapse.data.arrays import MOVED
+from uncollapse.data.labels import UNLABELLED
 from uncollapse.data.tables import LEFT_OUT, match_columns
 from uncollapse.errors import UserError
 from uncollapse.evaluation.sides import Reading
@@ -121,3 +122,8 @@ def test_a_table_that_does_not_fit_into_memory_is_not_tried(tmp_path: Path) -> N
         file.truncate(1_100_000_000)  # a hole, not a byte on the disk
     with pytest.raises(UserError, match=r"has 1.1 GB, more than 1.0 GB; save it as .npy"):
         opened(tmp_path / "a.csv")
+
+
+def test_an_empty_cell_is_no_label(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,label\n1,a\n2,\n3, \n")
+    assert next(opened(tmp_path / "t.csv").chunks(3)).labels == ("a", UNLABELLED, UNLABELLED)

@@ -191,6 +191,14 @@ def test_rows_without_a_label_are_noted() -> None:
     ]
 
 
+def test_labels_of_another_generator_that_cannot_be_used_are_noted() -> None:
+    sides = [side(cloud(30, k), role, labels=["a", "b"] * 15) for k, role in enumerate(("real", "fake"))]
+    assert checked(*sides, other=side(cloud(30, 2), "other")) == checked(*sides) == []
+    assert checked(*sides, other=side(cloud(30, 2), "other", labels=["a", "b"] * 15)) == []
+    (note,) = checked(*sides, other=side(cloud(30, 2), "other", labels=["x", "y"] * 15))
+    assert "no name in common (real a, b and other x, y)" in note
+
+
 def test_more_labels_than_the_level_allows_are_noted() -> None:
     labels = np.repeat(np.arange(12), 20)
     sides = side(cloud(240, 0), labels=labels), side(cloud(240, 1), "fake", labels=labels)

@@ -49,6 +49,38 @@ def test_a_label_that_only_the_real_rows_have_is_missing() -> None:
     assert "c" in [row.mode for row in found.lost]
 
 
+def test_labels_of_another_generator_that_are_named_otherwise_are_not_compared() -> None:
+    other = labelled((400, 50, 50), "other", 2)
+    assert other.rows.labels is not None
+    renamed = side(other.rows.features, "other", labels=[{"a": "x", "b": "y", "c": "z"}[k] for k in other.rows.labels])
+    known = find_classes([REAL, FAKE, renamed], ())
+    assert known is not None
+    assert known.pair("other") is None
+    assert judge_sides(REAL, renamed, known, alpha=0.03, seed=0).status != "collapsed"
+
+
+def scattered(counts: tuple[int, ...], role: str, seed: int, share: float) -> Side:
+    """The same points mixed with rows that have no label and lie in the middle, these between the others."""
+    plain = labelled(counts, role, seed)
+    bare = round(share * len(plain.rows.features))
+    order = np.random.default_rng(seed).permutation(len(plain.rows.features) + bare)
+    rows = np.concatenate([plain.rows.features, 0.1 * cloud(bare, seed + 100, 2) + 3])[order]
+    labels = [*(plain.rows.labels or ()), *[UNLABELLED] * bare]
+    return side(rows, role, labels=[labels[place] for place in order])
+
+
+def test_what_is_lost_is_told_by_the_numbers_of_all_rows() -> None:
+    real, fake = scattered((100, 100, 100), "real", 0, 0.2), scattered((149, 151, 0), "fake", 1, 0.4)
+    found = judged(real, fake)
+    (region,) = [row for row in found.lost if row.kind == "cluster"]
+    names = real.rows.labels or ()
+    assert len(region.real) >= 90
+    assert np.mean([names[row] == "c" for row in region.real]) > 0.95
+    for number, labels in enumerate((names, fake.rows.labels or ())):
+        kept = [row for rows in found.details["clusters"] for row in rows[number]]
+        assert sorted(kept) == [row for row, label in enumerate(labels) if label != UNLABELLED]
+
+
 def test_numbers_are_those_of_all_rows() -> None:
     made = Verdict(
         status="healthy", alpha=0.03, sentence="", n_real=3, n_fake=2,

@@ -363,4 +363,4 @@ def test_a_comparison_is_still_a_comparison(tmp_path: Path) -> None:
 def test_commands_in_sentences_are_code() -> None:
     assert coded("See `a <b>` & c.") == "See <code>a &lt;b&gt;</code> &amp; c."
     assert coded("One ` alone <i>") == "One ` alone &lt;i&gt;"
-    assert coded("10 % of `5 %` ` or % 3 x") == "10\N{NO-BREAK SPACE}% of `5\N{NO-BREAK SPACE}%` ` or % 3 x"
+    assert coded("10 % of `a 5 %` or % 3") == "10\N{NO-BREAK SPACE}% of <code>a 5 %</code> or % 3"

@@ -96,11 +96,14 @@ def save(key: str, arrays: Arrays) -> bool:
         arrays: Numbers by name, at most `MOST_TENSORS` of them.
 
     Returns:
-        Whether they were kept: not where they are larger than the limit or the disk does not take them.
+        Whether they were kept: not where they are larger than the limit, of a kind that no entry holds, or where the
+            disk does not take them.
     """
     limit = cache_limit()
     plain = {name: array.astype(array.dtype.newbyteorder("<"), copy=False) for name, array in arrays.items()}
     if len(plain) > MOST_TENSORS or sum(array.nbytes for array in plain.values()) > limit:
+        return False
+    if any(array.dtype.str not in DTYPES for array in plain.values()):
         return False
     file = _file(key)
     try:

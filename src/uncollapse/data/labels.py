@@ -24,10 +24,12 @@ MOST_LETTERS = 1 * GIGA  # of all different labels of a source together
 
 
 def label_text(value: object) -> str:
-    """A label as text, without control characters; whole numbers without a point; NaN, as None, is no label.
+    """A label as text, without control characters; whole numbers without a point; nothing, None and NaN are no label.
 
     >>> [label_text(3.0), label_text(True), label_text(b"cat"), label_text(" 3 "), label_text(float("nan"))]
     ['3', '1', 'cat', '3', '(no label)']
+    >>> label_text(" ")
+    '(no label)'
     """
     if isinstance(value, np.generic):
         value = value.item()
@@ -39,7 +41,7 @@ def label_text(value: object) -> str:
         return str(int(value))
     if isinstance(value, bytes):
         value = value[: 4 * EXAMINED_TEXT].decode("utf-8", "replace")
-    return short(value).strip()
+    return short(value).strip() or UNLABELLED
 
 
 class LabelList:

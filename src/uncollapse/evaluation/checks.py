@@ -121,7 +121,10 @@ def check_sides(sides: Mapping[str, Side], *, per_class: bool, alpha: float) -> 
         check_labels(real, fake)
     keys = [key.sort().values for key in common_keys(real.checked, fake.checked)] if len(real) == len(fake) else []
     same = bool(keys) and torch.equal(*keys)
-    notes = [*([SAME] if same else []), *size_notes(list(sides.values())), *label_notes(real, fake)]
+    labels = label_notes(real, fake)
+    if "other" in sides and sides["other"].rows.labels is not None and alike(real, fake):
+        labels = list(dict.fromkeys([*labels, *label_notes(real, sides["other"])]))
+    notes = [*([SAME] if same else []), *size_notes(list(sides.values())), *labels]
     most = int(alpha / LEAST_ALPHA)
     if per_class and judged_labels(real, fake) > most:
         notes.append(

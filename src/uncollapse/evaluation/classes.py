@@ -96,7 +96,8 @@ def find_classes(sides: Sequence[Side], names: Sequence[str]) -> Known | None:
         return Known(source="classifier", names=tuple(names), of=seen) if {"real", "fake"} <= set(seen) else None
     if not alike(real, fake) or not (mostly_labelled(real) and mostly_labelled(fake)):
         return None
-    labels = {side.role: side.rows.labels or () for side in sides if mostly_labelled(side)}
+    named = [side for side in sides if mostly_labelled(side) and alike(real, side)]
+    labels = {side.role: side.rows.labels or () for side in named}
     known = sorted({label for rows in labels.values() for label in rows} - {UNLABELLED}, key=natural)
     place = {label: number for number, label in enumerate(known)} | {UNLABELLED: -1}
     of = {role: np.array([place[label] for label in rows], dtype=np.int64) for role, rows in labels.items()}

@@ -17,7 +17,7 @@ from uncollapse.data.statistics import StatisticsOnly
 from uncollapse.evaluation import shown
 from uncollapse.evaluation.advice import next_steps
 from uncollapse.evaluation.checks import check_alike, check_label_column, check_options, check_sides
-from uncollapse.evaluation.classes import Known, find_classes
+from uncollapse.evaluation.classes import Known, alike, find_classes
 from uncollapse.evaluation.crews import Helped
 from uncollapse.evaluation.evaluation import Evaluation
 from uncollapse.evaluation.judging import judge_sides
@@ -184,7 +184,7 @@ def _evaluation(
             other = _versus(sides, known, asked)
     with clock.step("pictures"):
         exhibits = shown.exhibits(sides, known, verdict, copied, alpha=asked.alpha, seed=asked.seed)
-    labelled = all(side.rows.labels is not None for side in (real, fake)) and not asked.per_class
+    labelled = alike(real, fake) and not asked.per_class
     document: dict[str, Any] = {
         "schema": 1, "kind": "evaluation", "verdict": verdict.to_json(), "metrics": _json(found),
         "names": titles(found, extractor, known),

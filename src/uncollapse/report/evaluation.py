@@ -51,11 +51,17 @@ def render(record: Evaluation, thumbs: Thumbs, detail: Detail) -> str:
 
 def coded(text: str) -> Markup:
     """A sentence whose `commands` are set as code; all is escaped, and no line ends between a number and its unit."""
-    parts = re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text).split("`")
+    parts = text.split("`")
     if len(parts) % 2 == 0:
-        return escape("`".join(parts))
-    found = [Markup("<code>{}</code>").format(part) if place % 2 else escape(part) for place, part in enumerate(parts)]
+        return _unbroken(text)
+    found = [
+        Markup("<code>{}</code>").format(part) if place % 2 else _unbroken(part) for place, part in enumerate(parts)
+    ]
     return Markup("").join(found)
+
+
+def _unbroken(text: str) -> Markup:
+    return escape(re.sub(r"(?<=\d) (?=%)", "\N{NO-BREAK SPACE}", text))
 
 
 def _content(record: Evaluation, thumbs: Thumbs, detail: Detail) -> dict[str, Any]:

@@ -152,18 +152,15 @@ def paired(cell: Cell, metrics: Sequence[str], stream: np.random.Generator, leve
     drawn = [
         world.draw(n, stream) for world, n in zip((*worlds, other), (cell.n_real, *[cell.n_fake] * 2), strict=True)
     ]
-    rows = {}
-    for name in metrics:
-        found = uc.metrics.difference(
-            name.removeprefix("difference:"),
-            real=drawn[0],
-            fake=drawn[1],
-            other=drawn[2],
-            level=level,
-            generator=torch_stream(stream),
-        )
-        rows[name] = row(found)
-    return rows
+    found = uc.metrics.differences(
+        real=drawn[0],
+        fake=drawn[1],
+        other=drawn[2],
+        metrics=[name.removeprefix("difference:") for name in metrics],
+        level=level,
+        generator=torch_stream(stream),
+    )
+    return {name: row(found[name.removeprefix("difference:")]) for name in metrics}
 
 
 def class_weights(cell: Cell) -> NDArray[np.float64]:

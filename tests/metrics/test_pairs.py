@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from uncollapse.metrics.inputs import Features
+from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.pairs import Pair, Tile, full_precision
 
 DRAWS = np.random.default_rng(0)
@@ -73,3 +74,15 @@ def test_full_precision_puts_the_setting_back() -> None:
         assert not torch.backends.cuda.matmul.allow_tf32
     assert torch.backends.cuda.matmul.allow_tf32
     torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize("name", ["diversity", "mmd_rbf", "kernel_distance", "precision", "density"])
+def test_what_the_sides_call_themselves_decides_nothing(name: str) -> None:
+    draws = torch.Generator().manual_seed(3)
+    real, fake = torch.randn(60, 3, generator=draws), 0.5 * torch.randn(50, 3, generator=draws)
+    function = find_metric(name).function
+    given = {"fake": Features(fake, name="same")} | (
+        {} if name == "diversity" else {"real": Features(real, name="same")}
+    )
+    plain = function(fake=fake, **({} if name == "diversity" else {"real": real}))
+    assert function(**given).value == plain.value

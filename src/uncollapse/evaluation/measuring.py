@@ -16,10 +16,10 @@ from uncollapse.evaluation.maps import choose
 from uncollapse.evaluation.sides import Side
 from uncollapse.features.extractor import Extractor
 from uncollapse.metrics.classes import chi_square, class_entropy, class_kl, inception_score, mode_coverage
+from uncollapse.metrics.contests import differences as metric_differences
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.metric import NAMES, find_metric
 from uncollapse.metrics.together import FEATURE_METRICS, feature_metrics
-from uncollapse.metrics.versus import difference
 
 CLASS_METRICS = ("inception_score", "mode_coverage", "class_entropy", "class_kl", "chi_square")
 # What two generators are compared by, unless metrics were named.
@@ -163,15 +163,12 @@ def differences(
     chosen = [name for name in FEATURE_METRICS if name in (COMPARED if metrics is None else metrics)]
     found: dict[str, Estimate] = {}
     for names, rows in parts([real, fake, other], [name for name in chosen if name != "authenticity"], seed):
-        for name in names:
-            try:
-                estimate = difference(
-                    name, real=rows[0], fake=rows[1], other=rows[2], level=level,
-                    generator=torch.Generator().manual_seed(seed),
-                )  # fmt: skip
-                found[name] = _stated(estimate, real, fake, rows[:2])
-            except UserError as error:
-                found[name] = _without(name, real, fake, str(error), level)
+        if names:
+            some = metric_differences(
+                real=rows[0], fake=rows[1], other=rows[2], metrics=names, level=level,
+                generator=torch.Generator().manual_seed(seed),
+            )  # fmt: skip
+            found |= {name: _stated(estimate, real, fake, rows[:2]) for name, estimate in some.items()}
     return {name: found[name] for name in chosen if name in found}
 
 

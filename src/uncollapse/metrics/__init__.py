@@ -26,6 +26,7 @@ _PLACES = {
     "moments": ("Moments",),
     "together": ("feature_metrics",),
     "versus": ("difference",),
+    "contests": ("differences",),
     "power": ("required_n",),
     "estimate": ("Estimate",),
     "metric": ("Metric",),

@@ -79,8 +79,8 @@ class GaussianKernel:
         Raises:
             UserError: A row is 0.
         """
-        self._sides = (pair.real, pair.fake)
-        self._exact = {side.name: unit_lengths(side) for side in self._sides}
+        self._sides = pair.sides
+        self._exact = {name: unit_lengths(side) for name, side in self._sides.items()}
         self._lengths = {name: lengths.to(pair.dtype) for name, lengths in self._exact.items()}
         self._inverse = {name: (1 / lengths).to(pair.dtype) for name, lengths in self._exact.items()}
         self._factor = -1 / (2 * sigma**2)
@@ -96,8 +96,8 @@ class GaussianKernel:
     def between_means(self) -> float:
         """Squared distance between the means of real and fake unit rows."""
         means = []
-        for side in self._sides:
-            lengths = self._exact[side.name]
+        for name, side in self._sides.items():
+            lengths = self._exact[name]
             index = torch.arange(len(side), device=lengths.device)
             parts = [side.exact(index[part]) / lengths[part, None] for part in chunks(len(side), side.width)]
             means.append(torch.stack([part.sum(0) for part in parts]).sum(0) / len(side))

@@ -115,11 +115,11 @@ class DiversityJob:
 
 def euclidean(pair: Pair) -> TileFunction:
     """Tile -> Euclidean distances; exactly 0 between identical rows, where float32 would leave a rounding error."""
-    groups = {side.name: _groups(side) for side in (pair.real, pair.fake)}
+    groups = {name: _groups(side) for name, side in pair.sides.items()}
 
     def distances(tile: Tile) -> Tensor:
         values = tile.squared.sqrt()
-        group = groups["real" if tile.side == "real" else "fake"]
+        group = groups[tile.side]
         if group is not None:
             values.masked_fill_(group[tile.rows][:, None] == group[tile.columns], 0.0)
         return values

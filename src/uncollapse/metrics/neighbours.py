@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,6 +30,8 @@ TIE = 1 + 1e-12
 NEGLIGIBLE = 1e-6
 # Neighbouring pairs of which only the least is searched.
 WIDE = 32
+# Looking at one number of a block costs so many times what looking at all numbers in order does.
+DENSE = 12
 # Rows up to which one thread looks at a tile as fast as several.
 FEW = 4_000
 
@@ -199,7 +202,11 @@ def block_minima(squared: Tensor, across: bool) -> Tensor:
 
 def below(squared: Tensor, minima: Tensor, limit: Tensor, across: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Where values are below their owner's limit: owner (ascending), other, value; from the blocks' minima."""
-    owner, block = (minima < limit[:, None]).nonzero(as_tuple=True)
+    owner, block = places(minima < limit[:, None])
+    if len(owner) * WIDE * DENSE > squared.numel():
+        mine = squared if across else squared.T
+        owner, other = places(mine < limit[:, None])
+        return owner, other, mine[owner, other]
     size = squared.shape[int(across)]
     other = block[:, None] * WIDE + torch.arange(WIDE, device=block.device)
     owner = owner[:, None].expand_as(other)
@@ -207,6 +214,17 @@ def below(squared: Tensor, minima: Tensor, limit: Tensor, across: bool) -> tuple
     values = squared[owner, inside] if across else squared[inside, owner]
     found = (values < limit[owner]) & (other < size)
     return owner[found], other[found], values[found]
+
+
+def places(flags: Tensor) -> tuple[Tensor, Tensor]:
+    """Row and column of every flag that is set, by rows."""
+    if flags.device.type != "cpu":
+        row, column = flags.nonzero(as_tuple=True)
+        return row, column
+    # NumPy finds the rare flags several times faster.
+    found = torch.from_numpy(np.flatnonzero(flags.numpy()))
+    row = found.div(flags.shape[1], rounding_mode="floor")
+    return row, found - row * flags.shape[1]
 
 
 def _few(squared: Tensor, limit: Tensor, count: int, across: bool) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:

@@ -85,6 +85,11 @@ class Pair:
         exact = work <= EXACT_WORK or torch.float64 in (real.x.dtype, fake.x.dtype)
         self.dtype = torch.float64 if exact else torch.float32
 
+    @property
+    def sides(self) -> dict[str, Features]:
+        """Side -> its rows, whatever they call themselves in messages."""
+        return {"real": self.real, "fake": self.fake}
+
     @cached_property
     def centred(self) -> dict[str, Tensor]:
         """Side -> centred rows (n, d); one tensor when a side is paired with itself."""

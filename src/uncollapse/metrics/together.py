@@ -70,9 +70,9 @@ def feature_metrics(
         UserError: Unknown names, metrics that take no features, or rows that no metric can use.
     """
     check_level(level)
-    chosen = _chosen(metrics, with_train=train is not None)
+    chosen = chosen_metrics(metrics, with_train=train is not None)
     sides = both(real, fake)
-    pair, stream = Pair(*sides), _Streams(seeded(generator))
+    pair, stream = Pair(*sides), Streams(seeded(generator))
     jobs, found = _jobs(pair, chosen, level, stream, train_is_real=train is real)
     pair.walk([visitor for job in jobs for visitor in job.visitors])
     for job in jobs:
@@ -86,7 +86,7 @@ def feature_metrics(
 
 
 @dataclass(frozen=True)
-class _Streams:
+class Streams:
     """Gives every metric a stream in the state of the caller's, as if it were the only one."""
 
     source: torch.Generator
@@ -103,7 +103,12 @@ class _Streams:
         return stream
 
 
-def _chosen(metrics: Iterable[str] | None, *, with_train: bool) -> tuple[str, ...]:
+def chosen_metrics(metrics: Iterable[str] | None, *, with_train: bool) -> tuple[str, ...]:
+    """The metrics of features asked for, in the order of `metric.NAMES`; by default authenticity only `with_train`.
+
+    Raises:
+        UserError: One text in place of a list, an unknown name, or a metric that takes no features.
+    """
     if metrics is None:
         return tuple(name for name in FEATURE_METRICS if with_train or name != "authenticity")
     if isinstance(metrics, str):
@@ -113,7 +118,7 @@ def _chosen(metrics: Iterable[str] | None, *, with_train: bool) -> tuple[str, ..
 
 
 def _jobs(
-    pair: Pair, chosen: Sequence[str], level: float | None, stream: _Streams, *, train_is_real: bool
+    pair: Pair, chosen: Sequence[str], level: float | None, stream: Streams, *, train_is_real: bool
 ) -> tuple[list[Job], dict[str, Estimate]]:
     """What shares the walk, and the estimates of what cannot be computed."""
     makers: Mapping[str, Callable[[], Job]] = {
@@ -130,7 +135,7 @@ def _jobs(
             try:
                 jobs[name] = makers[name]()
             except UserError as error:
-                failed[name] = _without(name, level, (len(pair.real), len(pair.fake)), error)
+                failed[name] = without(name, level, (len(pair.real), len(pair.fake)), error)
     possible = [name for name in MANIFOLD if name in jobs]
     if len(possible) > 1 and min(len(pair.real), len(pair.fake)) >= FEW:
         for name in possible:
@@ -139,7 +144,7 @@ def _jobs(
     return list(jobs.values()), failed
 
 
-def _maker(pair: Pair, name: str, level: float | None, stream: _Streams) -> Callable[[], Job]:
+def _maker(pair: Pair, name: str, level: float | None, stream: Streams) -> Callable[[], Job]:
     return lambda: ManifoldJob(pair, (name,), level=level, generator=stream.fresh())
 
 
@@ -148,13 +153,13 @@ def _finished(job: Job) -> dict[str, Estimate]:
 
 
 def _alone(
-    name: str, rows: Mapping[str, Rows | None], level: float | None, stream: _Streams, *, sizes: tuple[int, int]
+    name: str, rows: Mapping[str, Rows | None], level: float | None, stream: Streams, *, sizes: tuple[int, int]
 ) -> Estimate:
     """The metric from its own function."""
     if name == "authenticity":
         train = rows["train"]
         if train is None:
-            return _without(name, level, sizes, UserError(f"{NO_TRAIN}."))
+            return without(name, level, sizes, UserError(f"{NO_TRAIN}."))
         check_alike(as_features(train, name="train"), as_features(rows["fake"], name="fake"))  # type: ignore[arg-type]
     function = find_metric(name).function
     parameters = inspect.signature(function).parameters
@@ -164,8 +169,9 @@ def _alone(
     try:
         return function(level=level, **given)
     except UserError as error:
-        return _without(name, level, sizes, error)
+        return without(name, level, sizes, error)
 
 
-def _without(name: str, level: float | None, sizes: tuple[int, int], error: UserError) -> Estimate:
+def without(name: str, level: float | None, sizes: tuple[int, int], error: UserError) -> Estimate:
+    """An estimate of nothing, which says why; sizes are the rows of real and of fake."""
     return find_metric(name).estimate(None, level=level, n_real=sizes[0], n_fake=sizes[1], reason=str(error))

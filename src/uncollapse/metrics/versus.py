@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -80,12 +80,7 @@ def difference(
         return _two_intervals(found, fake, other, level, draws, options)
     contest = Contest(found, real=real, fake=fake, other=other, paired=paired, draws=draws, options=options)
     whole = contest.values(tuple(torch.arange(size) for size in contest.sizes))
-    value = whole[0] - whole[1]
-    details = {"fake": whole[0], "other": whole[1], "n_other": len(contest.other), "paired": paired}
-    if level is None:
-        return _result(found, contest, value, None, (None, None), None, details)
-    ends, reason, more = _around(contest, value, level)
-    return _result(found, contest, value, level, ends, reason, details | more)
+    return compared(contest, whole, level, lambda: _gaps(contest))
 
 
 def feature_metric(metric: str | Metric) -> Metric:
@@ -171,10 +166,15 @@ class Contest:
         Raises:
             UserError: The metric cannot be computed on so few rows.
         """
+        real, fakes, others = self.chosen(index)
+        return self._value(real, fakes, seed), self._value(real, others, seed)
+
+    def chosen(self, index: Sequence[Tensor]) -> tuple[Tensor | None, Tensor, Tensor]:
+        """The rows of real, fake and other behind an index as for `values`."""
         *reference, fakes = index if self.paired else index[:-1]
         real = self._rows(self.real, reference[0]) if self.real is not None else None
         others = self.other.x[self.fake.order[fakes]] if self.paired else self._rows(self.other, index[-1])
-        return self._value(real, self._rows(self.fake, fakes), seed), self._value(real, others, seed)
+        return real, self._rows(self.fake, fakes), others
 
     def _rows(self, side: Features, index: Tensor) -> Tensor:
         return side.x[side.order[index.to(side.x.device)]]
@@ -198,14 +198,34 @@ def measured(metric: Metric, given: _Given, real: Tensor | None, fake: Tensor, s
     return found.value
 
 
+Gaps = Callable[[], tuple[Sequence[float], Sequence[float]]]
+
+
+def compared(contest: Contest, whole: tuple[float, float], level: float | None, gaps: Gaps) -> Estimate:
+    """The difference of two generators in one metric.
+
+    Args:
+        contest: The sides.
+        whole: The metric of fake and of other on all rows.
+        level: Nominal coverage; None = no interval.
+        gaps: Gives the differences on the first and on the second subsamples of `resampling.subsamples`.
+    """
+    value = whole[0] - whole[1]
+    details = {"fake": whole[0], "other": whole[1], "n_other": len(contest.other), "paired": contest.paired}
+    if level is None:
+        return _result(contest, value, None, (None, None), None, details)
+    ends, reason, more = _around(contest, value, level, gaps)
+    return _result(contest, value, level, ends, reason, details | more)
+
+
 def _around(
-    contest: Contest, value: float, level: float
+    contest: Contest, value: float, level: float, gaps: Gaps
 ) -> tuple[tuple[float | None, float | None], str | None, dict[str, Any]]:
     """Ends, why one is missing, and the details that come with them."""
     if min(contest.sizes) < LEAST:
         return (None, None), f"an interval needs at least {LEAST} rows a side", {}
     try:
-        found = contest_spread(contest)
+        found = _spread(contest, *gaps())
     except UserError as error:
         return (None, None), f"a subsample of the rows is too small: {error}", {}
     if found.error > 0:
@@ -221,14 +241,19 @@ def _around(
     return (value - half, value + half), None, {"p_value": 1.0 if value == 0 else None, "standard_error": 0.0}
 
 
-def contest_spread(contest: Contest) -> Spread:
-    """Spread of the difference, from disjoint subsamples of all sides."""
-    gaps: list[list[float]] = [[], []]
+def _gaps(contest: Contest) -> tuple[list[float], list[float]]:
+    """The differences on disjoint subsamples of all sides."""
+    gaps: tuple[list[float], list[float]] = ([], [])
     for number, pair in enumerate(subsamples(contest.sizes, generator=contest.draws)):
         for which, (part, kept) in enumerate(zip(pair, gaps, strict=True)):
             fake, other = contest.values(part, seed=2 * number + which)
             kept.append(fake - other)
-    found = spread(torch.tensor(gaps[0]), torch.tensor(gaps[1]), scale(contest.sizes))
+    return gaps
+
+
+def _spread(contest: Contest, first: Sequence[float], second: Sequence[float]) -> Spread:
+    one, two = (torch.tensor(values, dtype=torch.float64) for values in (first, second))
+    found = spread(one, two, scale(contest.sizes))
     return replace(found, error=WIDER.get(contest.metric.name, 1.0) * found.error)
 
 
@@ -264,7 +289,6 @@ def _joined(*ends: float | None) -> float | None:
 
 
 def _result(
-    metric: Metric,
     contest: Contest,
     value: float,
     level: float | None,
@@ -272,7 +296,7 @@ def _result(
     reason: str | None,
     details: dict[str, Any],
 ) -> Estimate:
-    how = "Student's t with the spread of the difference over disjoint subsamples of all sides"
+    metric, how = contest.metric, "Student's t with the spread of the difference over disjoint subsamples of all sides"
     how += f", times {WIDER[metric.name]:.2f}" if metric.name in WIDER else ""
     return Estimate(
         metric=metric.name, value=value, low=ends[0], high=ends[1], level=level,

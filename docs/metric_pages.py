@@ -90,6 +90,10 @@ def index(defects: ModuleType) -> str:
         "`Estimate`: the value, its interval, the numbers of samples, and what the interval is for. Made from the",
         "facts in [`metrics/facts`](../src/uncollapse/metrics/facts/) by `make docs`; `uncollapse metrics NAME` prints",
         "the same. What is counted at the end of a run is on [measures.md](measures.md).",
+        "",
+        "`uc.metrics.feature_metrics` gives many at once from one walk over the pairs of rows; `uc.metrics.difference`",
+        "and `differences` compare two generators against one reference in one and in many of them;",
+        "`uc.metrics.required_n` says how many samples it takes to see a difference.",
     ]
     for title, names in GROUPS.items():
         lines += ["", f"## {title}", "", *table(["metric", "measures", "good", "sees", "blind to", "needs"], [

@@ -67,6 +67,15 @@ def test_labels_make_classes_given_beside_the_data_or_with_them() -> None:
     assert make_reference(x, labels=[0] * len(x), cache=False).cells.kind == "cluster"
 
 
+def test_rows_without_a_label_are_no_class_and_count_where_they_lie() -> None:
+    draws = np.random.default_rng(3)
+    x = np.concatenate([draws.normal(place, 0.2, (200, 2)) for place in (0.0, 5.0)])
+    labels = ["a"] * 120 + [None] * 80 + ["b"] * 150 + [None] * 50
+    cells = make_reference(x, labels=labels, cache=False).cells
+    assert (cells.kind, cells.names) == ("class", ("a", "b"))
+    assert cells.of_real.tolist() == [0] * 200 + [1] * 200
+
+
 def test_a_folder_and_a_data_set_are_read_as_evaluate_reads_them(tmp_path: Path) -> None:
     from PIL import Image
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from uncollapse.data import cache as disk
 from uncollapse.data.items import is_array, is_labelled_array
-from uncollapse.data.labels import label_texts
+from uncollapse.data.labels import UNLABELLED, label_texts
 from uncollapse.data.opening import open_source
 from uncollapse.data.source import Pixels, Source
 from uncollapse.draws import stream
@@ -215,10 +215,11 @@ def _by_function(given: object, labels: object, function: Function) -> _Read:
 
 
 def _by_labels(labels: Sequence[str]) -> Known | None:
-    names = tuple(sorted(set(labels), key=natural))
+    """Classes by labels; rows without one are no class, and count where their nearest neighbours do."""
+    names = tuple(sorted(set(labels) - {UNLABELLED}, key=natural))
     if len(names) < 2:
         return None
-    place = {name: number for number, name in enumerate(names)}
+    place = {name: number for number, name in enumerate(names)} | {UNLABELLED: -1}
     return Known(names=names, of=np.array([place[label] for label in labels], dtype=np.int64), judged=False)
 
 

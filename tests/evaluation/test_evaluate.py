@@ -421,7 +421,10 @@ def test_seconds_of_each_step_and_what_reproduces_it_are_kept() -> None:
         ({"metrics": ["authenticity"]}, "authenticity compares fakes with the training data; give them with --train."),
         ({"per_class": True}, "--per-class needs labels on both sides, and the real side has none; give class folders"),
         ({"seed": -1}, "seed must be a whole number from 0 to 4,294,967,291, not -1."),
-        ({"label_column": "kind"}, "--label-column kind names a column of a .csv or .parquet, but real (ndarray of"),
+        (
+            {"label_column": "kind"},
+            "--label-column kind names a column of a table (.csv, .parquet, DataFrame), but real (",
+        ),
         ({"n": 0}, "n must be a whole number above 0, not 0."),
     ],
 )

@@ -18,7 +18,7 @@ from uncollapse.data.folders import ENDINGS, Folder
 from uncollapse.data.generated import DEFAULT_SAMPLES, drawn_rows, from_reference, is_reference, is_run, run_rows
 from uncollapse.data.hdf5 import MODEL, open_hdf5
 from uncollapse.data.idx import is_idx, open_idx
-from uncollapse.data.items import as_array, description, is_array, is_labelled_array
+from uncollapse.data.items import as_array, description, heads_of, is_array, is_labelled_array
 from uncollapse.data.labels import label_texts
 from uncollapse.data.limits import reason, where
 from uncollapse.data.numpy_files import Labelled, open_npy, open_npz
@@ -26,7 +26,7 @@ from uncollapse.data.objects import failed, indexed_rows, streamed_rows
 from uncollapse.data.parquet import Parquet
 from uncollapse.data.source import Source
 from uncollapse.data.statistics import StatisticsOnly
-from uncollapse.data.tables import open_csv
+from uncollapse.data.tables import open_csv, open_frame
 from uncollapse.data.tars import Tar
 from uncollapse.data.zips import Zip
 from uncollapse.errors import UserError
@@ -62,8 +62,8 @@ def open_source(
         seed: For the choice of n rows and for what a generator draws.
         max_bad: Largest share of rows that may be unreadable; 1 tolerates all.
         plugins: What the specification of a run needs.
-        label_column: Of a .csv or .parquet file, which column holds the labels, for example prompts; other data
-            have no columns and keep their own labels.
+        label_column: Of a .csv or .parquet file or of a DataFrame, which column holds the labels, for example prompts;
+            other data have no columns and keep their own labels.
 
     Returns:
         The source; nothing large has been read yet.
@@ -157,6 +157,8 @@ class _Opening:
             rows, labels = given
             return named.memory(rows) if self.labels is not None else replace(named, labels=labels).memory(rows)
         if is_array(given):
+            if heads := heads_of(given):
+                return named.labelled(open_frame(given, heads, named.place, self.label_column), "table in memory")
             array, tensor = as_array(given, named.place)
             return named.array(array, None, "tensor" if tensor else "array", tensor=tensor)
         if hasattr(given, "getbands") and hasattr(given, "convert"):  # an image of Pillow

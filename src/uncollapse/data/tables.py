@@ -1,4 +1,4 @@
-"""Tables of numbers as CSV; a column headed `label`, or one that was named, holds the labels.
+"""Tables of numbers, as CSV or as a DataFrame; a column headed `label`, or one that was named, holds the labels.
 
 The heads of the other columns are kept, so that two tables are compared by the names of their columns and not by the
 places where these happen to stand.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+
+import numpy as np
 
 from uncollapse.data.arrays import ArrayRows
 from uncollapse.data.labels import label_texts
@@ -50,6 +52,41 @@ def open_csv(file: Path, place: str, label_column: str | None = None) -> Labelle
         labels=None if table.labels is None else label_texts(table.labels, len(table.rows), place),
         heads=table.heads,
         policies=Counter(LEFT_OUT.format(short(head)) for head in table.left_out),
+    )
+
+
+def open_frame(frame: object, heads: tuple[str, ...], place: str, label_column: str | None = None) -> Labelled:
+    """The numbers of a table in memory with titles, such as a DataFrame, and its labels; as `open_csv`.
+
+    Args:
+        frame: Convertible to an array (n, columns).
+        heads: Its titles in small letters.
+        place: How messages call it.
+        label_column: Head of the column that holds labels; None = "label" or "labels".
+
+    Raises:
+        UserError: Another column than that of the labels holds no numbers, or there is no other.
+    """
+    from uncollapse.tasks.array_files import LABEL_HEADS, label_columns
+
+    at, left_out = label_columns(heads, label_column, place)
+    taken = [i for i in range(len(heads)) if i != at and i not in left_out]
+    cells = np.asarray(frame)
+    if not taken:
+        raise UserError(f"{place} holds no numbers beside its labels.")
+    try:
+        # Beside a column of text all columns come as objects.
+        rows = cells[:, taken] if cells.dtype.kind in "biuf" else cells[:, taken].astype(np.float64)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{place} has text where numbers are wanted ({reason(error)}); only a column headed "
+            f"{LABEL_HEADS[0] if at is None else heads[at]!r} may hold text."
+        ) from error
+    return Labelled(
+        rows=rows,
+        labels=None if at is None else label_texts(cells[:, at].tolist(), len(cells), place),
+        heads=tuple(heads[i] for i in taken),
+        policies=Counter(LEFT_OUT.format(short(heads[i])) for i in left_out),
     )
 
 

@@ -27,7 +27,7 @@ MOST_SEED = 2**32 - 5  # with the sides' own places added it still is a seed of 
 LARGEST, SMALLEST = 1e15, 1e-15
 NAMED_LABELS = 3
 # The forms of data that have columns with heads.
-TABLES = ("CSV table", "parquet file")
+TABLES = ("CSV table", "parquet file", "table in memory")
 
 
 def check_options(
@@ -87,8 +87,8 @@ def check_label_column(label_column: str | None, sources: Mapping[str, Source]) 
     if label_column is not None and not any(source.form in TABLES for source in sources.values()):
         told = " and ".join(f"{role} ({clean(source.name)}) is a {source.form}" for role, source in sources.items())
         raise UserError(
-            f"--label-column {clean(label_column)} names a column of a .csv or .parquet, but {told}; leave it out, or "
-            "give a table."
+            f"--label-column {clean(label_column)} names a column of a table (.csv, .parquet, DataFrame), but {told}; "
+            "leave it out, or give a table."
         )
 
 

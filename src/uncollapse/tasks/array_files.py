@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,20 +83,14 @@ def read_table(file: Path, label_column: str | None = None) -> Table:
     wide = {len(row) for row in table}
     if not body or len(wide) != 1:
         raise UserError(f"{file} must hold lines with equally many cells, not {sorted(wide) or 'none'}.")
-    names = LABEL_HEADS if label_column is None else (label_column.strip().lower(),)
-    at = next((i for i, title in enumerate(header) if title in names), None)
-    if label_column is not None and at is None:
-        raise UserError(
-            f"{file} has no column headed {label_column!r}; its heads are {', '.join(header) or 'missing'}."
-        )
-    left_out = [i for i, title in enumerate(header) if i != at and title in (*names, *LABEL_HEADS)]
+    at, left_out = label_columns(header, label_column, str(file))
     taken = [i for i in range(len(body[0])) if i != at and i not in left_out]
     for number, row in enumerate(body, start=2 if header else 1):
         for column in taken:
             if not _is_number(row[column]):
                 raise UserError(
                     f"{file} has {row[column]!r} in line {number}, column {column + 1}, where a number is wanted; "
-                    f"only a column headed {names[0]!r} may hold text."
+                    f"only a column headed {LABEL_HEADS[0] if at is None else header[at]!r} may hold text."
                 )
     return Table(
         rows=np.array([[float(row[i]) for i in taken] for row in body]),
@@ -103,6 +98,26 @@ def read_table(file: Path, label_column: str | None = None) -> Table:
         heads=tuple(header[i] for i in taken) if header else None,
         left_out=tuple(header[i] for i in left_out),
     )
+
+
+def label_columns(heads: Sequence[str], label_column: str | None, place: str) -> tuple[int | None, list[int]]:
+    """Which column of a table holds the labels, and which others are no features because they are headed as labels are.
+
+    Args:
+        heads: Titles in small letters.
+        label_column: Head of the column that holds labels; None = "label" or "labels".
+        place: How messages call the table.
+
+    Raises:
+        UserError: There is no such column.
+    """
+    names = LABEL_HEADS if label_column is None else (label_column.strip().lower(),)
+    at = next((i for i, title in enumerate(heads) if title in names), None)
+    if label_column is not None and at is None:
+        raise UserError(
+            f"{place} has no column headed {label_column!r}; its heads are {', '.join(heads) or 'missing'}."
+        )
+    return at, [i for i, title in enumerate(heads) if i != at and title in (*names, *LABEL_HEADS)]
 
 
 def _lines(file: Path) -> list[list[str]]:

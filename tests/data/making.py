@@ -109,3 +109,25 @@ def features(source: Source, size: int = 4) -> np.ndarray:
 def opened(given: object, **options: Any) -> Source:
     """The source of the real side."""
     return open_source(given, side="real", **options)
+
+
+class Table:
+    """A DataFrame: columns of their own types, read as pandas reads them."""
+
+    def __init__(self, columns: dict[Any, Any] | list[tuple[Any, Any]]) -> None:
+        pairs = list(columns.items() if isinstance(columns, dict) else columns)
+        self.columns = [title for title, _ in pairs]
+        self._arrays = [np.asarray(values) for _, values in pairs]
+        self.shape = (len(self._arrays[0]) if pairs else 0, len(pairs))
+        self.iloc = self
+
+    def __getitem__(self, at: tuple[slice, int]) -> np.ndarray:
+        return self._arrays[at[1]]
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        kinds = {array.dtype.kind for array in self._arrays}
+        kind = np.result_type(*self._arrays) if kinds <= set("biufc") else np.dtype(object)
+        return np.stack([array.astype(kind) for array in self._arrays], axis=1)
+
+    def __len__(self) -> int:
+        return self.shape[0]

@@ -77,49 +77,6 @@ def test_columns_are_matched_by_their_heads(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features(opened(tmp_path / "fake.csv"))[0], [2, 1, 3])  # alone it stays as it is
 
 
-class Table:
-    """What a DataFrame of pandas or polars shows of itself."""
-
-    def __init__(self, rows: list[list[float]], columns: list[object]) -> None:
-        self.columns, self.shape, self._rows = columns, (len(rows), len(columns)), np.array(rows)
-
-    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
-        return self._rows
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-
-def test_columns_of_data_frames_are_matched_too(tmp_path: Path) -> None:
-    real = opened(Table([[1, 2], [4, 5]], ["height", "weight"]))
-    fake = Reading().open(Table([[2, 1], [5, 4]], ["Weight", "height "]), "fake", like=real)
-    np.testing.assert_array_equal(features(fake), [[1, 2], [4, 5]])
-    labelled = Reading().open((Table([[2, 1], [5, 4]], ["weight", "height"]), ["a", "b"]), "fake", like=real)
-    np.testing.assert_array_equal(features(labelled), [[1, 2], [4, 5]])
-    with pytest.raises(UserError, match=r"'age' only in fake .* and 'height' only in real"):
-        Reading().open(Table([[2, 1]], ["weight", "age"]), "fake", like=real)
-    # Numbers are places, not titles.
-    assert opened(Table([[1, 2]], [0, 1])).heads is None
-    (tmp_path / "fake.csv").write_text("weight,height\n2,1\n")
-    np.testing.assert_array_equal(features(Reading().open(tmp_path / "fake.csv", "fake", like=real)), [[1, 2]])
-
-
-def test_a_column_of_labels_in_a_data_frame_is_no_feature() -> None:
-    mixed = Table([[2, "b", 1, "dog"], [5, None, 4, "cat"]], ["weight", "Label", "height", "prompt"])
-    with pytest.raises(UserError, match=r"real \(Table.*\) has text where numbers .*'dog'.* headed 'label' may"):
-        opened(mixed)
-    source = opened(mixed, label_column="Prompt")
-    np.testing.assert_array_equal(features(source), [[2, 1], [5, 4]])
-    assert (source.heads, next(source.chunks(2)).labels) == (("weight", "height"), ("dog", "cat"))
-    assert dict(source.notes.policies) == {LEFT_OUT.format("label"): 1}
-    numbers = opened(Table([[2, 3, 1], [5, 4, 4]], ["weight", "labels", "height"]))
-    assert (features(numbers).tolist(), next(numbers.chunks(2)).labels) == ([[2, 1], [5, 4]], ("3", "4"))
-    with pytest.raises(UserError, match="has no column headed 'kind'; its heads are weight, labels, height"):
-        opened(Table([[2, 3, 1]], ["weight", "labels", "height"]), label_column="kind")
-    with pytest.raises(UserError, match="holds no numbers beside its labels"):
-        opened(Table([[2]], ["label"]))
-
-
 def test_tables_of_other_columns_are_refused_and_without_heads_matched_by_place(tmp_path: Path) -> None:
     for name, heads in (("real", "a,b"), ("fake", "b,c"), ("none", "7,8"), ("twice", "x,x,y"), ("again", "x,y,x")):
         (tmp_path / f"{name}.csv").write_text(f"{heads}\n" + ",".join("1" for _ in heads.split(",")) + "\n")

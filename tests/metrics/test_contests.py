@@ -72,6 +72,22 @@ def test_a_metric_that_cannot_be_had_says_why_and_the_others_come() -> None:
     assert found["vendi_score"].value is not None
 
 
+@pytest.mark.parametrize(("metric", "broken"), [("c2st", torch.ones(60, 2)), ("mmd_rbf", torch.zeros(60, 2))])
+def test_the_side_without_a_number_is_named_as_alone(metric: str, broken: torch.Tensor, monkeypatch) -> None:
+    looks = []
+    real = module.feature_metrics
+    monkeypatch.setattr(module, "feature_metrics", lambda **given: (looks.append(given["metrics"]), real(**given))[1])
+    for side, other in (("fake", "other"), ("other", "fake")):
+        given = {"real": rows(60, 1), side: broken, other: rows(60, 2)}
+        found = differences(**given, metrics=[metric, "precision"])
+        with pytest.raises(UserError, match=side) as alone:
+            difference(metric, **given)
+        assert (found[metric].value, found[metric].reason) == (None, str(alone.value))
+        assert found["precision"].low is not None
+    # What has no number on all rows is not looked for on subsamples.
+    assert looks.count(("precision",)) == 2 * 80
+
+
 def test_a_subsample_that_is_too_small_costs_the_interval_alone() -> None:
     found = differences(real=rows(8, 1), fake=rows(8, 2), other=rows(8, 3), metrics=["coverage"])["coverage"]
     alone = difference("coverage", real=rows(8, 1), fake=rows(8, 2), other=rows(8, 3))

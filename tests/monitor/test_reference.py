@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tests.data.making import Table
 
 from uncollapse.data import cache
 from uncollapse.draws import stream
@@ -67,13 +68,39 @@ def test_labels_make_classes_given_beside_the_data_or_with_them() -> None:
     assert make_reference(x, labels=[0] * len(x), cache=False).cells.kind == "cluster"
 
 
-def test_rows_without_a_label_are_no_class_and_count_where_they_lie() -> None:
+def test_rows_without_a_label_are_a_cell_of_their_own() -> None:
+    draws = np.random.default_rng(3)
+    x = np.concatenate([draws.normal(place, 0.2, (200, 2)) for place in (0.0, 5.0, 10.0)])
+    reference = make_reference(x, labels=["a"] * 200 + ["b"] * 200 + [None] * 200, cache=False)
+    assert (reference.cells.kind, reference.cells.names) == ("class", ("(no label)", "a", "b"))
+    # Fakes among them are where real data lie, and a class that is lost is seen to be lost.
+    fakes = torch.from_numpy(np.concatenate([x[:100], x[400:500]]))
+    cells = reference.cells.assign(reference.encode(fakes).rows)
+    assert sorted(set(cells.tolist())) == [0, 1]
+    assert [lost.mode for lost in reference.cells.missing(cells, reference.examples)] == ["b"]
+
+
+def test_too_few_labels_make_no_classes_and_are_told() -> None:
     draws = np.random.default_rng(3)
     x = np.concatenate([draws.normal(place, 0.2, (200, 2)) for place in (0.0, 5.0)])
-    labels = ["a"] * 120 + [None] * 80 + ["b"] * 150 + [None] * 50
-    cells = make_reference(x, labels=labels, cache=False).cells
-    assert (cells.kind, cells.names) == ("class", ("a", "b"))
-    assert cells.of_real.tolist() == [0] * 200 + [1] * 200
+    for features in ("auto", lambda samples: samples):
+        reference = make_reference(x, labels=["a", "b"] + [None] * 398, features=features, cache=False)
+        assert reference.cells.kind == "cluster"
+        assert reference.why.endswith("Too few rows have a label to judge by these, so clusters are watched.")
+    # One name for all that have one says nothing either.
+    assert make_reference(x, labels=["a"] * 300 + [None] * 100, cache=False).cells.kind == "cluster"
+
+
+def test_a_table_in_memory_is_numbers_and_labels() -> None:
+    draws = np.random.default_rng(3)
+    x = np.concatenate([draws.normal(place, 0.2, (100, 2)) for place in (0.0, 5.0)])
+    table = Table({"u": x[:, 0], "label": ["a"] * 100 + ["b"] * 100, "v": x[:, 1]})
+    for given in (table, (table, ["a"] * 100 + ["b"] * 100)):
+        for features in ("auto", lambda samples: samples):
+            reference = make_reference(given, features=features, cache=False)
+            assert (reference.cells.names, reference.encoder.shape) == (("a", "b"), (2,))
+            assert reference.raw is not None
+            assert reference.raw.shape[1:] == (2,)
 
 
 def test_a_folder_and_a_data_set_are_read_as_evaluate_reads_them(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import contextlib
 import inspect
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncollapse.data.arrays import ArrayRows
+from uncollapse.data.frames import as_frame, open_frame
 from uncollapse.data.items import Row, as_array
 from uncollapse.data.labels import label_texts
 from uncollapse.data.limits import reason, short
@@ -41,44 +43,78 @@ def drawn_rows(
     n: int | None,
     seed: int,
     labels: Sequence[str] | None,
+    label_column: str | None = None,
 ) -> ObjectRows:
     """A source of what a function draws.
 
     Args:
-        draw: ``f(n)`` gives n samples as an array or a tensor, or a pair of these and their n labels.
+        draw: ``f(n)`` gives n samples as an array, a tensor or a DataFrame, or a pair of these and their n labels.
         name: A description.
         form: What it is, in words.
         place: How messages call it.
         n: Samples; None for 10,000.
         seed: Another one gives other samples, if the function uses random, NumPy or torch.
         labels: One a sample, instead of its own.
+        label_column: Of a DataFrame, which column holds the labels.
 
     Raises:
         UserError: It fails, or gives anything else.
     """
     count = DEFAULT_SAMPLES if n is None else n
-    return ObjectRows(
-        _draws(draw, count, seed, place), name=name, form=form, place=place, count=count, max_bad=0, labels=labels
+    draws = _Draws(draw, place, label_column)
+    found = ObjectRows(
+        draws.rows(count, seed), name=name, form=form, place=place, count=count, max_bad=0, labels=labels
     )
+    found.heads = draws.heads  # of the first draw, which is there by now
+    return found
 
 
-def _draws(draw: Callable[[int], Any], count: int, seed: int, place: str) -> Iterator[Row]:
-    for number, start in enumerate(range(0, count, DRAW)):
-        asked = min(DRAW, count - start)
-        try:
-            with seeded(seed, number):
-                found = draw(asked)
-        except Exception as error:
-            raise failed(place, f"drawing {asked} samples", error) from error
-        samples, labels = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
-        array, tensor = as_array(samples, place)
-        if array.ndim < 2 or len(array) != asked:
-            raise UserError(
-                f"{place} gives an array of shape {array.shape} when asked for {asked} samples; it must give one row a "
-                "sample, (n, d) or (n, h, w[, c])."
-            )
-        texts = [None] * asked if labels is None else label_texts(labels, asked, place)
-        yield from (Row(value=row, label=text, tensor=tensor) for row, text in zip(array, texts, strict=True))
+@dataclass
+class _Draws:
+    """What a function draws, row by row.
+
+    Attributes:
+        heads: Titles of the columns of DataFrames; None before the first draw and of anything else.
+    """
+
+    draw: Callable[[int], Any]
+    place: str
+    label_column: str | None
+    heads: tuple[str, ...] | None = None
+
+    def rows(self, count: int, seed: int) -> Iterator[Row]:
+        """Rows in their order.
+
+        Raises:
+            UserError: The function fails, gives anything but one row a sample, or other columns than before.
+        """
+        for number, start in enumerate(range(0, count, DRAW)):
+            asked = min(DRAW, count - start)
+            try:
+                with seeded(seed, number):
+                    found = self.draw(asked)
+            except Exception as error:
+                raise failed(self.place, f"drawing {asked} samples", error) from error
+            samples, labels = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+            array, tensor, labels = self._array(samples, labels, first=not number)
+            if array.ndim < 2 or len(array) != asked:
+                raise UserError(
+                    f"{self.place} gives an array of shape {array.shape} when asked for {asked} samples; it must give "
+                    "one row a sample, (n, d) or (n, h, w[, c])."
+                )
+            texts = [None] * asked if labels is None else label_texts(labels, asked, self.place)
+            yield from (Row(value=row, label=text, tensor=tensor) for row, text in zip(array, texts, strict=True))
+
+    def _array(self, samples: object, labels: object, *, first: bool) -> tuple[NDArray[Any], bool, object]:
+        """Samples as an array, whether they were a tensor, and their labels."""
+        frame = as_frame(samples)
+        if frame is None:
+            return *as_array(samples, self.place), labels
+        found = open_frame(frame, self.place, self.label_column, labels=labels is None)
+        if not first and found.heads != self.heads:
+            raise UserError(f"{self.place} draws other columns than before; draw the same ones in the same order.")
+        self.heads = found.heads
+        return found.rows, False, found.labels if labels is None else labels
 
 
 @contextlib.contextmanager

@@ -256,17 +256,6 @@ def is_array(given: object) -> bool:
     return hasattr(given, "__array__") and not hasattr(given, "getbands")
 
 
-def heads_of(given: object) -> tuple[str, ...] | None:
-    """Titles of the columns of a table in memory, such as a DataFrame, as those of files; None where there are none."""
-    shape: tuple[int, ...] = getattr(given, "shape", ())
-    columns = getattr(given, "columns", None)
-    if columns is None or len(shape) != 2:
-        return None
-    heads = tuple(columns)
-    named = len(heads) == shape[1] and all(isinstance(head, str) for head in heads)
-    return tuple(head.strip().lower() for head in heads) if named else None
-
-
 def is_labelled_array(given: object) -> TypeGuard[tuple[object, object]]:
     """Whether something is a pair of one array of rows and one label for each."""
     if not (isinstance(given, tuple) and len(given) == 2 and is_array(given[0]) and hasattr(given[1], "__len__")):

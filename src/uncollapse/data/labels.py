@@ -33,7 +33,7 @@ def label_text(value: object) -> str:
     """
     if isinstance(value, np.generic):
         value = value.item()
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if is_nothing(value):
         return UNLABELLED
     if isinstance(value, bool):
         return str(int(value))
@@ -42,6 +42,15 @@ def label_text(value: object) -> str:
     if isinstance(value, bytes):
         value = value[: 4 * EXAMINED_TEXT].decode("utf-8", "replace")
     return short(value).strip() or UNLABELLED
+
+
+def is_nothing(value: object) -> bool:
+    """Whether a value stands for one that is missing: None, NaN, or what pandas writes for it."""
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ in ("NAType", "NaTType")
+    )
 
 
 class LabelList:
@@ -109,7 +118,7 @@ def label_texts(values: Any, count: int | None, place: str) -> list[str]:
     except ValueError as error:  # texts with numbers that are no letters
         raise UserError(f"{place} has labels that are no text; save them again.") from error
     for value in listed:
-        if not isinstance(value, bool | int | float | str | bytes | None):
+        if not isinstance(value, bool | int | float | str | bytes) and not is_nothing(value):
             raise UserError(f"{place} has a {type(value).__name__} among its labels; give one number or text a row.")
         found.add(value)
     return found.texts

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from uncollapse.data.arrays import ArrayRows, Rows
 from uncollapse.data.encoded import Container, EncodedImages
 from uncollapse.data.folders import ENDINGS, Folder
+from uncollapse.data.frames import as_frame, open_frame
 from uncollapse.data.generated import DEFAULT_SAMPLES, drawn_rows, from_reference, is_reference, is_run, run_rows
 from uncollapse.data.hdf5 import MODEL, open_hdf5
 from uncollapse.data.idx import is_idx, open_idx
-from uncollapse.data.items import as_array, description, heads_of, is_array, is_labelled_array
+from uncollapse.data.items import as_array, description, is_array, is_labelled_array
 from uncollapse.data.labels import label_texts
 from uncollapse.data.limits import reason, where
 from uncollapse.data.numpy_files import Labelled, open_npy, open_npz
@@ -26,7 +27,7 @@ from uncollapse.data.objects import failed, indexed_rows, streamed_rows
 from uncollapse.data.parquet import Parquet
 from uncollapse.data.source import Source
 from uncollapse.data.statistics import StatisticsOnly
-from uncollapse.data.tables import open_csv, open_frame
+from uncollapse.data.tables import open_csv
 from uncollapse.data.tars import Tar
 from uncollapse.data.zips import Zip
 from uncollapse.errors import UserError
@@ -52,9 +53,9 @@ def open_source(
     Args:
         given: A path or ``module:factory`` as text; a Path; an array or tensor; a torch `Dataset`, a sequence or an
             iterable of images, of (image, label) pairs or of batches; a Hugging Face data set; an image of Pillow; a
-            function ``f(n)`` that draws n samples; or an opened source. An array (n, d) is features; (n, h, w),
-            (n, h, w, c) and (n, c, h, w) with 1, 3 or 4 channels are images (`layout_of` says how they are told
-            apart). Float images lie in [0, 1] or in [-1, 1].
+            function ``f(n)`` that draws n samples; a DataFrame; or an opened source. An array (n, d) is features;
+            (n, h, w), (n, h, w, c) and (n, c, h, w) with 1, 3 or 4 channels are images (`layout_of` says how they are
+            told apart). Float images lie in [0, 1] or in [-1, 1].
         side: "real", "fake", ...: how messages call it.
         n: Rows wanted. A generator draws so many (by default 10,000); an iterator is read so far; of anything else so
             many rows are chosen at random, in their order. None for all.
@@ -73,6 +74,8 @@ def open_source(
     """
     if n is not None and (not isinstance(n, int) or n < 1):
         raise UserError(f"n must be a whole number above 0, not {n!r}.")
+    if label_column is not None and not isinstance(label_column, str):
+        raise UserError(f"label_column must be the title of a column, a text, not {label_column!r}.")
     if not 0 <= max_bad <= 1:
         raise UserError(f"max_bad must lie between 0 and 1, not {max_bad!r}.")
     opening = _Opening(
@@ -157,8 +160,9 @@ class _Opening:
             rows, labels = given
             return named.memory(rows) if self.labels is not None else replace(named, labels=labels).memory(rows)
         if is_array(given):
-            if heads := heads_of(given):
-                return named.labelled(open_frame(given, heads, named.place, self.label_column), "table in memory")
+            if frame := as_frame(given):
+                found = open_frame(frame, named.place, self.label_column, labels=self.labels is None)
+                return named.labelled(found, "table in memory")
             array, tensor = as_array(given, named.place)
             return named.array(array, None, "tensor" if tensor else "array", tensor=tensor)
         if hasattr(given, "getbands") and hasattr(given, "convert"):  # an image of Pillow
@@ -271,8 +275,9 @@ class _Opening:
         """A function that draws samples."""
         labels = self.texts(DEFAULT_SAMPLES if self.n is None else self.n)
         return drawn_rows(
-            given, name=self.name, form="generator", place=self.place, n=self.n, seed=self.seed, labels=labels
-        )
+            given, name=self.name, form="generator", place=self.place, n=self.n, seed=self.seed, labels=labels,
+            label_column=self.label_column,
+        )  # fmt: skip
 
     def texts(self, count: int | None) -> list[str] | None:
         """The labels that the user gave beside the data."""

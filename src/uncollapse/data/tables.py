@@ -1,4 +1,4 @@
-"""Tables of numbers, as CSV or as a DataFrame; a column headed `label`, or one that was named, holds the labels.
+"""Tables of numbers as CSV; a column headed `label`, or one that was named, holds the labels.
 
 The heads of the other columns are kept, so that two tables are compared by the names of their columns and not by the
 places where these happen to stand.
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
 from uncollapse.data.arrays import ArrayRows
 from uncollapse.data.labels import label_texts
 from uncollapse.data.limits import MOST_CSV_BYTES, reason, short, where
@@ -20,7 +18,10 @@ from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
 LEFT_OUT = "column {!r} left out, because it is headed as labels are and others were asked for"
-BY_PLACE = "name them alike, or remove the line of heads on one side to compare columns by their place"
+BY_PLACE = (
+    "name them alike, or give one side without titles (a file without its line of heads, a DataFrame as an array) to "
+    "compare columns by their place"
+)
 
 
 def open_csv(file: Path, place: str, label_column: str | None = None) -> Labelled:
@@ -55,41 +56,6 @@ def open_csv(file: Path, place: str, label_column: str | None = None) -> Labelle
     )
 
 
-def open_frame(frame: object, heads: tuple[str, ...], place: str, label_column: str | None = None) -> Labelled:
-    """The numbers of a table in memory with titles, such as a DataFrame, and its labels; as `open_csv`.
-
-    Args:
-        frame: Convertible to an array (n, columns).
-        heads: Its titles in small letters.
-        place: How messages call it.
-        label_column: Head of the column that holds labels; None = "label" or "labels".
-
-    Raises:
-        UserError: Another column than that of the labels holds no numbers, or there is no other.
-    """
-    from uncollapse.tasks.array_files import LABEL_HEADS, label_columns
-
-    at, left_out = label_columns(heads, label_column, place)
-    taken = [i for i in range(len(heads)) if i != at and i not in left_out]
-    cells = np.asarray(frame)
-    if not taken:
-        raise UserError(f"{place} holds no numbers beside its labels.")
-    try:
-        # Beside a column of text all columns come as objects.
-        rows = cells[:, taken] if cells.dtype.kind in "biuf" else cells[:, taken].astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise UserError(
-            f"{place} has text where numbers are wanted ({reason(error)}); only a column headed "
-            f"{LABEL_HEADS[0] if at is None else heads[at]!r} may hold text."
-        ) from error
-    return Labelled(
-        rows=rows,
-        labels=None if at is None else label_texts(cells[:, at].tolist(), len(cells), place),
-        heads=tuple(heads[i] for i in taken),
-        policies=Counter(LEFT_OUT.format(short(heads[i])) for i in left_out),
-    )
-
-
 def match_columns(source: Source, real: Source, role: str) -> Source:
     """A source with its columns in the order of the real side's, where both are tables with heads; else as it is.
 
@@ -101,7 +67,7 @@ def match_columns(source: Source, real: Source, role: str) -> Source:
     Raises:
         UserError: A column is on one side only, or heads that are there twice leave the order open.
     """
-    if source.heads is None or real.heads is None or source.heads == real.heads or not isinstance(source, ArrayRows):
+    if source.heads is None or real.heads is None or source.heads == real.heads:
         return source
     here, there = Counter(source.heads), Counter(real.heads)
     if here != there:
@@ -116,5 +82,10 @@ def match_columns(source: Source, real: Source, role: str) -> Source:
         raise UserError(
             f"{where(role, source.name)} and {where('real', real.name)} have several columns headed {short(twice)!r} "
             f"and another order of columns; {BY_PLACE}."
+        )
+    if not isinstance(source, ArrayRows):
+        raise UserError(
+            f"{where(role, source.name)} draws its columns in another order than that of the real side "
+            f"({short(', '.join(map(repr, real.heads)))}); draw them in that order."
         )
     return source.arranged([source.heads.index(head) for head in real.heads])

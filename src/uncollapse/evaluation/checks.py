@@ -85,7 +85,10 @@ def check_label_column(label_column: str | None, sources: Mapping[str, Source]) 
         UserError: None of them is a table.
     """
     if label_column is not None and not any(source.form in TABLES for source in sources.values()):
-        told = " and ".join(f"{role} ({clean(source.name)}) is a {source.form}" for role, source in sources.items())
+        told = " and ".join(
+            f"{role} ({clean(source.name)}) is {'an' if source.form[0] in 'aeiou' else 'a'} {source.form}"
+            for role, source in sources.items()
+        )
         raise UserError(
             f"--label-column {clean(label_column)} names a column of a table (.csv, .parquet, DataFrame), but {told}; "
             "leave it out, or give a table."

@@ -121,10 +121,12 @@ def unlabelled(side: Side) -> int:
 
 def mostly_labelled(side: Side) -> bool:
     """Whether labels can stand for a side: every row has one, or enough of them have to judge by these."""
-    labels = side.rows.labels
-    if labels is None:
-        return False
-    missing = unlabelled(side)
+    return side.rows.labels is not None and enough_labels(side.rows.labels)
+
+
+def enough_labels(labels: Sequence[str]) -> bool:
+    """Whether every row has a label, or enough have one to judge by these."""
+    missing = sum(label == UNLABELLED for label in labels)
     return not missing or len(labels) - missing >= max(FEWEST, LEAST_LABELLED * len(labels))
 
 

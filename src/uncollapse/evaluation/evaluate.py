@@ -72,7 +72,7 @@ def evaluate(
         features: Name of the extractor, or "auto".
         metrics: Names of metrics; default all that can be had.
         per_class: Judge each label by itself too.
-        label_column: Of tables (.csv, .parquet), which column holds the labels: classes, prompts, subgroups.
+        label_column: Of tables (.csv, .parquet, DataFrame), which column holds the labels: classes, prompts, subgroups.
         n: Rows wanted of each side but the training data; None = all.
         level: Nominal coverage of the metrics' intervals.
         alpha: Chance of a false alarm of the verdict.

@@ -91,17 +91,22 @@ class _Shared:
     def estimates(self, level: float | None) -> dict[str, Estimate]:
         """The difference in each metric."""
         whole = self._looked([torch.arange(size) for size in self.contests[0].sizes], seed=0)
-        found = {}
-        for name, contest in zip(self.names, self.contests, strict=True):
+        values: dict[str, tuple[float, float]] = {}
+        found: dict[str, Estimate] = {}
+        for name in self.names:
             try:
-                found[name] = compared(contest, _values(whole[name]), level, partial(self._gaps, name))
+                values[name] = _values(name, whole[name])
             except UserError as error:
                 found[name] = without(name, level, self.rows, error)
-        return found
+        self.names = tuple(values)  # the others need not be looked at again
+        contests = {contest.metric.name: contest for contest in self.contests}
+        return found | {
+            name: compared(contests[name], value, level, partial(self._gaps, name)) for name, value in values.items()
+        }
 
     def _gaps(self, name: str) -> tuple[list[float], list[float]]:
         """One metric's differences on the first and on the second subsamples."""
-        values = [[_values(part[name]) for part in pair] for pair in self._subsamples]
+        values = [[_values(name, part[name]) for part in pair] for pair in self._subsamples]
         first, second = ([fake - other for fake, other in half] for half in zip(*values, strict=True))
         return first, second
 
@@ -127,7 +132,7 @@ class _Shared:
         return {name: (one[name], two[name]) for name in self.names}
 
 
-def _values(both: Both) -> tuple[float, float]:
+def _values(name: str, both: Both) -> tuple[float, float]:
     """The metric of fake and of other.
 
     Raises:
@@ -135,5 +140,7 @@ def _values(both: Both) -> tuple[float, float]:
     """
     fake, other = (found.value for found in both)
     if fake is None or other is None:
-        raise UserError(both[0].reason or both[1].reason or "there is no value")
+        reason = str(both[0 if fake is None else 1].reason)
+        # The sentence of an error stands as it is.
+        raise UserError(reason if reason.endswith(".") else f"{name} has no value here: {reason}.")
     return fake, other

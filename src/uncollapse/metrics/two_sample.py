@@ -82,7 +82,7 @@ def c2st(
     sizes: dict[str, Any] = {"level": level, "n_real": len(real_side), "n_fake": len(fake_side)}
     details: dict[str, Any] = {"classifier": label, "distinct_real": halves.distinct[0]}
     details["distinct_fake"] = halves.distinct[1]
-    for name, side, distinct in zip(("real", "fake"), (0, 1), halves.distinct, strict=True):
+    for name, side, distinct in zip((real_side.name, fake_side.name), (0, 1), halves.distinct, strict=True):
         if not ((halves.labels[halves.train] == side).any() and (halves.labels[halves.test] == side).any()):
             rows = "only one distinct row" if distinct == 1 else f"{distinct} distinct rows, too few to divide"
             reason = f"{name} has {rows}, so none is left to {'test on' if distinct == 1 else 'learn or to test'}"

@@ -169,21 +169,26 @@ class Contest:
         real, fakes, others = self.chosen(index)
         return self._value(real, fakes, seed), self._value(real, others, seed)
 
-    def chosen(self, index: Sequence[Tensor]) -> tuple[Tensor | None, Tensor, Tensor]:
-        """The rows of real, fake and other behind an index as for `values`."""
+    def chosen(self, index: Sequence[Tensor]) -> tuple[Features | None, Features, Features]:
+        """The rows of real, fake and other behind an index as for `values`, each under its name.
+
+        Raises:
+            UserError: They are too few for any metric.
+        """
         *reference, fakes = index if self.paired else index[:-1]
-        real = self._rows(self.real, reference[0]) if self.real is not None else None
-        others = self.other.x[self.fake.order[fakes]] if self.paired else self._rows(self.other, index[-1])
-        return real, self._rows(self.fake, fakes), others
+        real = None if self.real is None else _rows(self.real, self.real.order, reference[0])
+        order, others = (self.fake.order, fakes) if self.paired else (self.other.order, index[-1])
+        return real, _rows(self.fake, self.fake.order, fakes), _rows(self.other, order, others)
 
-    def _rows(self, side: Features, index: Tensor) -> Tensor:
-        return side.x[side.order[index.to(side.x.device)]]
-
-    def _value(self, real: Tensor | None, fake: Tensor, seed: int) -> float:
+    def _value(self, real: Features | None, fake: Features, seed: int) -> float:
         return measured(self.metric, self._given, real, fake, seed)
 
 
-def measured(metric: Metric, given: _Given, real: Tensor | None, fake: Tensor, seed: int) -> float:
+def _rows(side: Features, order: Tensor, index: Tensor) -> Features:
+    return Features(side.x[order[index.to(side.x.device)]], name=side.name)
+
+
+def measured(metric: Metric, given: _Given, real: Features | None, fake: Features, seed: int) -> float:
     """The metric's value without an interval.
 
     Raises:

@@ -171,7 +171,7 @@ def classes(rows: Tensor, labels: Numbers, names: Sequence[str], *, judged: bool
 
     Args:
         rows: (n, q) real rows.
-        labels: Class of each, 0..len(names)-1; -1 where nothing tells.
+        labels: Class of each, 0..len(names)-1.
         names: Of the classes.
         judged: Whether a classifier told the labels, and will tell those of the fakes. Else real rows too count in the
             class whose centre is nearest, so that both sides are judged alike.

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uncollapse.data import cache as disk
+from uncollapse.data.frames import without_frame
 from uncollapse.data.items import is_array, is_labelled_array
 from uncollapse.data.labels import UNLABELLED, label_texts
 from uncollapse.data.opening import open_source
 from uncollapse.data.source import Pixels, Source
 from uncollapse.draws import stream
 from uncollapse.errors import UserError
-from uncollapse.evaluation.classes import natural
+from uncollapse.evaluation.classes import enough_labels, natural
 from uncollapse.evaluation.sides import Reading, make_extractor
 from uncollapse.features.extractor import Extractor
 from uncollapse.monitor.cells import SETTINGS as CELLS
@@ -33,6 +34,7 @@ FEWEST = 50
 # Real rows kept as they came, for the slopes of a critic.
 KEPT_RAW = 256
 VERSION = "monitor reference 1"
+SCARCE = " Too few rows have a label to judge by these, so clusters are watched."
 
 # Distance from the data, in units of their spread, from which a fake lies nowhere.
 FARTHEST = 1e9
@@ -129,6 +131,7 @@ def make_reference(
     """
     if is_labelled_array(given) and labels is None:
         given, labels = given
+    given, labels = without_frame(given, labels, "reference")
     if callable(features):  # it runs as the host would run it
         read = _by_function(given, labels, features)
     else:
@@ -192,6 +195,7 @@ def _by_name(given: object, labels: object, features: str, seed: int, device: st
         known = Known(names=extractor.classes, of=read.probabilities.argmax(1).astype(np.int64), judged=True)
     elif read.labels is not None:
         known = _by_labels(read.labels)
+        why += "" if enough_labels(read.labels) else SCARCE
     return _Read(
         rows=np.ascontiguousarray(read.features), known=known, why=why, names=read.names, source=source,
         encoder=Encoder(extractor=extractor, shape=_shape(given), low=_low(given, extractor)),
@@ -206,20 +210,26 @@ def _by_function(given: object, labels: object, function: Function) -> _Read:
     rows = apply(function, samples)
     if not np.isfinite(rows).all():
         raise UserError("The function features= gives numbers that are not finite for rows of the reference.")
+    texts = None if labels is None else label_texts(labels, len(rows), "reference")
+    why = f"{getattr(function, '__name__', 'a function')}: the features that were given."
     return _Read(
-        rows=rows, known=None if labels is None else _by_labels(label_texts(labels, len(rows), "reference")),
+        rows=rows, known=None if texts is None else _by_labels(texts),
         encoder=Encoder(extractor=function, shape=_shape(given)), source=None,
-        why=f"{getattr(function, '__name__', 'a function')}: the features that were given.",
+        why=why if texts is None or enough_labels(texts) else why + SCARCE,
         names=tuple(f"row {number}" for number in range(len(rows))),
     )  # fmt: skip
 
 
 def _by_labels(labels: Sequence[str]) -> Known | None:
-    """Classes by labels; rows without one are no class, and count where their nearest neighbours do."""
-    names = tuple(sorted(set(labels) - {UNLABELLED}, key=natural))
-    if len(names) < 2:
+    """Classes by labels; None where these are too few to stand for the data.
+
+    Rows without a label are real data too: a cell of their own, so that fakes among them are neither strange nor taken
+    for the class that happens to be nearest.
+    """
+    if len(set(labels) - {UNLABELLED}) < 2 or not enough_labels(labels):
         return None
-    place = {name: number for number, name in enumerate(names)} | {UNLABELLED: -1}
+    names = tuple(sorted(set(labels), key=natural))
+    place = {name: number for number, name in enumerate(names)}
     return Known(names=names, of=np.array([place[label] for label in labels], dtype=np.int64), judged=False)
 
 

@@ -115,7 +115,7 @@ def label_columns(heads: Sequence[str], label_column: str | None, place: str) ->
     at = next((i for i, title in enumerate(heads) if title in names), None)
     if label_column is not None and at is None:
         raise UserError(
-            f"{place} has no column headed {label_column!r}; its heads are {', '.join(heads) or 'missing'}."
+            f"{place} has no column headed {label_column!r}; its heads are {short(', '.join(heads)) or 'missing'}."
         )
     return at, [i for i, title in enumerate(heads) if i != at and title in (*names, *LABEL_HEADS)]
 

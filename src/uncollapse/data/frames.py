@@ -1,0 +1,165 @@
+"""DataFrames of pandas and polars and tables of pyarrow: rows of numbers with titles, and perhaps labels.
+
+None of these packages is needed or imported: a frame is what has two axes, titles and columns that NumPy can read.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from uncollapse.data.labels import is_nothing, label_texts
+from uncollapse.data.limits import reason, short
+from uncollapse.data.numpy_files import Labelled
+from uncollapse.data.tables import LEFT_OUT
+from uncollapse.errors import UserError
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A table in memory.
+
+    Attributes:
+        given: What the user gave.
+        titles: Of its columns, of any type.
+    """
+
+    given: Any
+    titles: tuple[object, ...]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """The titles as those of files: texts in small letters."""
+        return tuple(str(title).strip().lower() for title in self.titles)
+
+    def column(self, place: int) -> Any:
+        """One column, by its place, as titles can be there twice."""
+        if hasattr(self.given, "iloc"):  # pandas
+            return self.given.iloc[:, place]
+        if hasattr(self.given, "to_series"):  # polars
+            return self.given.to_series(place)
+        if hasattr(self.given, "column_names"):  # pyarrow
+            return self.given.column(place)
+        return np.asarray(self.given)[:, place]
+
+
+def as_frame(given: object) -> Frame | None:
+    """A table in memory with titles; None where something is none."""
+    shape = getattr(given, "shape", None)
+    titles = getattr(given, "column_names", getattr(given, "columns", None))
+    if not isinstance(shape, tuple) or len(shape) != 2 or not hasattr(given, "__array__"):
+        return None
+    if titles is None or callable(titles) or not hasattr(titles, "__iter__"):
+        return None
+    listed = tuple(titles)
+    return Frame(given, listed) if len(listed) == shape[1] else None
+
+
+def open_frame(frame: Frame, place: str, label_column: str | None = None, *, labels: bool = True) -> Labelled:
+    """The numbers of a table in memory as rows (n, d), their heads, and its labels, as of a CSV file.
+
+    Args:
+        frame: The table.
+        place: How messages call it.
+        label_column: Head of the column that holds labels; None = "label" or "labels".
+        labels: Whether its own labels are wanted.
+
+    Raises:
+        UserError: It has no such column, another column holds anything but numbers, there is no other, or its labels
+            are no labels.
+    """
+    from uncollapse.tasks.array_files import label_columns  # whose package needs torch
+
+    heads = frame.heads
+    at, left_out = label_columns(heads, label_column, place)
+    taken = [i for i in range(len(heads)) if i != at and i not in left_out]
+    if not taken:
+        raise UserError(f"{place} holds no numbers beside its labels.")
+    columns = [_numbers(frame, i, place) for i in taken]
+    rows = None if len(taken) < len(heads) else _whole(frame, {column.dtype for column in columns})
+    named = all(isinstance(frame.titles[i], str) for i in taken)
+    return Labelled(
+        rows=_joined(columns) if rows is None else rows,
+        labels=None if at is None or not labels else label_texts(_labels(frame, at, place), len(columns[0]), place),
+        # Numbers as titles are places.
+        heads=tuple(heads[i] for i in taken) if named else None,
+        policies=Counter(LEFT_OUT.format(short(heads[i])) for i in left_out),
+    )
+
+
+def without_frame(given: object, labels: object, place: str) -> tuple[object, object]:
+    """Data and labels with a table in memory replaced by its numbers and, unless labels are given, its labels.
+
+    Raises:
+        UserError: As `open_frame`.
+    """
+    frame = as_frame(given)
+    if frame is None:
+        return given, labels
+    found = open_frame(frame, place, labels=labels is None)
+    return found.rows, found.labels if labels is None else labels
+
+
+def _whole(frame: Frame, types: set[np.dtype[Any]]) -> NDArray[Any] | None:
+    """The frame as one array, without a copy where it is one; None where its columns are of different types."""
+    rows = np.asarray(frame.given) if len(types) == 1 else None
+    return rows if rows is not None and {rows.dtype} == types else None
+
+
+def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Columns as rows, of the smallest type that holds them all."""
+    rows = np.empty((len(columns[0]), len(columns)), dtype=np.result_type(*columns))
+    for place, column in enumerate(columns):
+        rows[:, place] = column
+    return rows
+
+
+def _numbers(frame: Frame, place: int, where: str) -> NDArray[Any]:
+    """One column of numbers; what is missing is NaN."""
+    values = _array(frame, place, where)
+    if values.ndim == 1 and values.dtype.kind in "biuf":
+        return values
+    wrong = f"type {values.dtype}" if values.ndim == 1 else "several numbers a row"
+    if values.ndim == 1 and values.dtype.kind in "OUS":
+        listed = values.tolist()
+        bad = [value for value in listed if not _is_number(value) and not is_nothing(value)]
+        if not bad:
+            try:
+                return np.array([np.nan if is_nothing(value) else float(value) for value in listed])
+            except OverflowError:
+                bad = ["a number beyond computing"]
+        wrong = short(repr(bad[0]))
+    raise UserError(
+        f"{where} has {wrong} in column {short(frame.titles[place])!r}, where numbers are wanted; turn the column into "
+        "numbers or leave it out (labels go into a column headed 'label')."
+    )
+
+
+def _labels(frame: Frame, place: int, where: str) -> object:
+    """One column of labels."""
+    values = _array(frame, place, where)
+    if values.dtype.kind == "f" and values.dtype.itemsize < np.dtype(float).itemsize:
+        # 0.1 in fewer digits is the label 0.1, as it is in a file.
+        return [float(str(value)) for value in values]
+    return values
+
+
+def _array(frame: Frame, place: int, where: str) -> NDArray[Any]:
+    try:
+        return np.asarray(frame.column(place))
+    except Exception as error:  # whatever the package of the frame raises
+        raise UserError(
+            f"{where} has a column {short(frame.titles[place])!r} that NumPy cannot read ({reason(error)}); give the "
+            "numbers as a NumPy array."
+        ) from error
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real | Decimal | np.bool_)

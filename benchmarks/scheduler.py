@@ -2,7 +2,8 @@
 
 A free worker takes the next run that is due, as `experiments/engines/attempts.py` has it: a worker that dies costs its
 run the work since the last checkpoint and one attempt, it is tried again after 2 s, 4 s, and given up after the third
-death. Times of runs are drawn from those of results/cures/runs. Seeded; writes results/scale/scheduler.json.
+death. Times of runs are drawn from those of 33 runs of `cures` (results/scale/run_seconds.json). Seeded; writes
+results/scale/scheduler.json.
 
     python benchmarks/scheduler.py [--out FILE]
 """
@@ -53,20 +54,9 @@ class Outcome:
     given_up: int
 
 
-def recorded(folder: Path = ROOT / "results" / "cures" / "runs") -> list[float]:
-    """Seconds that each recorded run took, over its sittings.
-
-    A sitting begins at another update than the line before it; its last line holds its seconds.
-    """
-    found = []
-    for path in sorted(folder.glob("*/timing.jsonl")):
-        sittings: dict[int, float] = {}
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            sittings[row["from"]] = row["seconds"]
-        if sittings:
-            found.append(sum(sittings.values()))
-    return found
+def recorded(file: Path = ROOT / "results" / "scale" / "run_seconds.json") -> list[float]:
+    """Seconds that each recorded run took."""
+    return list(json.loads(file.read_text(encoding="utf-8")).values())
 
 
 def simulate(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from uncollapse.advice import advise, evidence, trimmed
+from uncollapse.advice import _letters, advise, evidence, trimmed
 from uncollapse.methods import METHODS
 from uncollapse.symptoms import SYMPTOMS
 
@@ -81,8 +81,7 @@ def test_a_citation_says_where_and_how_sure() -> None:
     assert cited.settings == "dynamics.lr_critic = 0.001, 3,000 critic updates"
     assert (second.labelled, second.rows[0].sure) == (True, "not established by 10 seeds")
     assert third.counter_evidence() == (
-        "Against wgan-gp: 1 of its 2 rows is worse than the plain GAN, as -3 [-5, -1] of 8 on blobs-4 "
-        "(made-up, dynamics.lr_critic = 0.001, 3,000 critic updates)."
+        "Against wgan-gp: 1 of its 2 rows is worse than the plain GAN, as -3 [-5, -1] of 8 on blobs-4 (made-up)."
     )
 
 
@@ -149,4 +148,17 @@ def test_every_shipped_citation_is_a_row_of_the_evidence() -> None:
 
 
 def test_a_shorter_list_keeps_the_first() -> None:
-    assert [item.method for item in trimmed(advise("missing-modes", ROWS), 1).suggestions] == ["r3gan"]
+    advice = trimmed(advise("missing-modes", ROWS), 1)
+    assert [item.method for item in advice.suggestions] == ["r3gan"]
+    assert advice.further == ("wgan-gp", "cgan")
+    assert advice.remarks()[0] == "Rows speak for these, too, with weaker evidence: wgan-gp, cgan."
+
+
+def test_equal_settings_share_a_letter() -> None:
+    rows = [row("vanilla"), row("vanilla", "grid-25")]
+    rows += [row("r1", modes_solid=UP), row("r1", "grid-25", modes_solid=UP, label="other")]
+    rows += [row("lsgan", "grid-25", modes_solid=UP)]
+    plain = "dynamics.lr_critic = 0.001, 3,000 critic updates"
+    assert advise("missing-modes", rows).legend() == {plain: "A", f"other: {plain}": "B"}
+    letters = _letters()
+    assert [next(letters) for _ in range(28)][-3:] == ["Z", "A2", "B2"]

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 import uncollapse.run
-from uncollapse.advice import advise
+from uncollapse.advice import advise, trimmed
 from uncollapse.commands import parse_settings, plan_run, run_comparison, show_advice, train_run
 from uncollapse.errors import UserError
 from uncollapse.symptoms import SYMPTOMS
@@ -94,6 +94,8 @@ def test_advice_is_printed_as_a_table_and_as_json(symptom: str, capsys: pytest.C
     text = capsys.readouterr().out
     assert text.startswith(f"{advice.symptom.title}: {advice.symptom.rule}.\n{advice.sentence}")
     assert all(item.method in text for item in advice.suggestions)
+    assert all(f"\n{letter}: {settings}\n" in text for settings, letter in trimmed(advice, 6).legend().items())
+    assert ("--json` has their rows" in text) == (len(advice.suggestions) > 6)
     show_advice(symptom, None, as_json=True)
     document = json.loads(capsys.readouterr().out)
     assert [item["method"] for item in document["suggestions"]] == [item.method for item in advice.suggestions]

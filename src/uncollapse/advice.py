@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
+from itertools import count
+from string import ascii_uppercase
 
 from uncollapse.symptoms import SYMPTOMS, Row, Symptom, find_symptom, span
 
@@ -63,9 +65,9 @@ class Suggestion:
         """The rows against it as a sentence, with the last one cited."""
         worst, n = self.against[-1], len(self.against)
         rows = f"{n} of its {self.compared} rows {'is' if n == 1 else 'are'}"
-        where = f"{worst.result}, {worst.settings}" if worst.settings else worst.result
         return (
-            f"Against {self.method}: {rows} worse than the plain GAN, as {worst.difference} on {worst.task} ({where})."
+            f"Against {self.method}: {rows} worse than the plain GAN, as {worst.difference} on {worst.task} "
+            f"({worst.result})."
         )
 
 
@@ -79,6 +81,7 @@ class Advice:
         sentence: What the ranking rests on, or that there is no evidence.
         unhelpful: Methods that were compared where help was possible and did not show it.
         unknown: Methods of the list of which no committed result could show it.
+        further: Methods that helped, too, and were left out of the suggestions as their evidence is weaker.
     """
 
     symptom: Symptom
@@ -86,15 +89,24 @@ class Advice:
     sentence: str
     unhelpful: tuple[str, ...]
     unknown: tuple[str, ...]
+    further: tuple[str, ...] = ()
+
+    def legend(self) -> dict[str, str]:
+        """Settings of the cited rows -> the letter that stands for them, in the order in which they are cited."""
+        settings = dict.fromkeys(row.settings for item in self.suggestions for row in item.rows if row.settings)
+        return dict(zip(settings, _letters(), strict=False))
 
     def remarks(self) -> list[str]:
         """What speaks against the suggestions, what did not help, and what nobody has measured, a sentence each."""
         lines = [item.counter_evidence() for item in self.suggestions if item.against]
+        if self.further:
+            lines.append(f"Rows speak for these, too, with weaker evidence: {', '.join(self.further)}.")
         if self.unhelpful:
             lines.append(f"Measured without a sign of help: {', '.join(self.unhelpful)}.")
         if self.unknown:
             named = f": {', '.join(self.unknown)}" if len(self.unknown) <= MOST_NAMES else ""
-            lines.append(f"No committed result can tell for {len(self.unknown)} methods{named}.")
+            many = "" if len(self.unknown) == 1 else "s"
+            lines.append(f"No committed result can tell for {len(self.unknown)} method{many}{named}.")
         return lines
 
 
@@ -243,5 +255,12 @@ def _sentence(symptom: Symptom, helpful: Sequence[Suggestion], is_ill: bool) -> 
 
 
 def trimmed(advice: Advice, most: int) -> Advice:
-    """The same advice with at most so many methods."""
-    return replace(advice, suggestions=advice.suggestions[:most])
+    """The same advice with at most so many methods; the others are named."""
+    further = tuple(item.method for item in advice.suggestions[most:])
+    return replace(advice, suggestions=advice.suggestions[:most], further=further)
+
+
+def _letters() -> Iterator[str]:
+    """A, B, ..., Z, A2, B2, ..."""
+    for turn in count(1):
+        yield from (letter if turn == 1 else f"{letter}{turn}" for letter in ascii_uppercase)

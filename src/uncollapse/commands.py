@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 LAST_WORDS = 1.0
 # The exit code for a generator that collapsed, as of `evaluate --fail-on-collapse`.
 ALARMED = 3
+# Methods with rows on the terminal for a symptom.
+MOST_ADVISED = 6
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
@@ -259,7 +261,7 @@ def show_advice(symptom: str, method: str | None, *, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from uncollapse.advice import advise
+    from uncollapse.advice import advise, trimmed
 
     if method is not None:
         raise UserError(f"`methods {method} --for {symptom}` asks for two things; give the name or --for, not both.")
@@ -270,9 +272,14 @@ def show_advice(symptom: str, method: str | None, *, as_json: bool) -> None:
         lists = {"not_helped": list(advice.unhelpful), "not_measured": list(advice.unknown)}
         show_json(content | {"suggestions": [asdict(found) for found in advice.suggestions]} | lists)
         return
+    advice = trimmed(advice, MOST_ADVISED)
     show(f"{advice.symptom.title}: {advice.symptom.rule}.")
     show(advice.sentence)
     if advice.suggestions:
         show(advice_table(advice))
+    for settings, letter in advice.legend().items():
+        show(f"{letter}: {settings}")
     for line in advice.remarks():
         show(line)
+    if advice.further:
+        show(f"`uncollapse methods --for {symptom} --json` has their rows, too.")

@@ -241,7 +241,11 @@ def _remarks(cell: Mapping[str, Any]) -> str:
 
 
 def advice_table(advice: Advice) -> Table:
-    """One line a cited row: the method, where it was measured, the value, and the difference from the plain GAN."""
+    """One line a cited row: the method, where it was measured, the value, and the difference from the plain GAN.
+
+    The settings behind a row are a letter of `Advice.legend`.
+    """
+    letters = advice.legend()
     rows = [
         (
             f"{item.method} (needs labels)" if item.labelled else item.method,
@@ -249,7 +253,7 @@ def advice_table(advice: Advice) -> Table:
             row.seeds,
             row.value,
             f"{row.difference}, {row.sure}" if row.difference else "",
-            row.settings or "as listed",
+            letters.get(row.settings, "as listed"),
         )
         for item in advice.suggestions
         for row in item.rows

@@ -80,8 +80,8 @@ def test_a_citation_says_where_and_how_sure() -> None:
     assert (cited.difference, cited.sure) == ("+3 [+1, +5] of 8", "beyond chance")
     assert cited.settings == "dynamics.lr_critic = 0.001, 3,000 critic updates"
     assert (second.labelled, second.rows[0].sure) == (True, "not established by 10 seeds")
-    assert third.counter_evidence() == (
-        "Against wgan-gp: 1 of its 2 rows is worse than the plain GAN, as -3 [-5, -1] of 8 on blobs-4 (made-up)."
+    assert third.counter_evidence("A") == (
+        "Against wgan-gp: 1 of its 2 rows is worse than the plain GAN, as -3 [-5, -1] of 8 on blobs-4 (made-up, A)."
     )
 
 
@@ -152,6 +152,7 @@ def test_a_shorter_list_keeps_the_first() -> None:
     assert [item.method for item in advice.suggestions] == ["r3gan"]
     assert advice.further == ("wgan-gp", "cgan")
     assert advice.remarks()[0] == "Rows speak for these, too, with weaker evidence: wgan-gp, cgan."
+    assert trimmed(trimmed(advise("missing-modes", ROWS), 2), 1).further == advice.further
 
 
 def test_equal_settings_share_a_letter() -> None:
@@ -160,5 +161,9 @@ def test_equal_settings_share_a_letter() -> None:
     rows += [row("lsgan", "grid-25", modes_solid=UP)]
     plain = "dynamics.lr_critic = 0.001, 3,000 critic updates"
     assert advise("missing-modes", rows).legend() == {plain: "A", f"other: {plain}": "B"}
+    rows += [row("vanilla", "blobs-4"), row("lsgan", "blobs-4", modes_solid=DOWN, label="worse")]
+    against = advise("missing-modes", rows)
+    assert against.legend()[f"worse: {plain}"] == "C"
+    assert against.remarks()[0].endswith("(made-up, C).")
     letters = _letters()
     assert [next(letters) for _ in range(28)][-3:] == ["Z", "A2", "B2"]

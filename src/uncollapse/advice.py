@@ -61,13 +61,17 @@ class Suggestion:
     against: tuple[Cited, ...] = ()
     compared: int = 0
 
-    def counter_evidence(self) -> str:
-        """The rows against it as a sentence, with the last one cited."""
+    def counter_evidence(self, letter: str = "") -> str:
+        """The rows against it as a sentence, with the last one cited.
+
+        Args:
+            letter: Stands for the settings of that row.
+        """
         worst, n = self.against[-1], len(self.against)
         rows = f"{n} of its {self.compared} rows {'is' if n == 1 else 'are'}"
         return (
             f"Against {self.method}: {rows} worse than the plain GAN, as {worst.difference} on {worst.task} "
-            f"({worst.result})."
+            f"({worst.result}{f', {letter}' if letter else ''})."
         )
 
 
@@ -92,13 +96,20 @@ class Advice:
     further: tuple[str, ...] = ()
 
     def legend(self) -> dict[str, str]:
-        """Settings of the cited rows -> the letter that stands for them, in the order in which they are cited."""
-        settings = dict.fromkeys(row.settings for item in self.suggestions for row in item.rows if row.settings)
+        """Settings of the rows cited for and against -> the letter that stands for them, as first cited."""
+        cited = [row for item in self.suggestions for row in item.rows]
+        cited += [row for item in self.suggestions for row in item.against[-1:]]
+        settings = dict.fromkeys(row.settings for row in cited if row.settings)
         return dict(zip(settings, _letters(), strict=False))
 
     def remarks(self) -> list[str]:
         """What speaks against the suggestions, what did not help, and what nobody has measured, a sentence each."""
-        lines = [item.counter_evidence() for item in self.suggestions if item.against]
+        letters = self.legend()
+        lines = [
+            item.counter_evidence(letters.get(item.against[-1].settings, ""))
+            for item in self.suggestions
+            if item.against
+        ]
         if self.further:
             lines.append(f"Rows speak for these, too, with weaker evidence: {', '.join(self.further)}.")
         if self.unhelpful:
@@ -257,7 +268,7 @@ def _sentence(symptom: Symptom, helpful: Sequence[Suggestion], is_ill: bool) -> 
 def trimmed(advice: Advice, most: int) -> Advice:
     """The same advice with at most so many methods; the others are named."""
     further = tuple(item.method for item in advice.suggestions[most:])
-    return replace(advice, suggestions=advice.suggestions[:most], further=further)
+    return replace(advice, suggestions=advice.suggestions[:most], further=further + advice.further)
 
 
 def _letters() -> Iterator[str]:

@@ -13,8 +13,10 @@ from tests.data.making import Table, features, opened
 from uncollapse.data.arrays import MOVED
 from uncollapse.data.frames import as_frame, open_frame, without_frame
 from uncollapse.data.labels import UNLABELLED
+from uncollapse.data.opening import open_source
 from uncollapse.data.tables import LEFT_OUT
 from uncollapse.errors import UserError
+from uncollapse.evaluation.checks import check_label_column
 from uncollapse.evaluation.sides import Reading
 
 NOTHING = type("NAType", (), {})()  # as pandas writes it
@@ -97,7 +99,8 @@ def test_numbers_of_all_types_come_as_they_are() -> None:
         (objects([1.0], [2.0]), r"has \[1.0\] in column 'b'"),
         (np.array([1, 2], dtype=complex), "has type complex128 in column 'b'"),
         (np.array(["2020-01-01", "2020-01-02"], dtype="datetime64[D]"), r"has type datetime64\[D\] in column 'b'"),
-        (objects(10**400, 1), "has 'a number beyond computing' in column 'b'"),
+        (objects(10**400, 1), "has a number beyond computing in column 'b'"),
+        (objects(Decimal("sNaN"), 1), "has a number beyond computing in column 'b'"),
     ],
 )
 def test_what_is_no_number_is_refused_by_its_column(column: np.ndarray, told: str) -> None:
@@ -131,6 +134,80 @@ def test_what_only_looks_like_a_frame_is_read_as_before() -> None:
         assert as_frame(x) is None
         assert opened(x).form == "array"
     assert as_frame([[1, 2]]) is None
+
+
+class Polars:
+    """What a DataFrame of polars shows of itself; a column with nothing in it is floats to NumPy."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        self._lists = columns
+        self.columns, self.shape = list(columns), (len(next(iter(columns.values()))), len(columns))
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return np.stack([np.array(values, dtype=float) for values in self._lists.values()], axis=1)
+
+    def to_series(self, place: int) -> Any:
+        values = list(self._lists.values())[place]
+
+        class Series:
+            def to_list(self) -> list[Any]:
+                return values
+
+            def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+                return np.array(values, dtype=float)
+
+        return Series()
+
+
+class Arrow(Polars):
+    """What a table of pyarrow shows of itself: `columns` are its columns, not their titles."""
+
+    def __init__(self, columns: dict[str, list[Any]]) -> None:
+        super().__init__(columns)
+        self.column_names, self.columns = self.columns, list(columns.values())
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "to_series":
+            raise AttributeError(name)
+        return super().__getattribute__(name)
+
+    def column(self, place: int) -> Any:
+        series = Polars.to_series(self, place)
+        series.to_pylist = series.to_list
+        return series
+
+
+@pytest.mark.parametrize("kind", [Polars, Arrow])
+def test_labels_of_whole_numbers_beside_nothing_are_not_rounded(kind: type[Polars]) -> None:
+    source = opened(kind({"x": [1.5, 2.5, 3.5], "label": [2**53, 2**53 + 1, None]}))
+    assert (features(source).tolist(), source.heads) == ([[1.5], [2.5], [3.5]], ("x",))
+    assert labels_of(source) == (str(2**53), str(2**53 + 1), UNLABELLED)
+    plain = opened(kind({"x": [1.5, 2.5], "y": [1.0, 2.0]}))
+    assert (features(plain).tolist(), plain.heads) == ([[1.5, 1.0], [2.5, 2.0]], ("x", "y"))
+
+
+def test_titles_of_several_levels_are_titles() -> None:
+    real = opened(Table([(("x", "a"), [1, 2]), (("x", "b"), [3, 4]), (("label", ""), [5, 6])]))
+    assert (real.heads, labels_of(real)) == (("x a", "x b"), ("5", "6"))
+    fake = Reading().open(Table([(("x", "b"), [3, 4]), (("x", "a"), [1, 2])]), "fake", like=real)
+    np.testing.assert_array_equal(features(fake), [[1, 3], [2, 4]])
+
+
+def test_functions_that_draw_frames_follow_the_rules_of_frames() -> None:
+    def draw(n: int) -> Table:
+        return Table({"x": np.arange(n), "label": [1] * n, "kind": ["a"] * n})
+
+    source = open_source(draw, side="fake", n=5, label_column="kind")
+    assert (source.form, labels_of(source)) == ("generator of tables", ("a",) * 5)
+    assert source.notes.policies[LEFT_OUT.format("label")] == 1
+    check_label_column("kind", {"real": source, "fake": source})
+    lists = open_source(
+        lambda n: Table({"x": np.arange(n), "label": objects(*[[1]] * n)}), side="fake", n=5, labels=range(5)
+    )
+    assert labels_of(lists) == tuple("01234")
+    calls = iter([Table({0: np.arange(500)}), np.zeros((100, 1))])
+    with pytest.raises(UserError, match="draws other columns than before"):
+        features(open_source(lambda n: next(calls), side="fake", n=600))
 
 
 def test_functions_may_draw_frames() -> None:

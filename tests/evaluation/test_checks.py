@@ -175,8 +175,8 @@ def test_a_label_column_needs_a_table(tmp_path: Path) -> None:
         check_label_column("kind", {"real": rows, "fake": folder})
     assert str(error.value) == (
         "--label-column kind names a column of a table (.csv, .parquet, DataFrame), but real (ndarray of shape "
-        f"(5, 4)) is an {rows.form} and fake ({tmp_path / 'files'}) is a folder of images; leave it out, or give a "
-        "table."
+        f"(5, 4)) holds no columns ({rows.form}) and fake ({tmp_path / 'files'}) holds no columns (folder of images); "
+        "leave it out, or give a table."
     )
 
 

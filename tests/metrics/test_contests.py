@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -22,7 +24,7 @@ def test_each_is_what_it_is_alone() -> None:
     sides = {"real": rows(90, 1), "fake": rows(80, 2, scale=0.6), "other": rows(70, 3)}
     found = differences(**sides, generator=torch.Generator().manual_seed(5))
     assert tuple(found) == ALL
-    assert found.pop("birthday").reason.startswith("birthday has no value here: no two of 80 fakes are alike")
+    assert found.pop("birthday").reason.startswith("birthday has no value here, for fake: no two of 80 fakes are alike")
     for name, together in found.items():
         alone = difference(name, **sides, generator=torch.Generator().manual_seed(5))
         for field in ("value", "low", "high"):
@@ -84,6 +86,9 @@ def test_the_side_without_a_number_is_named_as_alone(metric: str, broken: torch.
             difference(metric, **given)
         assert (found[metric].value, found[metric].reason) == (None, str(alone.value))
         assert found["precision"].low is not None
+        with pytest.raises(UserError, match=side):
+            difference("vendi_score", fake=given["fake"] * math.nan if side == "fake" else given["fake"],
+                       other=given["other"] * math.nan if side == "other" else given["other"])  # fmt: skip
     # What has no number on all rows is not looked for on subsamples.
     assert looks.count(("precision",)) == 2 * 80
 

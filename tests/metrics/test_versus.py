@@ -63,6 +63,17 @@ def test_metrics_of_fakes_alone_join_their_two_intervals():
     assert (found.n_real, found.n_fake, found.details["n_other"]) == (None, 200, 150)
 
 
+def test_the_side_of_a_metric_of_fakes_alone_is_named():
+    alike = torch.ones(60, 2)
+    with pytest.raises(UserError, match=r"^birthday has no value here, for other: no two of 60 fakes"):
+        difference("birthday", fake=alike, other=rows(60, 1))
+    with pytest.raises(UserError, match="other has 3"):
+        difference("diversity", fake=rows(60, 1), other=rows(60, 2, width=3))
+    images = torch.rand(40, 2, 2, generator=torch.Generator().manual_seed(0))
+    apart = difference("diversity", fake=images, other=0.5 * images, distance=lambda x, y: (x - y).abs().sum((1, 2)))
+    assert apart.details["other"] == pytest.approx(apart.details["fake"] / 2, rel=0.2)
+
+
 def test_pairs_from_the_same_latents_narrow_the_interval():
     fake = rows(200, 1, scale=2.0)
     other = fake * 0.9

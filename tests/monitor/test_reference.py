@@ -68,15 +68,43 @@ def test_labels_make_classes_given_beside_the_data_or_with_them() -> None:
     assert make_reference(x, labels=[0] * len(x), cache=False).cells.kind == "cluster"
 
 
-def test_rows_without_a_label_are_a_cell_of_their_own() -> None:
+def test_rows_without_a_label_count_in_the_class_that_they_lie_in() -> None:
+    draws = np.random.default_rng(3)
+    x = np.concatenate([draws.normal(place, 0.2, (300, 2)) for place in (0.0, 5.0, 10.0)])
+    truth = ["a"] * 300 + ["b"] * 300 + ["c"] * 300
+    plain = make_reference(x, labels=truth, cache=False).cells
+    narrow = torch.from_numpy(
+        np.concatenate([draws.normal(place + 0.15, 0.05, (100, 2)) for place in (0.0, 5.0, 10.0)])
+    )
+    for missing in ([560], draws.choice(900, 180, replace=False)):
+        labels = [None if row in set(np.asarray(missing).tolist()) else truth[row] for row in range(900)]
+        reference = make_reference(x, labels=labels, cache=False)
+        assert reference.cells.names == ("a", "b", "c")
+        assert (reference.cells.of_real == plain.of_real).all()
+        found = reference.cells.assign(reference.encode(narrow).rows)
+        assert reference.cells.missing(found, reference.examples) == ()
+
+
+def test_a_few_rows_without_a_label_far_away_are_in_no_cell() -> None:
+    draws = np.random.default_rng(3)
+    x = np.concatenate([draws.normal(place, 0.2, (200, 2)) for place in (0.0, 5.0)] + [np.full((10, 2), 20.0)])
+    cells = make_reference(x, labels=["a"] * 200 + ["b"] * 200 + [None] * 10, cache=False).cells
+    assert cells.names == ("a", "b")
+    assert cells.of_real.tolist() == [0] * 200 + [1] * 200 + [-1] * 10
+    np.testing.assert_allclose(cells.weights, 0.5)
+    reach = make_reference(x[:400], labels=["a"] * 200 + ["b"] * 200, cache=False)
+    assert float(cells.radius.max()) < 2 * float(reach.cells.radius.max())
+
+
+def test_rows_without_a_label_that_lie_apart_are_a_cell_of_their_own() -> None:
     draws = np.random.default_rng(3)
     x = np.concatenate([draws.normal(place, 0.2, (200, 2)) for place in (0.0, 5.0, 10.0)])
     reference = make_reference(x, labels=["a"] * 200 + ["b"] * 200 + [None] * 200, cache=False)
-    assert (reference.cells.kind, reference.cells.names) == ("class", ("(no label)", "a", "b"))
+    assert (reference.cells.kind, reference.cells.names) == ("class", ("a", "b", "(no label)"))
     # Fakes among them are where real data lie, and a class that is lost is seen to be lost.
     fakes = torch.from_numpy(np.concatenate([x[:100], x[400:500]]))
     cells = reference.cells.assign(reference.encode(fakes).rows)
-    assert sorted(set(cells.tolist())) == [0, 1]
+    assert sorted(set(cells.tolist())) == [0, 2]
     assert [lost.mode for lost in reference.cells.missing(cells, reference.examples)] == ["b"]
 
 
@@ -95,7 +123,8 @@ def test_a_table_in_memory_is_numbers_and_labels() -> None:
     draws = np.random.default_rng(3)
     x = np.concatenate([draws.normal(place, 0.2, (100, 2)) for place in (0.0, 5.0)])
     table = Table({"u": x[:, 0], "label": ["a"] * 100 + ["b"] * 100, "v": x[:, 1]})
-    for given in (table, (table, ["a"] * 100 + ["b"] * 100)):
+    turned = Table({"u": x[::-1, 0], "label": ["b"] * 100 + ["a"] * 100, "v": x[::-1, 1]})
+    for given in (table, turned, (table, ["a"] * 100 + ["b"] * 100), (x[::-1], ["b"] * 100 + ["a"] * 100)):
         for features in ("auto", lambda samples: samples):
             reference = make_reference(given, features=features, cache=False)
             assert (reference.cells.names, reference.encoder.shape) == (("a", "b"), (2,))

@@ -6,6 +6,7 @@ None of these packages is needed or imported: a frame is what has two axes, titl
 from __future__ import annotations
 
 import numbers
+import operator
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,8 +37,9 @@ class Frame:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """The titles as those of files: texts in small letters."""
-        return tuple(str(title).strip().lower() for title in self.titles)
+        """The titles as those of files: texts in small letters; of titles of several levels all levels."""
+        levels = (title if isinstance(title, tuple) else (title,) for title in self.titles)
+        return tuple(" ".join(filter(None, map(str, title))).strip().lower() for title in levels)
 
     def column(self, place: int) -> Any:
         """One column, by its place, as titles can be there twice."""
@@ -82,14 +84,16 @@ def open_frame(frame: Frame, place: str, label_column: str | None = None, *, lab
     taken = [i for i in range(len(heads)) if i != at and i not in left_out]
     if not taken:
         raise UserError(f"{place} holds no numbers beside its labels.")
-    columns = [_numbers(frame, i, place) for i in taken]
-    rows = None if len(taken) < len(heads) else _whole(frame, {column.dtype for column in columns})
-    named = all(isinstance(frame.titles[i], str) for i in taken)
+    arrays = [_array(frame, i, place) for i in taken]
+    columns = [_numbers(array, frame.titles[i], place) for array, i in zip(arrays, taken, strict=True)]
+    as_they_are = len(taken) == len(heads) and all(map(operator.is_, arrays, columns))
+    rows = _whole(frame, {column.dtype for column in columns}) if as_they_are else None
+    # Whole numbers as titles are places.
+    places = all(isinstance(frame.titles[i], int | np.integer) for i in taken)
     return Labelled(
         rows=_joined(columns) if rows is None else rows,
         labels=None if at is None or not labels else label_texts(_labels(frame, at, place), len(columns[0]), place),
-        # Numbers as titles are places.
-        heads=tuple(heads[i] for i in taken) if named else None,
+        heads=None if places else tuple(heads[i] for i in taken),
         policies=Counter(LEFT_OUT.format(short(heads[i])) for i in left_out),
     )
 
@@ -121,34 +125,35 @@ def _joined(columns: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return rows
 
 
-def _numbers(frame: Frame, place: int, where: str) -> NDArray[Any]:
-    """One column of numbers; what is missing is NaN."""
-    values = _array(frame, place, where)
+def _numbers(values: NDArray[Any], title: object, where: str) -> NDArray[Any]:
+    """One column of numbers, as it is where it is an array of them; what is missing is NaN."""
     if values.ndim == 1 and values.dtype.kind in "biuf":
         return values
     wrong = f"type {values.dtype}" if values.ndim == 1 else "several numbers a row"
     if values.ndim == 1 and values.dtype.kind in "OUS":
         listed = values.tolist()
         bad = [value for value in listed if not _is_number(value) and not is_nothing(value)]
-        if not bad:
+        if bad:
+            wrong = short(repr(bad[0]))
+        else:
             try:
                 return np.array([np.nan if is_nothing(value) else float(value) for value in listed])
-            except OverflowError:
-                bad = ["a number beyond computing"]
-        wrong = short(repr(bad[0]))
+            except (OverflowError, ValueError):
+                wrong = "a number beyond computing"
     raise UserError(
-        f"{where} has {wrong} in column {short(frame.titles[place])!r}, where numbers are wanted; turn the column into "
+        f"{where} has {wrong} in column {short(title)!r}, where numbers are wanted; turn the column into "
         "numbers or leave it out (labels go into a column headed 'label')."
     )
 
 
 def _labels(frame: Frame, place: int, where: str) -> object:
-    """One column of labels."""
-    values = _array(frame, place, where)
-    if values.dtype.kind == "f" and values.dtype.itemsize < np.dtype(float).itemsize:
-        # 0.1 in fewer digits is the label 0.1, as it is in a file.
-        return [float(str(value)) for value in values]
-    return values
+    """One column of labels; of polars and pyarrow as a list, since NumPy rounds whole numbers beside missing ones."""
+    column = frame.column(place)
+    if not hasattr(frame.given, "iloc"):
+        for name in ("to_list", "to_pylist"):
+            if hasattr(column, name):
+                return getattr(column, name)()
+    return _array(frame, place, where)
 
 
 def _array(frame: Frame, place: int, where: str) -> NDArray[Any]:

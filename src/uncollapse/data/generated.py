@@ -8,8 +8,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,11 +62,13 @@ def drawn_rows(
         UserError: It fails, or gives anything else.
     """
     count = DEFAULT_SAMPLES if n is None else n
-    draws = _Draws(draw, place, label_column)
+    draws = _Draws(draw, place, label_column, own_labels=labels is None)
     found = ObjectRows(
         draws.rows(count, seed), name=name, form=form, place=place, count=count, max_bad=0, labels=labels
     )
-    found.heads = draws.heads  # of the first draw, which is there by now
+    if draws.titles is not None:  # of the first draw, which is there by now
+        found.heads, found.form = draws.heads, f"{form} of tables"
+        found.notes.policies.update(draws.policies)
     return found
 
 
@@ -74,13 +77,18 @@ class _Draws:
     """What a function draws, row by row.
 
     Attributes:
-        heads: Titles of the columns of DataFrames; None before the first draw and of anything else.
+        titles: Of the columns of DataFrames; None before the first draw and of anything else.
+        heads: The titles of features by which tables are compared, as of a CSV file.
+        policies: What was decided about the columns.
     """
 
     draw: Callable[[int], Any]
     place: str
     label_column: str | None
+    own_labels: bool
+    titles: tuple[object, ...] | None = None
     heads: tuple[str, ...] | None = None
+    policies: Counter[str] = field(default_factory=Counter)
 
     def rows(self, count: int, seed: int) -> Iterator[Row]:
         """Rows in their order.
@@ -108,12 +116,14 @@ class _Draws:
     def _array(self, samples: object, labels: object, *, first: bool) -> tuple[NDArray[Any], bool, object]:
         """Samples as an array, whether they were a tensor, and their labels."""
         frame = as_frame(samples)
+        titles = None if frame is None else frame.titles
+        if not first and titles != self.titles:
+            raise UserError(f"{self.place} draws other columns than before; draw the same ones in the same order.")
+        self.titles = titles
         if frame is None:
             return *as_array(samples, self.place), labels
-        found = open_frame(frame, self.place, self.label_column, labels=labels is None)
-        if not first and found.heads != self.heads:
-            raise UserError(f"{self.place} draws other columns than before; draw the same ones in the same order.")
-        self.heads = found.heads
+        found = open_frame(frame, self.place, self.label_column, labels=self.own_labels and labels is None)
+        self.heads, self.policies = found.heads, found.policies
         return found.rows, False, found.labels if labels is None else labels
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from uncollapse.data.arrays import as_features, check_numbers
 from uncollapse.data.folders import read_image_file
 from uncollapse.data.images import Unreadable, decode, to_pixels
-from uncollapse.data.labels import label_text, label_texts
+from uncollapse.data.labels import is_label, label_text, label_texts
 from uncollapse.data.layout import CHANNELS, layout_of
 from uncollapse.data.limits import short
 from uncollapse.data.scaling import Scaling, check_wide
@@ -100,7 +100,7 @@ class Unpacker:
             label = label.detach().cpu().numpy()
         if isinstance(label, np.ndarray) and label.size == 1:
             label = label.item()
-        if not isinstance(label, bool | int | float | str | bytes | np.generic):
+        if not is_label(label):
             raise UserError(
                 f"{self.place} gives a {type(label).__name__} as a label; give one number or text an image."
             )

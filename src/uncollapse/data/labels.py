@@ -53,6 +53,11 @@ def is_nothing(value: object) -> bool:
     )
 
 
+def is_label(value: object) -> bool:
+    """Whether a value can be a label, or stands for one that is missing."""
+    return isinstance(value, bool | int | float | str | bytes | np.generic) or is_nothing(value)
+
+
 class LabelList:
     """Labels as texts, in the order in which they come; equal ones are one text, as a million rows share a few."""
 
@@ -113,12 +118,15 @@ def label_texts(values: Any, count: int | None, place: str) -> list[str]:
     if count is not None and len(array) != count:
         raise UserError(f"{place} has {count:,} rows and {len(array):,} labels; give one label a row.")
     found = LabelList(place)
+    if array.dtype.kind == "f" and array.dtype.itemsize < np.dtype(float).itemsize:
+        # 0.1 in fewer digits is the label 0.1, as it is in a file.
+        array = array.astype(str).astype(float)
     try:
         listed = array.tolist()
     except ValueError as error:  # texts with numbers that are no letters
         raise UserError(f"{place} has labels that are no text; save them again.") from error
     for value in listed:
-        if not isinstance(value, bool | int | float | str | bytes) and not is_nothing(value):
+        if not is_label(value):
             raise UserError(f"{place} has a {type(value).__name__} among its labels; give one number or text a row.")
         found.add(value)
     return found.texts

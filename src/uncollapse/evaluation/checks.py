@@ -27,7 +27,7 @@ MOST_SEED = 2**32 - 5  # with the sides' own places added it still is a seed of 
 LARGEST, SMALLEST = 1e15, 1e-15
 NAMED_LABELS = 3
 # The forms of data that have columns with heads.
-TABLES = ("CSV table", "parquet file", "table in memory")
+TABLES = ("CSV table", "parquet file", "table in memory", "generator of tables")
 
 
 def check_options(
@@ -86,8 +86,7 @@ def check_label_column(label_column: str | None, sources: Mapping[str, Source]) 
     """
     if label_column is not None and not any(source.form in TABLES for source in sources.values()):
         told = " and ".join(
-            f"{role} ({clean(source.name)}) is {'an' if source.form[0] in 'aeiou' else 'a'} {source.form}"
-            for role, source in sources.items()
+            f"{role} ({clean(source.name)}) holds no columns ({source.form})" for role, source in sources.items()
         )
         raise UserError(
             f"--label-column {clean(label_column)} names a column of a table (.csv, .parquet, DataFrame), but {told}; "

@@ -126,7 +126,7 @@ def mostly_labelled(side: Side) -> bool:
 
 def enough_labels(labels: Sequence[str]) -> bool:
     """Whether every row has a label, or enough have one to judge by these."""
-    missing = sum(label == UNLABELLED for label in labels)
+    missing = list(labels).count(UNLABELLED)
     return not missing or len(labels) - missing >= max(FEWEST, LEAST_LABELLED * len(labels))
 
 

@@ -266,13 +266,15 @@ def _two_intervals(
     metric: Metric, fake: Rows, other: Rows, level: float | None, draws: torch.Generator, options: Mapping[str, Any]
 ) -> Estimate:
     """The difference of two independent estimates."""
-    own = "generator" in inspect.signature(metric.function).parameters
-    one, two = (
-        metric.function(fake=side, level=level, **({"generator": draws} if own else {}), **options)
-        for side in (fake, other)
-    )
+    extra = {"generator": draws} if "generator" in inspect.signature(metric.function).parameters else {}
+    sides: tuple[Rows, Rows] = fake, other
+    if "distance" not in options:  # between features, not images
+        sides = named = as_features(fake, name="fake"), as_features(other, name="other")
+        check_alike(*named)
+    one, two = (metric.function(fake=side, level=level, **extra, **options) for side in sides)
     if one.value is None or two.value is None:
-        raise UserError(f"{metric.name} has no value here: {one.reason or two.reason}.")
+        which, found = ("fake", one) if one.value is None else ("other", two)
+        raise UserError(f"{metric.name} has no value here, for {which}: {found.reason}.")
     value = one.value - two.value
     below = _joined(one.value, one.low, two.high, two.value)
     above = _joined(one.high, one.value, two.value, two.low)

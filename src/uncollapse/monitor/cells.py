@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr
 from torch import Tensor
 
+from uncollapse.data.labels import UNLABELLED
 from uncollapse.errors import UserError
 from uncollapse.monitor.sequential import REACHED
 from uncollapse.verdict.pool import cross_distances
@@ -171,7 +172,8 @@ def classes(rows: Tensor, labels: Numbers, names: Sequence[str], *, judged: bool
 
     Args:
         rows: (n, q) real rows.
-        labels: Class of each, 0..len(names)-1.
+        labels: Class of each, 0..len(names)-1; -1 for rows without a label, if nothing judged. Those near a class count
+            in it; the others are a cell of their own where they are enough, and else in none.
         names: Of the classes.
         judged: Whether a classifier told the labels, and will tell those of the fakes. Else real rows too count in the
             class whose centre is nearest, so that both sides are judged alike.
@@ -188,7 +190,28 @@ def classes(rows: Tensor, labels: Numbers, names: Sequence[str], *, judged: bool
                 found = _centres(members[:MOST_ROWS], [k], seed)
                 centres.append(torch.from_numpy(found))
                 owner += [label] * len(found)
-    return _cells("class", tuple(names), rows, torch.cat(centres), np.array(owner), labels if judged else None)
+        middle, owned = torch.cat(centres), np.array(owner)
+        apart = _apart(rows, labels, middle)
+        if apart.sum() >= ROWS_PER_CELL:
+            k = max(1, min(MOST_CENTRES, int(apart.sum()) // ROWS_PER_CELL))
+            found = _centres(rows[torch.from_numpy(apart)].numpy()[:MOST_ROWS], [k], seed)
+            names, middle = (*names, UNLABELLED), torch.cat([middle, torch.from_numpy(found)])
+            owned = np.append(owned, np.full(len(found), len(names) - 1))
+            apart = np.zeros_like(apart)
+    return _cells("class", tuple(names), rows, middle, owned, labels if judged else None, nowhere=apart)
+
+
+def _apart(rows: Tensor, labels: Numbers, centres: Tensor) -> NDArray[np.bool_]:
+    """Which rows without a label are beyond the reach of all classes."""
+    squared, nearest = cross_distances(rows, centres).min(1)
+    named = torch.from_numpy(labels >= 0)
+    reach = REACH * _farthest(squared[named], nearest[named], len(centres))
+    return ((squared.sqrt() > reach[nearest]) & ~named).numpy()
+
+
+def _farthest(squared: Tensor, nearest: Tensor, centres: int) -> Tensor:
+    """How far from each centre the rows reach that are nearest to it."""
+    return torch.zeros(centres, dtype=torch.float32).scatter_reduce(0, nearest, squared.sqrt(), "amax")
 
 
 def _cells(
@@ -198,13 +221,16 @@ def _cells(
     centres: Tensor,
     owner: Numbers,
     known: Numbers | None = None,
+    *,
+    nowhere: NDArray[np.bool_] | None = None,
 ) -> Cells:
     squared, nearest = cross_distances(rows, centres).min(1)
-    farthest = torch.zeros(len(centres), dtype=torch.float32).scatter_reduce(0, nearest, squared.sqrt(), "amax")
     of_real = owner[nearest.numpy()] if known is None else known
-    return Cells(
-        kind=kind, names=names, centres=centres, owner=owner, radius=REACH * farthest, of_real=of_real
-    )  # fmt: skip
+    if nowhere is not None and nowhere.any():
+        of_real = np.where(nowhere, -1, of_real)
+        squared, nearest = squared[torch.from_numpy(~nowhere)], nearest[torch.from_numpy(~nowhere)]
+    radius = REACH * _farthest(squared, nearest, len(centres))
+    return Cells(kind=kind, names=names, centres=centres, owner=owner, radius=radius, of_real=of_real)
 
 
 def _centres(rows: NDArray[Any], wanted: Sequence[int], seed: int) -> NDArray[np.float32]:

@@ -168,7 +168,7 @@ def as_samples(given: object, *, name: str) -> Tensor:
         UserError: Not numbers, or not a batch.
     """
     try:
-        x = given.detach() if isinstance(given, Tensor) else torch.as_tensor(np.asarray(given))
+        x = given.detach() if isinstance(given, Tensor) else torch.as_tensor(_usable(np.asarray(given)))
     except (TypeError, ValueError, RuntimeError) as error:
         raise UserError(
             f"{name} must be an array or a tensor of samples (m, ...), not {type(given).__name__}."
@@ -176,6 +176,11 @@ def as_samples(given: object, *, name: str) -> Tensor:
     if x.ndim < 2 or not len(x) or x.is_complex():
         raise UserError(f"{name} must hold samples (m, ...) of real numbers, not the shape {tuple(x.shape)}.")
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def _usable(x: NDArray[Any]) -> NDArray[Any]:
+    """The array, copied where torch could not share it: with a negative stride, or read-only."""
+    return x if x.flags.writeable and all(stride >= 0 for stride in x.strides) else x.copy()
 
 
 def apply(function: Function, samples: Tensor) -> NDArray[Any]:

@@ -115,9 +115,9 @@ def make_reference(
     """Prepares real data for monitors; what takes long is kept in the cache on disk.
 
     Args:
-        given: Whatever `data.opening.open_source` takes: an array or tensor (n, d) of features, images, a data set, a
-            folder, an iterable; or (array, labels).
-        labels: One a row, instead of the data's own: then cells are classes.
+        given: Whatever `data.opening.open_source` takes: an array, tensor or DataFrame (n, d) of features, images, a
+            data set, a folder, an iterable; or (array, labels).
+        labels: One a row, instead of the data's own: then cells are classes, if enough rows have one.
         features: Name of an extractor, "auto", or a function that turns a batch of samples, as the loop makes them,
             into rows (m, d); the latter needs an array as reference.
         cells: Number of clusters where there are no classes; None chooses.
@@ -194,8 +194,8 @@ def _by_name(given: object, labels: object, features: str, seed: int, device: st
     if read.probabilities is not None:
         known = Known(names=extractor.classes, of=read.probabilities.argmax(1).astype(np.int64), judged=True)
     elif read.labels is not None:
-        known = _by_labels(read.labels)
-        why += "" if enough_labels(read.labels) else SCARCE
+        known, remark = _by_labels(read.labels)
+        why += remark
     return _Read(
         rows=np.ascontiguousarray(read.features), known=known, why=why, names=read.names, source=source,
         encoder=Encoder(extractor=extractor, shape=_shape(given), low=_low(given, extractor)),
@@ -210,27 +210,23 @@ def _by_function(given: object, labels: object, function: Function) -> _Read:
     rows = apply(function, samples)
     if not np.isfinite(rows).all():
         raise UserError("The function features= gives numbers that are not finite for rows of the reference.")
-    texts = None if labels is None else label_texts(labels, len(rows), "reference")
     why = f"{getattr(function, '__name__', 'a function')}: the features that were given."
+    known, remark = (None, "") if labels is None else _by_labels(label_texts(labels, len(rows), "reference"))
     return _Read(
-        rows=rows, known=None if texts is None else _by_labels(texts),
-        encoder=Encoder(extractor=function, shape=_shape(given)), source=None,
-        why=why if texts is None or enough_labels(texts) else why + SCARCE,
+        rows=rows, known=known, encoder=Encoder(extractor=function, shape=_shape(given)), source=None, why=why + remark,
         names=tuple(f"row {number}" for number in range(len(rows))),
     )  # fmt: skip
 
 
-def _by_labels(labels: Sequence[str]) -> Known | None:
-    """Classes by labels; None where these are too few to stand for the data.
-
-    Rows without a label are real data too: a cell of their own, so that fakes among them are neither strange nor taken
-    for the class that happens to be nearest.
-    """
-    if len(set(labels) - {UNLABELLED}) < 2 or not enough_labels(labels):
-        return None
-    names = tuple(sorted(set(labels), key=natural))
-    place = {name: number for number, name in enumerate(names)}
-    return Known(names=names, of=np.array([place[label] for label in labels], dtype=np.int64), judged=False)
+def _by_labels(labels: Sequence[str]) -> tuple[Known | None, str]:
+    """Classes by labels, None where these are too few to stand for the data, and what to say of that."""
+    if not enough_labels(labels):
+        return None, SCARCE
+    names = tuple(sorted(set(labels) - {UNLABELLED}, key=natural))
+    if len(names) < 2:
+        return None, ""
+    place = {name: number for number, name in enumerate(names)} | {UNLABELLED: -1}
+    return Known(names=names, of=np.array([place[label] for label in labels], dtype=np.int64), judged=False), ""
 
 
 def _shape(given: object) -> tuple[int, ...] | None:

@@ -351,6 +351,7 @@ def lane(tensors: Mapping[str, Tensor], place: int) -> dict[str, bytes]:
     return {name: value[place].numpy().tobytes() for name, value in tensors.items() if name.startswith(parts)}
 
 
+@pytest.mark.long
 def test_a_rollback_puts_one_seed_back_and_its_draws_go_on(plant: None, tmp_path: Path) -> None:
     run = go(spec(chosen(on_alarm="rollback")), tmp_path / "run")
     (alarm,), (row,) = rows(tmp_path / "run", "alarm"), rows(tmp_path / "run", "rollback")
@@ -421,6 +422,7 @@ def test_a_seed_is_rolled_back_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run.metrics[0]["monitor"]["alarms"] == 2
 
 
+@pytest.mark.long
 def test_an_alarm_stops_where_that_is_wanted_and_the_same_call_goes_on(plant: None, tmp_path: Path) -> None:
     one = spec(chosen(on_alarm="stop"))
     with pytest.raises(StoppedByAlarm, match=r"^seed 5 at update 50: the fakes reach the classes that hold 50 %"):

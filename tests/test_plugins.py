@@ -49,6 +49,7 @@ def test_methods_and_tasks_of_ones_own_are_listed_and_trained(tmp_path: Path) ->
     assert len((tmp_path / "x.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.long
 def test_without_the_flag_nothing_is_imported(tmp_path: Path) -> None:
     done = in_folder(tmp_path, "train", "mine", "ring-8")
     assert done.returncode == 2

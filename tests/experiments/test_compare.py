@@ -100,6 +100,7 @@ def test_another_plan_in_the_same_directory_is_refused(whole: Path) -> None:
         compare(Plan.from_toml(TOML.replace("batch = 8", "batch = 16")), out=whole, progress=False)
 
 
+@pytest.mark.long
 def test_the_time_limit_stops_cleanly_and_the_rest_gives_the_same_numbers(whole: Path, tmp_path: Path) -> None:
     first = run_tiny(tmp_path / "c", time_limit=1e-4)
     assert first.exit_code == 0
@@ -113,6 +114,7 @@ def test_the_time_limit_stops_cleanly_and_the_rest_gives_the_same_numbers(whole:
     assert cells(tmp_path / "c") == cells(whole)
 
 
+@pytest.mark.long
 def test_a_stop_in_the_middle_of_a_run_changes_no_number(whole: Path, tmp_path: Path) -> None:
     real = uncollapse.run.execute
     polls = iter([False, False, True])
@@ -156,6 +158,7 @@ def test_killed_at_many_moments_it_finishes_with_the_same_numbers(whole: Path, t
     assert cells(tmp_path / "c") == cells(whole)
 
 
+@pytest.mark.long
 def test_a_failing_run_is_a_row_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = uncollapse.run.execute
 

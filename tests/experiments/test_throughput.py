@@ -77,6 +77,7 @@ def test_kinds_differ_where_the_time_does() -> None:
     assert len({kind(item) for item in (spec, *others, make_spec("lsgan", "blobs-4", seeds=range(2)))}) == 6
 
 
+@pytest.mark.long
 def test_the_measured_speed_is_the_speed_of_training() -> None:
     spec = make_spec("vanilla", "blobs-4", seeds=(0, 1), updates=400, batch=64)
     trainer = Trainer(spec)
@@ -87,6 +88,7 @@ def test_the_measured_speed_is_the_speed_of_training() -> None:
     assert 0.4 < update_cost(spec, "cpu")["seconds"] / real < 2.5
 
 
+@pytest.mark.long
 def test_all_else_is_timed_with_its_snapshots_and_looks() -> None:
     beside_cost(small(1), "cpu")  # which imports what judges
     spec = small()

@@ -146,6 +146,7 @@ def test_interrupted_between_the_stages_it_goes_on_to_the_same_numbers(whole: Co
     assert comparable(run_tiny(tmp_path / "c").document) == comparable(whole.document)
 
 
+@pytest.mark.long
 def test_stopped_before_the_choice_it_says_so_and_resumes(whole: Comparison, tmp_path: Path) -> None:
     first = run_tiny(tmp_path / "c", time_limit=1e-6)
     assert "6 runs are unfinished" in first.stopped

@@ -236,6 +236,7 @@ class Host:
         return digest.hexdigest()
 
 
+@pytest.mark.long
 def test_the_host_is_the_same_to_the_last_bit_with_and_without_a_monitor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(statistics, "SPLITS", 3)
     plain = Host().train(None)

@@ -93,6 +93,7 @@ def test_too_few_rows_are_inconclusive_and_say_how_many_it_takes() -> None:
     assert f"{verdict.needed:,}" in verdict.sentence
 
 
+@pytest.mark.long
 def test_a_loss_below_the_minimum_effect_is_suspect() -> None:
     draws = np.random.default_rng(0)
     kinds = [draws.choice(4, 3_000, p=p) for p in ([0.25] * 4, [0.17, 0.27, 0.28, 0.28])]

@@ -186,6 +186,16 @@ def test_labels_of_whole_numbers_beside_nothing_are_not_rounded(kind: type[Polar
     assert (features(plain).tolist(), plain.heads) == ([[1.5, 1.0], [2.5, 2.0]], ("x", "y"))
 
 
+def test_an_array_with_titles_is_a_frame() -> None:
+    class Titled(np.ndarray):
+        columns: Any = None
+
+    x = np.array([[1.0, 7.0, 2.0], [4.0, 8.0, 5.0]]).view(Titled)
+    x.columns = ["a", "label", "b"]
+    source = opened(x)
+    assert (features(source).tolist(), source.heads, labels_of(source)) == ([[1, 2], [4, 5]], ("a", "b"), ("7", "8"))
+
+
 def test_titles_of_several_levels_are_titles() -> None:
     real = opened(Table([(("x", "a"), [1, 2]), (("x", "b"), [3, 4]), (("label", ""), [5, 6])]))
     assert (real.heads, labels_of(real)) == (("x a", "x b"), ("5", "6"))

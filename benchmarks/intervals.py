@@ -3,12 +3,14 @@
 A cell is one configuration (populations, dimension, sizes; `cells.py`). Repeat i of a cell draws real and fake from
 `SeedSequence([crc32(name of the cell), i])`; the first `--repeats` are measured with intervals, all up to `--fresh`
 without. The truth is the population value where it is known, else the mean of the values of all these repeats. Each
-repeat is one line of `--out` and is never drawn again, so that a run can stop and go on; `--table` writes results/.
+repeat is one line of `--out` and is never drawn again, so that a run can stop and go on; `--again` draws what lies
+outside its limits more often, and `--table` writes results/.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import multiprocessing
 import os
@@ -21,7 +23,9 @@ from pathlib import Path
 
 import torch
 from cells import FAMILIES, OWN_TRUTH, Cell
-from coverage_table import forget, path_of, read, write_table
+from coverage_table import doubtful, forget, lines_of, path_of, read, replace, summaries_of, write_table
+
+import uncollapse
 
 ROOT = Path(__file__).resolve().parents[1]
 LEVEL = 0.95
@@ -39,12 +43,21 @@ class Task:
         metrics: Who looks.
         repeats: Numbers of the repeats.
         level: Nominal coverage; None measures values only.
+        code: Digest of the code.
     """
 
     cell: Cell
     metrics: tuple[str, ...]
     repeats: tuple[int, ...]
     level: float | None
+    code: str
+
+
+def code_digest() -> str:
+    """Eight digits that change with the metrics, what they rest on, or the populations."""
+    here, package = Path(__file__).parent, Path(uncollapse.__file__).parent
+    files = [here / "cells.py", here / "populations.py", *sorted((package / "metrics").rglob("*.py"))]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 
 def perform(task: Task) -> str:
@@ -55,18 +68,22 @@ def perform(task: Task) -> str:
         start = time.process_time()
         rows = measure(task.cell, task.metrics, task.cell.stream(repeat), task.level)
         seconds = round(time.process_time() - start, 4)
-        lines.append(json.dumps({"repeat": repeat, "level": task.level, "seconds": seconds, "metrics": rows}) + "\n")
+        line = {"repeat": repeat, "level": task.level, "seconds": seconds, "code": task.code, "metrics": rows}
+        lines.append(json.dumps(line) + "\n")
     return "".join(lines)
 
 
-def tasks_of(cell: Cell, names: Sequence[str], options: argparse.Namespace) -> Iterator[Task]:
+def tasks_of(cell: Cell, options: argparse.Namespace, code: str) -> Iterator[Task]:
     """What is still to do in a cell, the repeats with intervals first, then the fresh draws for the truth."""
     size = min(MOST_REPEATS, max(2, round(TASK_PAIRS / (cell.n_real + cell.n_fake) ** 2)))
     kept, family = read(options.out, cell), FAMILIES[cell.family]
-    looking = tuple(name for name in family.metrics if not names or name in names)
-    simulated = tuple(name for name in looking if name not in family.truths and name not in OWN_TRUTH)
+    looking = tuple(name for name in family.metrics if not options.metrics or name in options.metrics)
+    simulated = tuple(name for name in looking if name not in OWN_TRUTH and family.known(cell, name) is None)
+    found = summaries_of({cell: kept}).get(cell, {}) if options.again else {}
+    again = tuple(name for name in looking if name in found and doubtful(found[name]))
     for level, done, wanted, numbers in (
         (LEVEL, kept.measured, looking, range(options.repeats)),
+        (LEVEL, kept.measured, again, range(options.repeats, options.again)),
         (None, kept.fresh, simulated, range(options.repeats, options.fresh)),
     ):
         waiting: dict[tuple[str, ...], list[int]] = {}
@@ -76,20 +93,20 @@ def tasks_of(cell: Cell, names: Sequence[str], options: argparse.Namespace) -> I
                 waiting.setdefault(missing, []).append(repeat)
         for missing, repeats in waiting.items():
             for start in range(0, len(repeats), size):
-                yield Task(cell, missing, tuple(repeats[start : start + size]), level)
+                yield Task(cell, missing, tuple(repeats[start : start + size]), level, code)
 
 
 def in_rounds(cells: Iterable[Cell], options: argparse.Namespace) -> list[Task]:
     """All tasks, one of every cell in turn, intervals before fresh draws: what is stopped early is still a table."""
-    ranked = []
+    ranked, code = [], code_digest()
     for cell in cells:
-        tasks = list(tasks_of(cell, options.metrics, options))
+        tasks = list(tasks_of(cell, options, code))
         ranked += [(task.level is None, task.repeats[0], task) for task in tasks]
     return [task for _, _, task in sorted(ranked, key=lambda entry: entry[:2])]
 
 
-def execute(tasks: Sequence[Task], options: argparse.Namespace) -> None:
-    """Runs the tasks until they or the time are over; a cell that fails is said and left out."""
+def execute(tasks: Sequence[Task], options: argparse.Namespace) -> int:
+    """Runs the tasks until they or the time are over; a cell that fails is said and left out; returns how many did."""
     start, done, failed = time.monotonic(), 0, set()
     waiting = iter(tasks)
     running: dict[Future[str], Task] = {}
@@ -112,6 +129,7 @@ def execute(tasks: Sequence[Task], options: argparse.Namespace) -> None:
                     print(f"{task.cell.name}, repeat {task.repeats[0]} or later: {error!r}", file=sys.stderr)
                 if done % 100 == 0 or not running:
                     print(f"{done} of {len(tasks)} tasks, {time.monotonic() - start:.0f} s", file=sys.stderr)
+    return len(failed)
 
 
 def chosen(options: argparse.Namespace) -> list[Cell]:
@@ -137,11 +155,12 @@ def numbers(text: str) -> list[int]:
     return [int(part) for part in names(text)]
 
 
-def main() -> None:
-    """Simulate what is missing, or write the table of what is there."""
+def main() -> int:
+    """Simulate what is missing, or write the table of what is there; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "intervals", help="folder of the repeats")
     parser.add_argument("--repeats", type=int, default=500, help="repeats with intervals")
+    parser.add_argument("--again", type=int, default=0, help="repeats of what lies outside its limits")
     parser.add_argument("--fresh", type=int, default=2_000, help="draws behind a simulated truth, those included")
     parser.add_argument("--metrics", type=names, default=[], help="only these, for example precision,recall")
     parser.add_argument("--families", type=names, default=[], help=f"only these of {', '.join(FAMILIES)}")
@@ -153,17 +172,22 @@ def main() -> None:
     parser.add_argument("--table", type=Path, nargs="?", const=ROOT / "results" / "intervals", help="write, and end")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    cells = chosen(options)
     if options.forget:
         forget(options.out, options.forget)
-    elif options.table:
-        write_table(options.table, {cell: read(options.out, cell) for cell in cells})
-    else:
-        os.environ.update(THREADS)
-        execute(in_rounds(cells, options), options)
-        spent = sum(read(options.out, cell).seconds for cell in cells)
-        print(f"{spent / 3600:.2f} CPU hours are behind what is kept of these {len(cells)} cells in {options.out}")
+        return 0
+    if options.table:
+        every = (cell for family in FAMILIES.values() for cell in family.cells)
+        write_table(options.table, {cell: read(options.out, cell) for cell in every}, options.repeats, options.fresh)
+        return 0
+    os.environ.update(THREADS)
+    cells = chosen(options)
+    for path in options.out.glob("*.jsonl"):  # without a torn last line that the next one would be joined to
+        replace(path, lines_of(path))
+    failed = execute(in_rounds(cells, options), options)
+    spent = sum(read(options.out, cell).seconds for cell in cells)
+    print(f"{spent / 3600:.2f} CPU hours are behind what is kept of these {len(cells)} cells in {options.out}")
+    return int(failed > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,7 +14,7 @@ from scipy.special import ndtr
 
 Array = NDArray[np.float64]
 MODES, RADIUS, SPREAD = 8, 3.0, 0.5
-DIRECTIONS, GRID = 2_048, 1_000
+DIRECTIONS, GRID = 8_192, 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,8 @@ def sliced(one: Mixture, other: Mixture) -> tuple[float, float]:
     """3 d times the mean over directions of the squared 2-Wasserstein distance; second its standard error.
 
     Each direction's distance is a quadrature over quantiles, for single Gaussians exact; only the choice of directions
-    is random (seed 0), and in the plane they are equally spaced.
+    is random (seed 0), and in the plane they are equally spaced. What of the distance follows the squared difference
+    of the projected means or a projected variance is replaced by its known mean over all directions.
     """
     d = one.means.shape[1]
     if d == 2:
@@ -114,6 +115,11 @@ def sliced(one: Mixture, other: Mixture) -> tuple[float, float]:
         directions = np.random.default_rng(0).standard_normal((DIRECTIONS, d))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     values = np.array([_squared_wasserstein(one, other, direction) for direction in directions])
+    apart = one.mean - other.mean
+    squares = [np.outer(apart, apart), one.covariance, other.covariance]
+    followed = np.stack([((directions @ square) * directions).sum(1) - np.trace(square) / d for square in squares], 1)
+    slopes, *_ = np.linalg.lstsq(followed - followed.mean(0), values - values.mean(), rcond=None)
+    values = values - followed @ slopes
     error = 0.0 if d == 2 else float(values.std(ddof=1) / np.sqrt(DIRECTIONS))
     return 3 * d * float(values.mean()), 3 * d * error
 

@@ -35,8 +35,14 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return [
         row(cell, content, path.parent.name) | {"versus": versus[cell["task"]].get(cell["method"], {})}
         for cell in cells
-        if cell["method"].partition(" (")[0] in METHODS
+        if cell["method"].partition(" (")[0] in METHODS and not twice(cell, content)
     ]
+
+
+def twice(cell: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
+    """Whether a tuned cell is the runs of the method as it stands once more, because tuning chose the default."""
+    chosen = (row for row in content.get("tuning", {}).get("cells", ()) if row["task"] == cell["task"])
+    return any(row["tuned"] == cell["method"] and row["settings"] == {} for row in chosen)
 
 
 def row(cell: Mapping[str, Any], content: Mapping[str, Any], result: str) -> dict[str, Any]:

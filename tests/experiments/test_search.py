@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from uncollapse.errors import UserError
@@ -19,15 +21,19 @@ def test_a_method_without_a_sensitive_number_tries_more_learning_rates() -> None
     assert candidates(VANILLA, TUNING) == [{}, rates(3), rates(0.3), rates(10), rates(0.1)]
 
 
-def test_a_method_with_one_tries_both_nearest_first() -> None:
+def test_a_method_with_one_moves_it_and_the_rates_in_turn() -> None:
     weight = "penalties.0.weight"
-    assert candidates(METHODS["wgan-gp"], TUNING) == [
-        {},
-        {weight: 1.0},
-        rates(3, 1e-4),
-        {weight: 100.0},
-        rates(3, 1e-4) | {weight: 1.0},
-    ]
+    wanted = [{}, {weight: 1.0}, rates(3, 1e-4), {weight: 100.0}, rates(0.3, 1e-4), rates(10, 1e-4), rates(0.1, 1e-4)]
+    assert candidates(METHODS["wgan-gp"], TUNING) == wanted[:5]
+    pairs = [rates(3, 1e-4) | {weight: 1.0}, rates(3, 1e-4) | {weight: 100.0}]
+    assert candidates(METHODS["wgan-gp"], replace(TUNING, trials=9)) == [*wanted, *pairs]
+
+
+def test_all_methods_try_the_same_two_learning_rates() -> None:
+    for name, method in METHODS.items():
+        rate, found = method.dynamics.lr_critic, candidates(method, TUNING)
+        moved = {scaled(settings.get("dynamics.lr_critic", rate), 1 / rate) for settings in found}
+        assert {1.0, 3.0, 0.3} <= {round(factor, 4) for factor in moved}, name
 
 
 def test_two_learning_rates_keep_their_ratio() -> None:
@@ -43,7 +49,7 @@ def test_parts_of_one_kind_are_set_together() -> None:
 def test_a_value_that_the_method_refuses_is_passed_over() -> None:
     found = candidates(METHODS["top-k"], TUNING)  # ten times a share of one half is no share
     assert len(found) == 5
-    assert [settings.get("loss.share") for settings in found] == [None, 0.05, None, 0.05, None]
+    assert [settings.get("loss.share") for settings in found] == [None, 0.05, None, None, None]
 
 
 @pytest.mark.parametrize("name", list(METHODS))

@@ -170,7 +170,7 @@ def test_a_frozen_choice_stays_whatever_the_trials_say_later(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_failed_trial_is_not_chosen_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_trial_that_fails_twice_is_not_chosen_and_the_others_go_on(tmp_path: Path) -> None:
     real = uncollapse.run.execute
 
     def fail(spec: Any, *args: Any, **options: Any) -> Any:
@@ -180,8 +180,11 @@ def test_a_failed_trial_is_not_chosen_and_the_others_go_on(tmp_path: Path) -> No
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uncollapse.run, "execute", fail)
-        result = run_tiny(tmp_path / "c")
-    assert result.exit_code == 1
+        first, result = run_tiny(tmp_path / "c"), run_tiny(tmp_path / "c")
+    assert first.exit_code == result.exit_code == 1
+    assert [row["chosen"] is None for row in first.document["tuning"]["cells"]] == [True, False]
+    (line,) = tuning.failed_trials(first.document["tuning"])
+    assert "trial 1, failed and is tried again by the next start: RuntimeError: a planted failure." in line
     row = result.document["tuning"]["cells"][0]
     assert (row["chosen"], row["settings"]) == (2, FACTOR)
     assert (row["trials"][0]["score"], row["trials"][0]["failed"]) == (None, ["RuntimeError: a planted failure"])
@@ -190,6 +193,19 @@ def test_a_failed_trial_is_not_chosen_and_the_others_go_on(tmp_path: Path) -> No
     assert line == "vanilla on blobs-4, trial 1, failed and was not chosen: RuntimeError: a planted failure."
     assert line in (tmp_path / "c" / "report.html").read_text(encoding="utf-8")
     assert run_tiny(tmp_path / "c").exit_code == 0
+
+
+@pytest.mark.slow
+def test_a_trial_that_fails_once_is_as_if_it_had_not(whole: Comparison, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(uncollapse.run, "execute", _fails)
+        first = run_tiny(tmp_path / "c")
+    assert first.document["status"] != "finished"
+    assert comparable(run_tiny(tmp_path / "c").document) == comparable(whole.document)
+
+
+def _fails(*args: Any, **options: Any) -> Any:
+    raise RuntimeError("the machine broke")
 
 
 def test_ties_go_to_quality_and_then_to_the_default() -> None:

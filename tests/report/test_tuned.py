@@ -23,7 +23,15 @@ TUNING: dict[str, Any] = {
             "chosen": 2,
             "settings": {"dynamics.lr_critic": 0.001},
         }
-        | {"best": 4.0, "median": 2.0, "worst": 0.0},
+        | {"best": 4.0, "median": 2.0, "worst": 0.0}
+        | {
+            "trials": [
+                {"trial": 1, "settings": {}, "score": 2.0, "per_seed": [1.0, 3.0], "failed": []},
+                {"trial": 2, "settings": {"dynamics.lr_critic": 0.001, "dynamics.lr_generator": 0.001}, "score": 4.0}
+                | {"per_seed": [4.0, 4.0], "failed": []},
+                {"trial": 3, "settings": {"a": 1}, "score": None, "per_seed": [], "failed": ["RuntimeError: no"]},
+            ]
+        },
         {"method": "lsgan", "task": "a", "tuned": "lsgan (tuned)", "chosen": 1, "settings": {}}
         | {"best": 3.0, "median": 3.0, "worst": 1.0},
         {"method": "wgan", "task": "a", "tuned": None, "chosen": None, "settings": None}
@@ -67,6 +75,24 @@ def test_each_method_stands_beside_its_tuned_self() -> None:
     assert (wgan.chosen, texts(wgan.tuned)) == ("trials not finished", (("", "", ""), ("", "", "")))
     assert [(name, *(amount.text for amount in trials)) for name, *trials in found.methods] == [
         ("vanilla", "100 %", "50 %", "0 %")
+    ]
+
+
+def test_every_trial_says_its_setting_and_how_its_seeds_lie() -> None:
+    found = tuned(record(TUNING))
+    assert found is not None
+    vanilla, lsgan, _ = found.tasks["a"]
+    assert [(setting, score.text, score.basis) for setting, score in vanilla.trials] == [
+        ("its default", "2.0", "2 seeds, 1.0 to 3.0"),
+        ("dynamics.lr_critic and dynamics.lr_generator = 0.001", "4.0", "2 seeds, 4.0 to 4.0"),
+        ("a = 1", "failed", ""),
+    ]
+    assert lsgan.trials == []
+    (sheet,) = [sheet for sheet in sheets_of(record(TUNING)) if sheet.name == "trials"]
+    assert [row[:4] for row in sheet.rows] == [
+        ("a", "vanilla", "1", "its default"),
+        ("a", "vanilla", "2", "dynamics.lr_critic and dynamics.lr_generator = 0.001"),
+        ("a", "vanilla", "3", "a = 1"),
     ]
 
 

@@ -208,7 +208,9 @@ def _stages(
         All reported runs, tuned ones included, and how this sitting's runs ended.
     """
     outcomes = train([*tuning.open_runs(directory, trials), *runs])
-    packing.freeze_choices(directory, tuning.choices(directory, plan, trials, outcomes))
+    found = tuning.choices(directory, plan, trials, outcomes, packing.failed_before(directory))
+    packing.freeze_choices(directory, found)
+    packing.note_failures(directory, tuning.failed_runs(directory, trials, outcomes))
     tuned = tuning.tuned_runs(directory, plan, trials)
     return tuning.side_by_side(runs, tuned), outcomes | train(tuned)
 

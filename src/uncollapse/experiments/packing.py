@@ -174,7 +174,7 @@ def locked(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Seq
             _check(directory, old, document)
         except (KeyError, TypeError, AttributeError) as error:
             raise _damaged(directory / LOCK, f"{type(error).__name__}: {error}") from error
-        return document | {"choices": old.get("choices", [])}
+        return document | {key: old.get(key, []) for key in ("choices", "failed_trials")}
     if any(directory.glob("runs/*")):
         raise UserError(f"{directory} holds runs but no {LOCK}, so it is not a comparison; choose another --out.")
     return document
@@ -227,6 +227,18 @@ def freeze_choices(directory: Path, rows: Sequence[dict[str, Any]]) -> None:
     new = [row for row in rows if (row["method"], row["task"]) not in known]
     if new:
         write_json(directory / LOCK, read_lock(directory) | {"choices": [*known.values(), *new]})
+
+
+def failed_before(directory: Path) -> frozenset[str]:
+    """Folders of the trials' runs that have failed in an earlier sitting."""
+    return frozenset(read_lock(directory).get("failed_trials", ()))
+
+
+def note_failures(directory: Path, names: Sequence[str]) -> None:
+    """Adds folders of failed trials to the lock."""
+    known = failed_before(directory)
+    if not known.issuperset(names):
+        write_json(directory / LOCK, read_lock(directory) | {"failed_trials": sorted(known.union(names))})
 
 
 def _damaged(path: Path, why: str) -> UserError:

@@ -43,9 +43,10 @@ class Tuning:
 def candidates(method: Method, tuning: Tuning) -> list[dict[str, Any]]:
     """The settings of each trial of a method; the first is empty, which is the method as it stands.
 
-    Pairs of factors (learning rates, sensitive setting) are tried by the sum of their places in the two lists, the
-    sensitive setting first. A method whose sensitive setting is no number of its own spends its trials on more learning
-    rates. A value that the method refuses is passed over, so that every method has equally many trials.
+    One thing is moved at a time, the sensitive setting and the learning rates in turn, each by the next factor of its
+    list; pairs of factors follow, by the sum of their places. A method whose sensitive setting is no number of its own
+    spends its trials on more learning rates. A value that the method refuses is passed over, so that every method has
+    equally many trials.
 
     Raises:
         UserError: The lists do not hold enough factors for this method.
@@ -67,7 +68,7 @@ def _grid(method: Method, tuning: Tuning) -> Iterator[dict[str, Any]]:
     own = sensitive_paths(method)
     rates, others = (1.0, *tuning.rates), (1.0, *(tuning.sensitive if own else ()))
     places = [(i, j) for i in range(len(rates)) for j in range(len(others))]
-    for i, j in sorted(places, key=lambda place: (sum(place), place[0])):
+    for i, j in sorted(places, key=lambda place: (min(place) > 0, sum(place), place[0])):
         factors = dict.fromkeys(RATES, rates[i]) | dict.fromkeys(own, others[j])
         yield {path: scaled(now[path], factor) for path, factor in factors.items() if factor != 1}
 

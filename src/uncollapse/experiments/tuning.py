@@ -114,24 +114,37 @@ def finished_result(directory: Path, run: PlannedRun) -> dict[str, Any] | None:
 
 
 def choices(
-    directory: Path, plan: Plan, trials: Sequence[Trial], outcomes: Mapping[str, Outcome]
+    directory: Path,
+    plan: Plan,
+    trials: Sequence[Trial],
+    outcomes: Mapping[str, Outcome],
+    failed_before: frozenset[str] = frozenset(),
 ) -> list[dict[str, Any]]:
     """The rows of the cells all of whose trials have ended, at least one of them with a result.
 
-    A failed trial has no score and is not chosen; the others decide.
+    A trial that fails is tried again by the next start, for what broke it may have been the machine; when it fails
+    again, its folder being among `failed_before`, it has no score, and the others decide.
     """
     rows = []
     for key in dict.fromkeys(trial.key for trial in trials):
-        row = _row(directory, plan, [trial for trial in trials if trial.key == key], outcomes)
+        row = _row(directory, plan, [trial for trial in trials if trial.key == key], outcomes, failed_before)
         if row["chosen"] is not None:
             rows.append(row)
     return rows
 
 
-def _row(directory: Path, plan: Plan, trials: Sequence[Trial], outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+def _row(
+    directory: Path,
+    plan: Plan,
+    trials: Sequence[Trial],
+    outcomes: Mapping[str, Outcome],
+    failed_before: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
     """One cell's trials with their scores; `chosen` is None until all have ended."""
     scored = [_scored(directory, plan, trial, outcomes) for trial in trials]
-    ended = all(row["score"] is not None or row["failed"] for row in scored)
+    ended = all(
+        row["score"] is not None or (row["failed"] and not failed_before.isdisjoint(row["runs"])) for row in scored
+    )
     known = [row for row in scored if row["score"] is not None]
     # Of equals the first wins, which is the default.
     best = max(known, key=lambda row: (row["score"], min(row[TIE_BREAK] or 0.0, CEILING)), default=None)
@@ -292,10 +305,22 @@ def gains(cells: Sequence[Mapping[str, Any]], plan: Plan, rows: Sequence[Mapping
     return found
 
 
+def failed_runs(directory: Path, trials: Sequence[Trial], outcomes: Mapping[str, Outcome]) -> list[str]:
+    """The folders of the trials' runs that failed in this sitting and have no result."""
+    return [
+        name
+        for run in runs_of(trials)
+        if (outcome := outcomes.get(name := run.spec.directory_name)) is not None
+        and outcome.status == "failed"
+        and finished_result(directory, run) is None
+    ]
+
+
 def failed_trials(tuning: Mapping[str, Any]) -> list[str]:
     """A sentence for each failed trial of what `comparison.json` holds under ``tuning``."""
     return [
-        f"{row['method']} on {row['task']}, trial {trial['trial']}, failed and was not chosen: {error.rstrip('.')}."
+        f"{row['method']} on {row['task']}, trial {trial['trial']}, failed and "
+        f"{'is tried again by the next start' if row['chosen'] is None else 'was not chosen'}: {error.rstrip('.')}."
         for row in tuning.get("cells", ())
         for trial in row.get("trials", ())
         for error in trial.get("failed", ())

@@ -91,8 +91,16 @@ def _tuned(section: Tuned | None) -> list[Sheet]:
         for row in found_rows
     )
     cells = sheet_of("tuning", "As they stand and tuned", (*CELL, *values), rows, section.note)
+    columns = (*CELL, *named(("trial", "Trial"), ("setting", "Setting")), *found(("score", section.measure)))
+    tried = (
+        (task, row.method, str(number), setting, score)
+        for task, found_rows in section.tasks.items()
+        for row in found_rows
+        for number, (setting, score) in enumerate(row.trials, 1)
+    )
+    every = sheet_of("trials", "Every trial, on the tuning seeds", columns, tried)
     matters = (*named(("method", "Method")), *found(*_TRIALS))
-    return [cells, sheet_of("sensitivity", "How much the setting matters", matters, section.methods)]
+    return [cells, every, sheet_of("sensitivity", "How much the setting matters", matters, section.methods)]
 
 
 _TRIALS = (("best", "Best trial"), ("median", "Median trial"), ("worst", "Worst trial"))

@@ -84,14 +84,14 @@ def test_every_trial_says_its_setting_and_how_its_seeds_lie() -> None:
     vanilla, lsgan, _ = found.tasks["a"]
     assert [(setting, score.text, score.basis) for setting, score in vanilla.trials] == [
         ("its default", "2.0", "2 seeds, 1.0 to 3.0"),
-        ("dynamics.lr_critic and dynamics.lr_generator = 0.001", "4.0", "2 seeds, 4.0 to 4.0"),
+        ("learning rates = 0.001", "4.0", "2 seeds, 4.0 to 4.0"),
         ("a = 1", "failed", ""),
     ]
     assert lsgan.trials == []
     (sheet,) = [sheet for sheet in sheets_of(record(TUNING)) if sheet.name == "trials"]
     assert [row[:4] for row in sheet.rows] == [
         ("a", "vanilla", "1", "its default"),
-        ("a", "vanilla", "2", "dynamics.lr_critic and dynamics.lr_generator = 0.001"),
+        ("a", "vanilla", "2", "learning rates = 0.001"),
         ("a", "vanilla", "3", "a = 1"),
     ]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from uncollapse.experiments.search import RATES
 from uncollapse.report.amounts import NOTHING, Amount, amount_of, success_of
 from uncollapse.report.measures import entry_of, measure_of, p_text
 from uncollapse.report.records import Cell, Record
@@ -134,7 +135,8 @@ def _setting(settings: Mapping[str, Any]) -> str:
     named: dict[str, list[str]] = {}
     for path, value in settings.items():
         named.setdefault(json.dumps(value), []).append(path)
-    return ", ".join(f"{' and '.join(paths)} = {value}" for value, paths in named.items()) or "its default"
+    words = {value: "learning rates" if paths == list(RATES) else " and ".join(paths) for value, paths in named.items()}
+    return ", ".join(f"{name} = {value}" for value, name in words.items()) or "its default"
 
 
 def _score(trial: Mapping[str, Any], kind: str) -> Amount:

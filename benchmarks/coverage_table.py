@@ -21,13 +21,13 @@ HEAD = """# Coverage of the intervals
 
 How often each metric's 95 % interval held its estimand, in per cent of the simulated repeats. Sides are real + fake
 rows. **Bold**: below 92. A plus: above 98 though the metric does not call its interval conservative. (c): it does, in
-most repeats. A dash: no interval was given in any repeat. A tilde: too few repeats to say on which side of the limit
-(its Wilson interval holds 92, or 98 for a plus). The truth behind each number, its standard error, the widths, the
+most repeats. A dash: no interval was given in any repeat. A tilde after a mark: it may be chance (the Wilson interval
+holds 92, or 98 for a plus). The truth behind each number, its standard error, the widths, the
 two sides of the misses and Wilson intervals of the coverages are in `coverage.json`.
 
 Commands: `python benchmarks/intervals.py`, which stops and goes on as one likes; `--again 2000`, which draws what lies
-below 92 or is marked with a plus up to 2,000 times (of sound intervals that hold in 94 % one in 40 is below 92 after
-500 repeats, by chance) and is judged by all of these; then `--table`.
+below 92 or is marked with a plus up to 2,000 times and judges it by all of these; then `--table`. By chance one
+interval in 40 that truly holds in 94 % is below 92 after 500 repeats, and one in four that truly holds in 91 % is not.
 """
 
 
@@ -59,7 +59,13 @@ def lines_of(path: Path) -> list[str]:
     return text[: text.rfind("\n") + 1].splitlines(keepends=True)
 
 
-def replace(path: Path, lines: Iterable[str]) -> None:
+def mend(path: Path) -> None:
+    """Removes a torn last line, to which the next one would be joined."""
+    if path.exists() and path.read_text()[-1:] not in ("", "\n"):
+        rewrite(path, lines_of(path))
+
+
+def rewrite(path: Path, lines: Iterable[str]) -> None:
     """Writes a file anew, whole or not at all."""
     beside = path.with_suffix(".new")
     beside.write_text("".join(lines))
@@ -84,7 +90,7 @@ def forget(folder: Path, names: Sequence[str]) -> None:
         lines = [json.loads(text) for text in lines_of(path)]
         for line in lines:
             line["metrics"] = {name: row for name, row in line["metrics"].items() if name not in names}
-        replace(path, (json.dumps(line) + "\n" for line in lines if line["metrics"]))
+        rewrite(path, (json.dumps(line) + "\n" for line in lines if line["metrics"]))
 
 
 def truth_of(cell: Cell, name: str, rows: Sequence[Row], values: Sequence[float]) -> tuple[Any, float, str]:
@@ -218,12 +224,16 @@ def write_table(folder: Path, kept: Mapping[Cell, Kept], repeats: int, fresh: in
     """Writes coverage.json and README.md, and prints the latter."""
     summaries = summaries_of(kept)
     hours = sum(found.seconds for found in kept.values()) / 3600
+    codes = sorted({code for found in kept.values() for code in found.codes})
     state = f"{progress(kept, repeats, fresh)} CPU time: {hours:.1f} hours."
+    if len(codes) > 1:
+        state += (
+            f" The repeats come from {len(codes)} versions of the metrics or of the populations: {', '.join(codes)}."
+        )
     text = "\n".join([HEAD, state, *worst(summaries), *tables(summaries)]) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text(text)
     document = record([{**asdict(cell), "metrics": rows} for cell, rows in summaries.items()], threads=1)
-    codes = sorted({code for found in kept.values() for code in found.codes})
     document |= {"state": state, "codes": codes, "cpu_hours": hours}
     (folder / "coverage.json").write_text(json.dumps(document, indent=1) + "\n")
     print(text)

@@ -18,12 +18,12 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from cells import FAMILIES, OWN_TRUTH, Cell
-from coverage_table import doubtful, forget, lines_of, path_of, read, replace, summaries_of, write_table
+from coverage_table import doubtful, forget, mend, path_of, read, summaries_of, write_table
 
 import uncollapse
 
@@ -79,7 +79,11 @@ def tasks_of(cell: Cell, options: argparse.Namespace, code: str) -> Iterator[Tas
     kept, family = read(options.out, cell), FAMILIES[cell.family]
     looking = tuple(name for name in family.metrics if not options.metrics or name in options.metrics)
     simulated = tuple(name for name in looking if name not in OWN_TRUTH and family.known(cell, name) is None)
-    found = summaries_of({cell: kept}).get(cell, {}) if options.again else {}
+    # Doubt is a matter of the first repeats alone: what is drawn more often is drawn to the end.
+    first = replace(
+        kept, measured={repeat: kept.measured[repeat] for repeat in kept.measured if repeat < options.repeats}
+    )
+    found = summaries_of({cell: first}).get(cell, {}) if options.again else {}
     again = tuple(name for name in looking if name in found and doubtful(found[name]))
     for level, done, wanted, numbers in (
         (LEVEL, kept.measured, looking, range(options.repeats)),
@@ -181,8 +185,8 @@ def main() -> int:
         return 0
     os.environ.update(THREADS)
     cells = chosen(options)
-    for path in options.out.glob("*.jsonl"):  # without a torn last line that the next one would be joined to
-        replace(path, lines_of(path))
+    for cell in cells:
+        mend(path_of(options.out, cell))
     failed = execute(in_rounds(cells, options), options)
     spent = sum(read(options.out, cell).seconds for cell in cells)
     print(f"{spent / 3600:.2f} CPU hours are behind what is kept of these {len(cells)} cells in {options.out}")

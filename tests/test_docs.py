@@ -323,6 +323,23 @@ def test_the_evidence_for_advice_is_what_the_committed_results_say() -> None:
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale; run `make docs`"
 
 
+def test_a_choice_of_the_default_is_not_counted_twice() -> None:
+    evidence = load(ROOT / "docs" / "evidence.py")
+    content = {"tuning": {"cells": [{"task": "a", "tuned": "r1 (tuned)", "settings": {}}]}}
+    assert evidence.twice({"method": "r1 (tuned)", "task": "a"}, content)
+    assert not evidence.twice({"method": "r1", "task": "a"}, content)
+    assert not evidence.twice({"method": "r1 (tuned)", "task": "b"}, content)
+    content["tuning"]["cells"][0]["settings"] = {"dynamics.lr_critic": 1}
+    assert not evidence.twice({"method": "r1 (tuned)", "task": "a"}, content)
+    assert not evidence.twice({"method": "r1", "task": "a"}, {})
+
+
+def test_settings_chosen_for_one_method_are_no_evidence_against_another() -> None:
+    found = load(ROOT / "docs" / "evidence.py").rows(ROOT / "results" / "records" / "comparison.json")
+    assert len(found) == 6
+    assert all(row["versus"] == {} for row in found)
+
+
 def test_every_symptom_and_its_threshold_is_documented() -> None:
     text = (ROOT / "docs" / "advice.md").read_text()
     assert [item.name for item in SYMPTOMS.values() if f"`{item.name}` | {item.rule}" not in text] == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import cells
 import coverage_table as table
+import intervals
 import populations
 
 CELL = cells.Cell(family="labels", world="classes", size=10, n_real=500, n_fake=500, different=False)
@@ -63,8 +65,9 @@ def test_a_torn_line_is_none_and_a_draw_counts_once(tmp_path: Path) -> None:
     assert found is not None
     assert (found["truth"], found["truth_from"], found["coverage"]) == (2.0, "mean of 3 draws", 0.5)
     assert (found["interval_too_high"], found["interval_too_low"]) == (1, 0)
-    table.replace(path, table.lines_of(path))
+    table.mend(path)
     assert path.read_text().endswith("}\n")
+    assert len(table.lines_of(path)) == 4
 
 
 def test_the_truth_of_mode_coverage_is_that_of_the_classes_seen() -> None:
@@ -90,3 +93,49 @@ def test_marks(held: int, n: int, conservative: float, text: str) -> None:
     found = {"coverage": held / n, "coverage_wilson": table.wilson(held, n), "conservative": conservative}
     assert table.mark(found) == text
     assert table.doubtful(found) == (not text.startswith(("95", "99.6 (c)")))
+
+
+def options(folder: Path, **changes: Any) -> argparse.Namespace:
+    known = {"out": folder, "metrics": [], "repeats": 4, "fresh": 6, "again": 0}
+    return argparse.Namespace(**known | changes)
+
+
+def test_what_is_drawn_more_often_is_drawn_to_the_end(tmp_path: Path) -> None:
+    """Whoever stops and goes on must not leave a doubtful cell as soon as it looks sound."""
+    bad, good = row(1.0, 5.0, 6.0), row(1.0, 0.0, 2.0)
+    path = table.path_of(tmp_path, CELL)
+    path.write_text(lines({i: bad if i < 2 else good for i in range(8)}, {}, "class_entropy"))
+    asked = list(intervals.tasks_of(CELL, options(tmp_path, metrics=["class_entropy"], again=10), "a"))
+    assert [(task.metrics, task.repeats, task.level) for task in asked] == [(("class_entropy",), (8, 9), 0.95)]
+    path.write_text(lines(dict.fromkeys(range(8), good), {}, "class_entropy"))
+    asked = list(intervals.tasks_of(CELL, options(tmp_path, metrics=["class_entropy"], again=10), "a"))
+    assert [task.repeats for task in asked] == [(8, 9)], (
+        "a coverage of all is above 98 without being called conservative"
+    )
+
+
+def test_only_simulated_truths_are_drawn_afresh(tmp_path: Path) -> None:
+    asked = list(intervals.tasks_of(CELL, options(tmp_path), "a"))
+    assert [(task.repeats, task.level) for task in asked] == [((0, 1, 2, 3), 0.95), ((4, 5), None)]
+    assert set(asked[0].metrics) == set(cells.LABEL_METRICS)
+    assert asked[1].metrics == ("class_kl", "chi_square")
+
+
+def test_an_unfinished_table_says_so() -> None:
+    kept = table.Kept(measured={i: {"class_entropy": row(1.0, 0.0, 2.0)} for i in range(2)})
+    assert table.progress({CELL: kept}, 2, 3).startswith("1 of 4 coverages have all 2 repeats, 2 all draws")
+    assert table.progress({CELL: kept}, 2, 3).endswith("**Unfinished.**")
+    whole = {i: dict.fromkeys(cells.LABEL_METRICS, row(1.0, 0.0, 2.0)) for i in range(2)}
+    done = table.Kept(measured=whole, fresh={2: dict.fromkeys(cells.LABEL_METRICS, row(1.0, None, None))})
+    assert not table.progress({CELL: done}, 2, 3).endswith("**Unfinished.**")
+
+
+def test_what_is_forgotten_is_drawn_again(tmp_path: Path) -> None:
+    path = table.path_of(tmp_path, CELL)
+    path.write_text(
+        lines({0: row(1.0, 0.0, 2.0)}, {1: 1.0}, "class_kl") + lines({0: row(1.0, 0.0, 2.0)}, {}, "chi_square")
+    )
+    table.forget(tmp_path, ["class_kl"])
+    kept = table.read(tmp_path, CELL)
+    assert {name for rows in kept.measured.values() for name in rows} == {"chi_square"}
+    assert not kept.fresh

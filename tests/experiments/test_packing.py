@@ -14,9 +14,11 @@ from uncollapse.experiments.packing import (
     blocks,
     chunks,
     differences,
+    failed_before,
     freeze,
     frozen_choices,
     frozen_groups,
+    note_failures,
     pack,
     read_lock,
     runs_of,
@@ -169,6 +171,24 @@ def test_a_choice_of_nothing_is_damaged(tmp_path: Path, choices: str) -> None:
     (tmp_path / "plan.lock.json").write_text(f'{{"schema": 1, "choices": {choices}}}', encoding="utf-8")
     with pytest.raises(UserError, match="is damaged"):
         frozen_choices(tmp_path)
+
+
+@pytest.mark.parametrize("names", ["7", "null", "[7]", "[{}]"])
+def test_failures_of_nothing_are_damaged(tmp_path: Path, names: str) -> None:
+    (tmp_path / "plan.lock.json").write_text(f'{{"schema": 1, "failed_trials": {names}}}', encoding="utf-8")
+    with pytest.raises(UserError, match="is damaged"):
+        failed_before(tmp_path)
+
+
+def test_failures_are_noted_once_and_kept_by_the_next_start(tmp_path: Path) -> None:
+    freeze(tmp_path, PLAN, pack(PLAN), [])
+    lock = json.loads((tmp_path / "plan.lock.json").read_text(encoding="utf-8"))
+    assert failed_before(tmp_path) == frozenset(), "a lock of before has none"
+    assert "failed_trials" not in lock
+    note_failures(tmp_path, ["b", "a"])
+    note_failures(tmp_path, ["a"])
+    freeze(tmp_path, PLAN, pack(PLAN), [])
+    assert failed_before(tmp_path) == {"a", "b"}
 
 
 def test_a_folder_without_a_lock_is_no_comparison(tmp_path: Path) -> None:

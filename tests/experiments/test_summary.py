@@ -61,3 +61,10 @@ def test_tuned_methods_are_compared_with_the_tuned_baseline() -> None:
         ("cgan", "lsgan", 2),
         ("cgan (tuned)", "lsgan (tuned)", 1),
     ]
+
+
+def test_without_a_tuned_baseline_tuned_methods_are_not_compared() -> None:
+    names = ["lsgan", "cgan", "cgan (tuned)", "vanilla", "vanilla (tuned)"]
+    found = [cell(name, "a", [value] * 3) for name, value in zip(names, (1, 4, 3, 5, 2), strict=True)]
+    rows = differences(found, Plan.from_toml(TOML), {"cgan": "cgan (tuned)", "vanilla": "vanilla (tuned)"})
+    assert [(row["method"], row["baseline"]) for row in rows] == [("cgan", "lsgan"), ("vanilla", "lsgan")]

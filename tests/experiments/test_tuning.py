@@ -17,6 +17,7 @@ from uncollapse.errors import UserError
 from uncollapse.experiments import estimate as estimating
 from uncollapse.experiments import tuning
 from uncollapse.experiments.compare import Comparison, compare
+from uncollapse.experiments.engines import Outcome
 from uncollapse.experiments.estimate import estimate
 from uncollapse.experiments.packing import LOCK, freeze_choices, frozen_choices
 from uncollapse.experiments.plan import Plan
@@ -184,7 +185,7 @@ def test_a_trial_that_fails_twice_is_not_chosen_and_the_others_go_on(tmp_path: P
     assert first.exit_code == result.exit_code == 1
     assert [row["chosen"] is None for row in first.document["tuning"]["cells"]] == [True, False]
     (line,) = tuning.failed_trials(first.document["tuning"])
-    assert "trial 1, failed and is tried again by the next start: RuntimeError: a planted failure." in line
+    assert "trial 1, failed and is trained again by the same command: RuntimeError: a planted failure." in line
     row = result.document["tuning"]["cells"][0]
     assert (row["chosen"], row["settings"]) == (2, FACTOR)
     assert (row["trials"][0]["score"], row["trials"][0]["failed"]) == (None, ["RuntimeError: a planted failure"])
@@ -208,11 +209,48 @@ def _fails(*args: Any, **options: Any) -> Any:
     raise RuntimeError("the machine broke")
 
 
+def test_only_a_run_that_failed_before_ends_its_trial(tmp_path: Path) -> None:
+    plan = Plan.from_toml(TOML.replace("count = 2", "count = 40").replace("trials = 2", "trials = 1"))
+    (trial,) = (trial for trial in tuning.trials(plan) if trial.of.method == "vanilla")
+    first, second = (run.spec.directory_name for run in trial.runs)
+    failed = {second: Outcome(name=second, status="failed", error="no room")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            tuning, "_scored", lambda directory, plan, trial, outcomes: SCORES[trial.number] | {"runs": [first, second]}
+        )
+        two = [replace(trial, number=2), trial]
+        for before, chosen in (((), None), ((first,), None), ((second,), 2)):
+            found = tuning.choices(tmp_path, plan, two, failed, frozenset(before))
+            assert [row["chosen"] for row in found] == ([] if chosen is None else [chosen])
+
+
+SCORES: dict[int, dict[str, Any]] = {
+    1: {"trial": 1, "settings": {}, "score": None, "high_quality_share": None, "failed": ["no room"], "top": None},
+    2: {"trial": 2, "settings": {"a": 1}, "score": 2.0, "high_quality_share": 0.5, "failed": [], "top": 4.0},
+}
+
+
 def test_ties_go_to_quality_and_then_to_the_default() -> None:
     rows = [
-        {"trial": 1, "settings": {}, "score": 2.0, "high_quality_share": 0.5, "failed": [], "top": 4.0},
-        {"trial": 2, "settings": {"a": 1}, "score": 2.0, "high_quality_share": 0.6, "failed": [], "top": 4.0},
-        {"trial": 3, "settings": {"a": 2}, "score": 2.0, "high_quality_share": 0.6, "failed": [], "top": 4.0},
+        {"trial": 1, "settings": {}, "score": 2.0, "high_quality_share": 0.5, "failed": [], "top": 4.0, "runs": []},
+        {
+            "trial": 2,
+            "settings": {"a": 1},
+            "score": 2.0,
+            "high_quality_share": 0.6,
+            "failed": [],
+            "top": 4.0,
+            "runs": [],
+        },
+        {
+            "trial": 3,
+            "settings": {"a": 2},
+            "score": 2.0,
+            "high_quality_share": 0.6,
+            "failed": [],
+            "top": 4.0,
+            "runs": [],
+        },
     ]
     found = tuning.trials(Plan.from_toml(TOML))
     three = [found[0], found[1], replace(found[1], number=3)]

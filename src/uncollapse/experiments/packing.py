@@ -230,8 +230,15 @@ def freeze_choices(directory: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def failed_before(directory: Path) -> frozenset[str]:
-    """Folders of the trials' runs that have failed in an earlier sitting."""
-    return frozenset(read_lock(directory).get("failed_trials", ()))
+    """Folders of the trials' runs that have failed in an earlier sitting.
+
+    Raises:
+        UserError: As for `read_lock`.
+    """
+    names = read_lock(directory).get("failed_trials", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise _damaged(directory / LOCK, "failed_trials is no list of names")
+    return frozenset(names)
 
 
 def note_failures(directory: Path, names: Sequence[str]) -> None:

@@ -110,28 +110,25 @@ def differences(
         plan: The plan.
         pairs: Name of each method that was tuned -> name of its tuned row.
     """
-    tuned = pairs or {}
-    groups = [
-        (plan.baseline_name, [cell for cell in cells if cell["method"] not in tuned.values()]),
-        (tuned.get(plan.baseline_name, ""), [cell for cell in cells if cell["method"] in tuned.values()]),
-    ]
-    return [
-        row
-        for task in dict.fromkeys(cell["task"] for cell in cells)
-        for baseline, group in groups
-        for row in _against(baseline, [cell for cell in group if cell["task"] == task], task, plan.headline)
-    ]
+    tuned, rows = pairs or {}, []
+    for task in dict.fromkeys(cell["task"] for cell in cells):
+        mine = {cell["method"]: cell for cell in cells if cell["task"] == task}
+        standing = {name: cell for name, cell in mine.items() if name not in tuned.values()}
+        baseline = plan.baseline_name if plan.baseline_name in standing else next(iter(standing))
+        rows += _against(baseline, standing, task, plan.headline)
+        # Until the baseline is tuned, too, there is nothing that tuned methods could be compared with.
+        if (other := tuned.get(baseline, "")) in mine:
+            rows += _against(other, {name: mine[name] for name in mine if name not in standing}, task, plan.headline)
+    return rows
 
 
-def _against(baseline: str, cells: Sequence[Mapping[str, Any]], task: str, headline: str) -> list[dict[str, object]]:
-    """The rows of one task and one baseline."""
+def _against(baseline: str, mine: Mapping[str, Mapping[str, Any]], task: str, headline: str) -> list[dict[str, object]]:
+    """The rows of one task and one baseline, which is among the methods."""
     from uncollapse.experiments.statistics import paired_differences
 
     rows: list[dict[str, object]] = []
-    mine = {cell["method"]: cell for cell in cells}
-    baseline = baseline if baseline in mine else next(iter(mine), "")
     for measure in dict.fromkeys((headline, *LEADING)):
-        if mine and measure in mine[baseline]["measures"]:  # a method without a result must not hide the others
+        if measure in mine[baseline]["measures"]:  # a method without a result must not hide the others
             values = {name: record.by_seed(cell, measure) for name, cell in mine.items() if measure in cell["measures"]}
             limits = mine[baseline]["measures"][measure].get("bounds")
             found = paired_differences(

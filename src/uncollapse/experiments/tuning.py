@@ -142,9 +142,8 @@ def _row(
 ) -> dict[str, Any]:
     """One cell's trials with their scores; `chosen` is None until all have ended."""
     scored = [_scored(directory, plan, trial, outcomes) for trial in trials]
-    ended = all(
-        row["score"] is not None or (row["failed"] and not failed_before.isdisjoint(row["runs"])) for row in scored
-    )
+    lost = set(failed_runs(directory, trials, outcomes))
+    ended = all(row["score"] is not None or failed_before >= lost.intersection(row["runs"]) > set() for row in scored)
     known = [row for row in scored if row["score"] is not None]
     # Of equals the first wins, which is the default.
     best = max(known, key=lambda row: (row["score"], min(row[TIE_BREAK] or 0.0, CEILING)), default=None)
@@ -306,21 +305,16 @@ def gains(cells: Sequence[Mapping[str, Any]], plan: Plan, rows: Sequence[Mapping
 
 
 def failed_runs(directory: Path, trials: Sequence[Trial], outcomes: Mapping[str, Outcome]) -> list[str]:
-    """The folders of the trials' runs that failed in this sitting and have no result."""
-    return [
-        name
-        for run in runs_of(trials)
-        if (outcome := outcomes.get(name := run.spec.directory_name)) is not None
-        and outcome.status == "failed"
-        and finished_result(directory, run) is None
-    ]
+    """The folders of the trials' runs that failed in this sitting."""
+    names = [run.spec.directory_name for run in runs_of(trials)]
+    return [name for name in names if (outcome := outcomes.get(name)) and outcome.status == "failed"]
 
 
 def failed_trials(tuning: Mapping[str, Any]) -> list[str]:
     """A sentence for each failed trial of what `comparison.json` holds under ``tuning``."""
     return [
         f"{row['method']} on {row['task']}, trial {trial['trial']}, failed and "
-        f"{'is tried again by the next start' if row['chosen'] is None else 'was not chosen'}: {error.rstrip('.')}."
+        f"{'is trained again by the same command' if row['chosen'] is None else 'was not chosen'}: {error.rstrip('.')}."
         for row in tuning.get("cells", ())
         for trial in row.get("trials", ())
         for error in trial.get("failed", ())

@@ -131,7 +131,7 @@ def _chosen(row: Mapping[str, Any]) -> str:
 
 
 def _setting(settings: Mapping[str, Any]) -> str:
-    """What a setting changes, in words; settings of equal value that differ in one word are named together."""
+    """What a setting changes, in words; what has the same value is named together."""
     named: dict[str, list[str]] = {}
     for path, value in settings.items():
         named.setdefault(json.dumps(value), []).append(path)
@@ -140,9 +140,9 @@ def _setting(settings: Mapping[str, Any]) -> str:
 
 
 def _score(trial: Mapping[str, Any], kind: str) -> Amount:
-    """A trial's mean, its lowest and highest seed; "failed" where it has none for that reason."""
+    """A trial's mean, its lowest and highest seed; or why it has none."""
     if trial["score"] is None:
-        return Amount(said="failed") if trial.get("failed") else NOTHING
+        return Amount(said="failed" if trial.get("failed") else "not finished")
     found = Amount(value=trial["score"], kind=kind)
     seeds = [value for value in trial.get("per_seed", ()) if value is not None]
     if not seeds:

@@ -94,6 +94,9 @@ def index(defects: ModuleType) -> str:
         "`uc.metrics.feature_metrics` gives many at once from one walk over the pairs of rows; `uc.metrics.difference`",
         "and `differences` compare two generators against one reference in one and in many of them;",
         "`uc.metrics.required_n` says how many samples it takes to see a difference.",
+        "",
+        "How often the intervals held what they are for, in thousands of simulated repeats whose truth is known, is in",
+        "[results/intervals](../results/intervals/): with 500 rows a side at least 92 % of the time in every case.",
     ]
     for title, names in GROUPS.items():
         lines += ["", f"## {title}", "", *table(["metric", "measures", "good", "sees", "blind to", "needs"], [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.metrics.vendi import vendi_score
+from uncollapse.metrics.vendi import _below, vendi_score
 
 ORDERS = [0.0, 0.5, 1.0, 2.0, math.inf]
 
@@ -48,6 +48,30 @@ def test_interval_covers_the_mean_over_fresh_samples() -> None:
     found = [vendi_score(fake=draw.normal(size=(150, 6)) * [3, 2, 1, 1, 1, 0.5] + 0.5) for _ in range(150)]
     truth = float(np.mean([float(item) for item in found]))
     assert 0.9 <= np.mean([item.holds(truth) for item in found]) <= 0.99
+
+
+@pytest.mark.parametrize(("value", "most", "half"), [(1.98, 2.0, 0.015), (40.0, 64.0, 0.5)])
+def test_near_the_most_the_lower_end_is_a_distance_whose_own_spread_reaches_the_number(
+    value: float, most: float, half: float
+) -> None:
+    end = _below(value, most, half)
+    missing, there = most - value, most - end
+    assert end < value
+    assert (there - missing) ** 2 == pytest.approx(half**2 * there / missing, rel=1e-12)
+    assert _below(2.0, 2.0, 0.1) == 2.0
+
+
+def test_the_interval_holds_near_the_most() -> None:
+    """Directions that are almost evenly used: before, one interval in ten was above the mean over fresh samples."""
+    stream = np.random.default_rng(5)
+    scale = np.array([1.0, 0.75])
+    found = [vendi_score(fake=stream.standard_normal((300, 2)) * scale) for _ in range(300)]
+    mean = np.mean([one.value for one in found])
+    assert 1.95 < mean < 1.99
+    above = sum(one.low > mean for one in found if one.low is not None)
+    below = sum(one.high < mean for one in found if one.high is not None)
+    assert above <= 16
+    assert below <= 16
 
 
 def test_ratio_to_real_is_taken_at_equal_n() -> None:

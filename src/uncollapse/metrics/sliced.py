@@ -210,8 +210,12 @@ class _Slices:
         curved = own * sum(1 / n for n in sizes) ** 2 / sum(1 / n**2 for n in sizes)
         # Going on from quarters to halves doubles the noise of the halvings.
         chance = 4 * own / HALVINGS + scale**2 * _mean_noise(values, block)
-        scatter = Scatter(linear=linear + chance, curved=curved + chance, bias=0.0, slope=0.0, freedom=self._freedom())
-        low, high = scatter.around(value, level)
+        linear, curved = linear + chance, curved + chance
+        near = Scatter(linear=linear, curved=curved, bias=0.0, slope=0.0, freedom=self._freedom())
+        # The upper end does not take the second order off the first: a small number may be one of far populations,
+        # where that part, mass that crosses gaps between modes, is not in what the first order shows.
+        far = replace(near, linear=linear + 2 * curved)
+        (low, _), (_, high) = near.around(value, level), far.around(value, level)
         # The population value is never below 0: the interval need not reach there.
         return value, (max(low, 0.0), max(high, 0.0))
 

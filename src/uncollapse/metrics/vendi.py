@@ -93,5 +93,20 @@ def _ends(
         return (None, None), {"reason": f"fewer than {LEAST_FOR_SPREAD} rows, too few to tell how much it varies"}
     if found.error * math.sqrt(len(side)) < 1e-9:
         return (None, None), {"reason": "the largest eigenvalues are equal, where order inf has no derivative"}
-    reach = math.exp(float(ndtri(0.5 + level / 2)) * found.error)
-    return (max(1.0, found.value / reach), max(found.value, min(most, found.value * reach))), {}
+    z = float(ndtri(0.5 + level / 2))
+    reach = math.exp(z * found.error)
+    low = min(found.value / reach, _below(found.value, most, z * found.error * found.value))
+    return (max(1.0, low), max(found.value, min(most, found.value * reach))), {}
+
+
+def _below(value: float, most: float, half: float) -> float:
+    """Lower end where the score is close to the most that it can be.
+
+    What is missing to the most, m = most - value, is there like a square: its standard error grows as its root, so all
+    m' count that lie within half * sqrt(m' / m) of the m seen.
+    """
+    missing = most - value
+    if missing <= 0:
+        return value
+    growth = half**2 / (2 * missing)
+    return value - growth - math.hypot(half, growth)

@@ -174,7 +174,8 @@ def locked(directory: Path, plan: Plan, runs: Sequence[PlannedRun], plugins: Seq
             _check(directory, old, document)
         except (KeyError, TypeError, AttributeError) as error:
             raise _damaged(directory / LOCK, f"{type(error).__name__}: {error}") from error
-        return document | {key: old.get(key, []) for key in ("choices", "failed_trials")}
+        kept = {key: old[key] for key in ("choices", "failed_trials") if key in old}
+        return document | {"choices": []} | kept
     if any(directory.glob("runs/*")):
         raise UserError(f"{directory} holds runs but no {LOCK}, so it is not a comparison; choose another --out.")
     return document

@@ -54,11 +54,21 @@ def test_interval_covers_the_mean_over_fresh_samples() -> None:
 def test_near_the_most_the_lower_end_is_a_distance_whose_own_spread_reaches_the_number(
     value: float, most: float, half: float
 ) -> None:
-    end = _below(value, most, half)
+    end = _below(value, most, half, half)
     missing, there = most - value, most - end
     assert end < value
     assert (there - missing) ** 2 == pytest.approx(half**2 * there / missing, rel=1e-12)
-    assert _below(2.0, 2.0, 0.1) == 2.0
+    assert _below(2.0, 2.0, 0.1, 0.1) == 2.0
+
+
+def test_all_directions_used_alike_by_chance_leave_the_interval_narrow() -> None:
+    """The first-order spread vanishes with what is missing, so that a sample almost at the most says no less."""
+    half = np.random.default_rng(3).standard_normal((250, 2))
+    turned = half @ np.array([[0.0, 1.0], [-1.0, 0.0]]) + 1e-7
+    found = vendi_score(fake=np.concatenate([half, turned]))
+    assert found.value == pytest.approx(2.0, abs=1e-9)
+    assert found.low is not None
+    assert 1.97 < found.low < found.value
 
 
 def test_the_interval_holds_near_the_most() -> None:

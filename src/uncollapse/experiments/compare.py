@@ -210,7 +210,7 @@ def _stages(
     outcomes = train([*tuning.open_runs(directory, trials), *runs])
     found = tuning.choices(directory, plan, trials, outcomes, packing.failed_before(directory))
     packing.freeze_choices(directory, found)
-    packing.note_failures(directory, tuning.failed_runs(directory, trials, outcomes))
+    packing.note_failures(directory, tuning.failed_runs(trials, outcomes))
     tuned = tuning.tuned_runs(directory, plan, trials)
     return tuning.side_by_side(runs, tuned), outcomes | train(tuned)
 

@@ -142,7 +142,7 @@ def _row(
 ) -> dict[str, Any]:
     """One cell's trials with their scores; `chosen` is None until all have ended."""
     scored = [_scored(directory, plan, trial, outcomes) for trial in trials]
-    lost = set(failed_runs(directory, trials, outcomes))
+    lost = set(failed_runs(trials, outcomes))
     ended = all(row["score"] is not None or failed_before >= lost.intersection(row["runs"]) > set() for row in scored)
     known = [row for row in scored if row["score"] is not None]
     # Of equals the first wins, which is the default.
@@ -304,7 +304,7 @@ def gains(cells: Sequence[Mapping[str, Any]], plan: Plan, rows: Sequence[Mapping
     return found
 
 
-def failed_runs(directory: Path, trials: Sequence[Trial], outcomes: Mapping[str, Outcome]) -> list[str]:
+def failed_runs(trials: Sequence[Trial], outcomes: Mapping[str, Outcome]) -> list[str]:
     """The folders of the trials' runs that failed in this sitting."""
     names = [run.spec.directory_name for run in runs_of(trials)]
     return [name for name in names if (outcome := outcomes.get(name)) and outcome.status == "failed"]

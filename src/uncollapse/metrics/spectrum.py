@@ -35,6 +35,7 @@ class Spectrum:
         order: q.
         shares: Eigenvalues above rounding (r,), float64, summing to 1.
         value: exp of the entropy of order q of the shares.
+        first: What of it single rows show alone, which vanishes where all directions are used alike.
         error: Standard error of the logarithm of `value` over fresh samples of the same n; NaN when not known.
     """
 
@@ -62,7 +63,9 @@ class Spectrum:
         if self._basis is not None:
             self._basis = self._basis[:, kept]
         self.value = math.exp(self._entropy())
-        self.error = math.sqrt(self._variance()) if wanted and not self.one_direction else math.nan
+        self.error = self.first = math.nan
+        if wanted and not self.one_direction:
+            self.error, self.first = (math.sqrt(variance) for variance in self._variances())
 
     @property
     def one_direction(self) -> bool:
@@ -93,15 +96,17 @@ class Spectrum:
         total = float(self.shares.pow(self.order).sum())
         return self.shares.pow(self.order - 1), self.order / (1 - self.order) / total
 
-    def _variance(self) -> float:
+    def _variances(self) -> tuple[float, float]:
+        """Of the entropy: in all, and to first order."""
         n = len(self._rows)
         weights, factor = self._slope()
         some = self._coordinates(_some_rows(n).to(self._rows.device))
         single = some.square() @ weights
         naive = factor**2 * float(single.var()) / n
         if math.isinf(self.order):
-            return naive
-        return total_variance(naive, float(self._second(some[:PAIRS], single[:PAIRS]).square().mean()) / (2 * n * n))
+            return naive, naive
+        pairs = float(self._second(some[:PAIRS], single[:PAIRS]).square().mean()) / (2 * n * n)
+        return total_variance(naive, pairs), naive
 
     def _second(self, rows: Tensor, single: Tensor) -> Tensor:
         """Second derivative of the entropy for some pairs of rows, less what each of the two rows explains."""

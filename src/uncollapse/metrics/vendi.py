@@ -95,18 +95,21 @@ def _ends(
         return (None, None), {"reason": "the largest eigenvalues are equal, where order inf has no derivative"}
     z = float(ndtri(0.5 + level / 2))
     reach = math.exp(z * found.error)
-    low = min(found.value / reach, _below(found.value, most, z * found.error * found.value))
+    low = min(
+        found.value / reach,
+        _below(found.value, most, *(z * found.value * error for error in (found.error, found.first))),
+    )
     return (max(1.0, low), max(found.value, min(most, found.value * reach))), {}
 
 
-def _below(value: float, most: float, half: float) -> float:
+def _below(value: float, most: float, half: float, first: float) -> float:
     """Lower end where the score is close to the most that it can be.
 
-    What is missing to the most, m = most - value, is there like a square: its standard error grows as its root, so all
-    m' count that lie within half * sqrt(m' / m) of the m seen.
+    What is missing to the most, m = most - value, is there like a square: the first-order part of its variance grows
+    as m itself and vanishes with it, so all m' count with (m' - m)^2 <= half^2 + first^2 (m' - m) / m.
     """
     missing = most - value
     if missing <= 0:
         return value
-    growth = half**2 / (2 * missing)
+    growth = first**2 / (2 * missing)
     return value - growth - math.hypot(half, growth)

@@ -27,19 +27,21 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 THREADS = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 TASKS = ("blobs-8", "digits")
-# Condition -> part of the modes that is lost (1 = one mode), the monitor's margin, and the runs wanted (of --runs).
+# Condition -> part of the modes that is lost (1 = one mode), the monitor's margin, the runs wanted (of --runs), and the
+# fakes of a look.
 CONDITIONS = {
-    "healthy": (0.0, 0.15, 1.0),
-    "half": (0.5, 0.15, 1.0),
-    "one": (1.0, 0.05, 0.5),
-    "trained": (0.0, 0.15, 0.06),
-    "trained-half": (0.5, 0.15, 0.06),
-    "edge": (0.0, 0.15, 5.0),
+    "healthy": (0.0, 0.15, 1.0, 500),
+    "half": (0.5, 0.15, 1.0, 500),
+    "one": (1.0, 0.05, 0.5, 500),
+    "one-1000": (1.0, 0.05, 0.5, 1_000),
+    "trained": (0.0, 0.15, 0.06, 500),
+    "trained-half": (0.5, 0.15, 0.06, 500),
+    "edge": (0.0, 0.15, 5.0, 500),
 }
 # Seeds that are trained together, and updates within which a loss has to be found.
 TOGETHER, WITHIN = 4, 1_000
-# Looks of a run on the edge of the null, and fakes of a look.
-EDGE_LOOKS, SAMPLES = 200, 500
+# Looks of a run on the edge of the null.
+EDGE_LOOKS = 200
 
 
 def cells() -> Iterator[tuple[str, str]]:
@@ -56,13 +58,13 @@ def modes_lost(condition: str, k: int) -> int:
 
 
 @cache
-def reference(task: str, seed: int) -> object:
-    """A prepared reference; twenty serve all runs."""
+def reference(task: str, seed: int, samples: int) -> object:
+    """A prepared reference; twenty serve all runs of as many fakes a look."""
     from monitor_generators import data_of
 
     from uncollapse.monitor import make_reference
 
-    return make_reference(data_of(task).reference(seed), samples=SAMPLES, cache=False)
+    return make_reference(data_of(task).reference(seed), samples=samples, cache=False)
 
 
 def watched(task: str, condition: str, run: int, source: object) -> object:
@@ -71,9 +73,10 @@ def watched(task: str, condition: str, run: int, source: object) -> object:
 
     from uncollapse.monitor import CollapseMonitor
 
+    _, margin, _, samples = CONDITIONS[condition]
     return CollapseMonitor(
-        reference(task, run % REFERENCES), sampler=source.sample, every=EVERY, samples=SAMPLES, seed=run,  # type: ignore[attr-defined]
-        margin=CONDITIONS[condition][1], on_alarm=lambda verdict: None,
+        reference(task, run % REFERENCES, samples), sampler=source.sample, every=EVERY, samples=samples, seed=run,  # type: ignore[attr-defined]
+        margin=margin, on_alarm=lambda verdict: None,
     )  # fmt: skip
 
 
@@ -161,7 +164,7 @@ def on_the_edge(run: int) -> dict[str, object]:
     alarms = []
     for look in range(EDGE_LOOKS):
         shares = weights if look < 10 else edge
-        cells = draws.choice(21, SAMPLES, p=[*shares, max(0.0, 1 - shares.sum())])
+        cells = draws.choice(21, CONDITIONS["edge"][3], p=[*shares, max(0.0, 1 - shares.sum())])
         if test.look(np.where(cells == 20, -1, cells)).alarm:
             alarms.append(look)
     return {"run": run, "planted": None, "healthy": True, "established": 0, "alarms": alarms, "coverage": []}

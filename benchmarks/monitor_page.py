@@ -21,8 +21,8 @@ HEAD = f"""# How often `CollapseMonitor` raises an alarm
 writes this page, with `--overhead` it times a host.
 
 The monitor's alpha is 3 %: the chance of any false alarm in a whole run. It looks every {EVERY} updates at 500 fakes,
-against 600 real rows: points of blobs-8 in clusters that it found itself, digits in the classes of the shipped
-classifier.
+unless said otherwise, against 600 real rows: points of blobs-8 in clusters that it found itself, digits in the classes
+of the shipped classifier.
 
 - **healthy**: {UPDATES:,} updates of a simulated training. Shares of modes wander (a standard deviation of 0.2, 0.35 or
   0.5 of their logarithms), modes appear one after the other at the beginning, the noise falls and fluctuates. Samples
@@ -32,7 +32,7 @@ classifier.
 - **half**: the same, and at a random update half of the modes, chosen at random, begin to fade and are gone 200 updates
   later. An alarm within {WITHIN:,} updates counts, one before does not; at least 95 % are wanted. With looks every
   {EVERY} updates there are two.
-- **one**: one mode of eight or ten is lost, and the margin is 5 %.
+- **one**: one mode of eight or ten is lost, and the margin is 5 %. **one-1000**: the same with 1,000 fakes a look.
 - **trained**: real trainings of r3gan, 8,000 updates; true modes are those that the task assigns. **trained-half**: the
   same with a filter behind the generator that rejects half of the modes from an update on.
 - **edge**: no data but counts, 200 looks: after ten healthy ones exactly the margin is lost, the most that the null

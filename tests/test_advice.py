@@ -103,6 +103,13 @@ def test_precision_that_is_bought_with_narrow_modes_says_so() -> None:
     )
 
 
+def test_modes_that_are_kept_but_too_narrow_say_so() -> None:
+    rows = [row("vanilla"), row("cgan", success=9, core=0.2, modes_solid=UP), row("r1", success=9, modes_solid=UP)]
+    narrow, wide = (item.rows[0].sure for item in sorted(advise("missing-modes", rows).suggestions, key=str))
+    assert narrow.endswith("; its modes are too narrow, core sigma ratio 0.2")
+    assert "narrow" not in wide
+
+
 def test_against_divergence_counts_who_did_not_diverge_where_others_did() -> None:
     rows = [row("vanilla"), row("wgan", lost_seeds=2), row("r1"), row("lsgan", "grid-25")]
     assert names("divergence", rows) == ["r1", "vanilla"]

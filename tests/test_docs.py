@@ -282,13 +282,32 @@ def test_the_table_of_cures_gains_its_measured_columns_with_the_results(
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     assert "solid modes" not in generate.cures()
     solid = {"mean": 7.25, "low": 6.5, "high": 8.0}
-    cell = {"method": "r1", "task": "grid-25", "measures": {"modes_solid": solid}}
+    cells = [
+        {"method": name, "task": "grid-25", "measures": {"modes_solid": solid, "core_sigma_ratio": {"mean": core}}}
+        for name, core in (("r1", 0.654), ("cgan", None), ("rpgan", 1.0))
+    ]
+    differences = [
+        {"method": name, "task": "grid-25", "measure": measure, "difference": difference, "p_adjusted": p}
+        for name, measure, difference, p in (
+            ("r1", "modes_solid", 2.0, 0.04),
+            ("cgan", "modes_solid", -2.0, 0.05),
+            ("rpgan", "modes_solid", 2.0, 0.06),
+            ("rpgan", "modes_hit", 2.0, 0.01),
+        )
+    ]
     (tmp_path / "results" / "cures").mkdir(parents=True)
-    (tmp_path / "results" / "cures" / "comparison.json").write_text(json.dumps({"cells": [cell]}))
+    content = json.dumps({"cells": cells, "differences": differences})
+    (tmp_path / "results" / "cures" / "comparison.json").write_text(content)
     lines = generate.cures().splitlines()
-    assert lines[0].endswith("| grid-25, solid modes |")
-    assert next(line for line in lines if "`r1`" in line).endswith("| 7.2 [6.5, 8.0] |")
-    assert next(line for line in lines if "`wgan`" in line).endswith("| not run |")
+    assert lines[0].endswith("| grid-25, solid modes | width of modes, the same tasks |")
+    ends = {
+        "r1": "| 7.2 [6.5, 8.0] ▲ | 0.65 |",
+        "cgan": "| 7.2 [6.5, 8.0] ▼ | - |",
+        "rpgan": "| 7.2 [6.5, 8.0] | 1.00 |",
+        "wgan": "| not run | - |",
+    }
+    for name, end in ends.items():
+        assert next(line for line in lines if f"`{name}`" in line).endswith(end)
 
 
 def test_the_table_of_images_appears_with_its_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,16 @@ def test_minibatch_discrimination_equals_the_naive_loop() -> None:
         np.testing.assert_allclose(seen[:, 6:], naive(layer, features), rtol=1e-10)
 
 
+def test_samples_beyond_the_horizon_count_as_infinitely_far() -> None:
+    layer = MinibatchDiscrimination(6, kernels=4, size=3).double()
+    features = 1_000 * torch.randn(5, 6, dtype=torch.float64)
+    features[1] = features[0]
+    near = layer(features)[:, 6:].detach().numpy()
+    np.testing.assert_allclose(near, naive(layer, features), atol=1e-15)
+    assert near.min() == -1.0  # the bias alone
+    assert near.max() == 0.0  # and a twin
+
+
 def test_a_sample_is_not_compared_with_itself() -> None:
     layer = MinibatchDiscrimination(3, kernels=2, size=2).double()
     alone = layer(torch.randn(1, 3, dtype=torch.float64))[:, 3:]

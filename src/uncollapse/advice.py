@@ -220,8 +220,8 @@ def cited(row: Row, symptom: Symptom) -> Cited:
     settings = ", ".join(f"{path} = {json.dumps(value)}" for path, value in row["settings"].items())
     settings = ", ".join(filter(None, [settings, f"{row['updates']:,} critic updates"]))
     difference, sure = _against_plain(row, symptom)
-    if symptom.measure == "high_quality_share" and SYMPTOMS["shrunken-variance"].shown(row):
-        # Narrow modes lie within 3 sigma more often than real data do, so this precision has a price.
+    if symptom.measure in ("high_quality_share", "modes_solid") and SYMPTOMS["shrunken-variance"].shown(row):
+        # Narrow modes lie within 3 sigma more often than real data do, so these modes and this precision have a price.
         sure += f"; its modes are too narrow, core sigma ratio {row['measures']['core_sigma_ratio']['mean']:.2g}"
     return Cited(
         result=row["result"],

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from uncollapse.console import NAME_WIDTH, PAGE_WIDTH, card_table
+from uncollapse.metrics.estimate import CAUTION
 from uncollapse.metrics.metric import GROUPS, NAMES, Metric, find_metric
 from uncollapse.text import clean, web_address
 
@@ -119,7 +120,7 @@ def metrics_table(cards: Sequence[Mapping[str, Any]]) -> Group:
 def metric_card(card: Mapping[str, Any]) -> Table:
     """Everything about one metric: equation, range, estimand, interval, blind spot, defects seen and missed, paper."""
     sees, misses = outcome(card["sees"], card["misses"])
-    caution = "; conservative: as a rule it holds more often than its level says" if card["conservative"] else ""
+    caution = CAUTION if card["conservative"] else ""
     return card_table(
         {
             "name": f"{card['name']}: {card['title']}",

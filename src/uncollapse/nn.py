@@ -19,6 +19,8 @@ from torch import Tensor, nn
 VARIANCE_FLOOR = 1e-8
 # Longer than any distance, so that a sample is never close to itself.
 FAR = 1e6
+# exp(-40) = 4e-18 is lost beside a bias in float64 too, and much farther exp takes a processor 40 times as long.
+HORIZON = 40.0
 # Closer samples count as this far apart when scales are set, so that equal ones leave the scales finite.
 NEAREST = 1e-6
 
@@ -93,20 +95,24 @@ class MinibatchDiscrimination(nn.Module):
         # One number of the kernels at a time: all at once would hold `size` times as much.
         apart = FAR * torch.eye(count, dtype=features.dtype, device=features.device).unsqueeze(-1)
         for column in projected.unbind(-1):
-            apart = apart + (column.unsqueeze(0) - column.unsqueeze(1)).abs()
+            # A sum with the negative, whose derivative need not negate a table of all pairs.
+            apart = apart + (column.unsqueeze(0) + (-column).unsqueeze(1)).abs()
         return apart
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, features) -> (batch, features + kernels)."""
-        close = torch.exp(-self.distances(features)).sum(1)
-        return torch.cat([features, close + self.bias], -1)
+        return torch.cat([features, self.closeness(features) + self.bias], -1)
+
+    def closeness(self, features: Tensor) -> Tensor:
+        """(batch, features) -> (batch, kernels): the sums of exp(-distance) without a bias."""
+        return torch.exp(-self.distances(features).clamp(max=HORIZON)).sum(1)
 
     @torch.no_grad()
     def initialise(self, features: Tensor) -> None:
         """Sets scales and biases so that closeness is neither 0 nor all on this batch (batch, features)."""
         nearest = self.distances(features).amin(1).mean(0) / 2
         self.log_scale.sub_(nearest.clamp(min=NEAREST).log().unsqueeze(-1))
-        self.bias.copy_(-torch.exp(-self.distances(features)).sum(1).mean(0))
+        self.bias.copy_(-self.closeness(features).mean(0))
 
 
 class Packed(nn.Module):

@@ -44,7 +44,7 @@ def test_a_metric_is_shown_with_interval_n_direction_ideal_and_blind_spot() -> N
         "higher is better", facts.ideal, facts.blind, facts.measures,
     )  # fmt: skip
     assert row.estimand == facts.estimand
-    assert row.method.endswith("conservative: as a rule it holds more often than its level says")
+    assert row.method.endswith("conservative: it may hold more often than its level says")
     assert row.details == (("k", "3"),)
     assert row.strip is not None
     assert (row.strip.spans, row.strip.marks, row.ends) == (((40.0, 40.0, "span"),), ((50.0, "mean"),), ("0", "1"))

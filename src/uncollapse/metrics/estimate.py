@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+# What is added to the words of a conservative interval.
+CAUTION = "; conservative: it may hold more often than its level says"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
@@ -23,7 +26,7 @@ class Estimate:
         estimand: What the interval is for, in words: a population value, or the mean of this very number over
             fresh samples of the same sizes.
         interval: How the ends were found.
-        conservative: Whether the interval, as a rule, holds its estimand more often than `level` says.
+        conservative: Whether the interval may hold its estimand more often than `level` says.
         direction: "lower", "higher" or "near": which values are good; "near" its ideal.
         reason: Why the value or an end is missing; None when all are there.
         details: Further numbers of the metric: a p-value, settings that belong to the number, counts.

@@ -55,7 +55,7 @@ class Metric:
         minimum: Fewest rows a side for a number that means something.
         estimand: What the interval is for.
         interval: How the interval is found.
-        conservative: Whether the interval is known to hold, as a rule, more often than its level says.
+        conservative: Whether the interval may hold more often than its level says: in some cases it does.
         strengths: What it is good at.
         weaknesses: What it is bad at.
         blind: What it cannot see.

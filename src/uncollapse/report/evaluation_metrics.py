@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from uncollapse.metrics.estimate import Estimate
+from uncollapse.metrics.estimate import CAUTION, Estimate
 from uncollapse.metrics.metric import GROUPS, NAMES, Metric, find_metric
 from uncollapse.report.evaluation_strips import Scale, Strip, difference_strip, interval_strip
 from uncollapse.report.evaluation_words import amount, signed
@@ -104,7 +104,7 @@ def metric_row(name: str, estimate: Estimate, names: Mapping[str, str]) -> Metri
     strip = None
     if bounded:
         strip = interval_strip(label, Scale(low=low, high=high), estimate.value, estimate.low, estimate.high)
-    caution = "; conservative: as a rule it holds more often than its level says" if estimate.conservative else ""
+    caution = CAUTION if estimate.conservative else ""
     return MetricRow(
         name=name,
         title=title,

@@ -6,13 +6,15 @@ import json
 from dataclasses import dataclass
 
 import pytest
+from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.method import AXES, Method
 from uncollapse.methods import METHODS, VANILLA
 from uncollapse.parts.dynamics import Cosine, Dynamics
+from uncollapse.parts.losses import Hinge, Loss, State
 from uncollapse.parts.penalties import GradientPenalty, Penalty, ZeroCentred
-from uncollapse.parts.scene import Scene, Sizes
+from uncollapse.parts.scene import Judgement, Scene, Sizes
 from uncollapse.parts.views import Packed
 
 
@@ -58,7 +60,7 @@ def test_unknown_axis_refused() -> None:
 
 @pytest.mark.parametrize(
     ("axis", "value"),
-    [("loss", {"part": "Plain"}), ("penalties", {"part": "GradientPenalty"}), ("view", []), ("loss", "Wasserstein")],
+    [("loss", {"part": "Plain"}), ("penalties", {"part": "Packed"}), ("view", []), ("loss", "Wasserstein")],
 )
 def test_a_part_on_the_wrong_axis_is_refused(axis: str, value: object) -> None:
     with pytest.raises(UserError, match=f"does not fit the axis '{axis}', which takes a"):
@@ -99,3 +101,55 @@ def test_parts_that_want_one_head_in_two_sizes_are_refused() -> None:
     assert VANILLA.but(penalties=(Heads(), Heads())).heads(sizes) == {"class_logits": 3}
     with pytest.raises(UserError, match="vanilla asks for class_logits of 3 and of 5 numbers; drop one part"):
         VANILLA.but(penalties=(Heads(), Heads(width=5))).heads(sizes)
+
+
+def test_penalties_may_be_a_list_or_one() -> None:
+    one = GradientPenalty(weight=2.0)
+    assert VANILLA.but(penalties=one) == VANILLA.but(penalties=[one]) == VANILLA.but(penalties=(one,))
+
+
+class NoDataclass(Penalty):
+    """Forgot its decorator."""
+
+    def __call__(self, scene: Scene) -> Tensor:
+        return scene.fake.mean()
+
+
+@pytest.mark.parametrize(
+    ("axis", "value", "message"),
+    [
+        ("loss", Hinge, r"loss = Hinge is a class; give an instance, Hinge\(\)\."),
+        ("view", Packed, r"view = Packed is a class"),
+        ("loss", "hinge", r"'hinge' does not fit the axis 'loss', which takes a Loss\."),
+        ("penalties", Packed(2), r"Packed\(size=2, .* does not fit the axis 'penalties', which takes a Penalty\."),
+        (
+            "penalties",
+            (NoDataclass(),),
+            r"NoDataclass is no dataclass; put @dataclass\(frozen=True, kw_only=True\) above",
+        ),
+    ],
+)
+def test_what_is_no_part_of_the_axis_is_refused_at_once(axis: str, value: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        VANILLA.but(**{axis: value})
+
+
+def test_a_loss_without_a_generator_cannot_be_made() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Half(Loss):
+        def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
+            return fake.score.mean()
+
+    with pytest.raises(TypeError, match=r"abstract method '?generator"):
+        Half()  # type: ignore[abstract]
+
+
+def test_facts_go_along_with_changed_settings_and_not_with_another_loss() -> None:
+    mild = METHODS["wgan-gp"].but(name="mild", penalties=(GradientPenalty(weight=0.1),))
+    assert mild.facts == METHODS["wgan-gp"].facts
+    other = METHODS["wgan-gp"].but(name="other", loss=Hinge())
+    assert (other.facts.idea, other.facts.paper) == ("wgan-gp with loss=Hinge().", "")
+    assert other.facts.sensitive == "penalties.0.weight"
+    assert METHODS["wgan-gp"].but(name="bare", penalties=()).facts.sensitive == ""
+    told = METHODS["wgan-gp"].but(name="told", loss=Hinge(), facts=METHODS["sngan"].facts)
+    assert told.facts == METHODS["sngan"].facts

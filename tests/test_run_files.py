@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from uncollapse.errors import UserError
+from uncollapse.methods import METHODS
+from uncollapse.parts.losses import LeastSquares
 from uncollapse.run_files import claim, clear, is_finished, read_result
 from uncollapse.spec import RunSpec, make_spec
 
@@ -38,6 +41,44 @@ def test_a_directory_is_one_runs_own(tmp_path: Path) -> None:
         claim(tmp_path, watched, fresh=False)
     claim(tmp_path, watched, fresh=True)
     assert json.loads((tmp_path / "spec.json").read_text())["hash"] == watched.hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own(LeastSquares):
+    """A loss of one's own."""
+
+
+def test_a_run_does_not_go_on_with_another_code_of_its_own_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(METHODS["lsgan"].but(name="own", loss=Own()), "unequal-3", seeds=(3,), updates=10)
+    claim(tmp_path, spec, fresh=False)
+    path = tmp_path / "spec.json"
+    (name,) = json.loads(path.read_text())["code"]
+    assert name.endswith(":Own")
+    result(tmp_path, hash=spec.hash)
+    claim(tmp_path, spec, fresh=False)
+    assert is_finished(tmp_path, spec)
+    monkeypatch.setattr("uncollapse.method.digest", lambda kind: "another")
+    assert not is_finished(tmp_path, spec)
+    with pytest.raises(UserError, match=r"The code of \S+:Own has changed since .*; restore it, .* --fresh to replace"):
+        claim(tmp_path, spec, fresh=False)
+    claim(tmp_path, spec, fresh=True)
+    assert json.loads(path.read_text())["code"] == {name: "another"}
+
+
+def test_a_run_of_before_digests_goes_on(tmp_path: Path) -> None:
+    spec = make_spec(METHODS["lsgan"].but(name="own", loss=Own()), "unequal-3", seeds=(3,), updates=10)
+    claim(tmp_path, spec, fresh=False)
+    path = tmp_path / "spec.json"
+    content = json.loads(path.read_text())
+    code = content.pop("code")
+    path.write_text(json.dumps(content))
+    claim(tmp_path, spec, fresh=False)
+    assert json.loads(path.read_text())["code"] == code
+    result(tmp_path, hash=spec.hash)
+    path.unlink()
+    assert is_finished(tmp_path, spec)
 
 
 def test_the_first_versions_are_kept(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor
 from uncollapse import compatibility
 from uncollapse.blocks import Blocks
 from uncollapse.capture import Captured
+from uncollapse.first_update import try_first_update
 from uncollapse.game import Batch, Clock, Game, Player, State, differentiate_alone, differentiate_lifted
 from uncollapse.generation import Sampler
 from uncollapse.lanes import (
@@ -106,6 +107,7 @@ class Trainer:
         self.rounds = 0
         # Processes wait for each other within an update, which no graph can hold.
         waits = self.ranks > 1 or any(part.eager for part in self.method.nested_parts())
+        self._untried = True
         self._round = Captured(self._play_round) if self.device.type == "cuda" and not waits else self._play_round
 
     @property
@@ -139,6 +141,9 @@ class Trainer:
     def play(self, until: int) -> None:
         """What `advance` does in this process."""
         dynamics = self.method.dynamics
+        if self._untried and self.update < until:
+            try_first_update(self, self._clock(self.lanes))
+            self._untried = False
         while self.update < until:
             critic, generator = self.update, self.generator_updates
             critic_batches = [self.critic_blocks.batch(critic + step) for step in range(dynamics.critic_steps)]

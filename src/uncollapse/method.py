@@ -6,7 +6,7 @@ A row of `methods.py` states what differs from the baseline; `game.py` plays any
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Self
 
 from uncollapse.errors import UserError, unknown
@@ -23,6 +23,7 @@ from uncollapse.parts import (
 )
 from uncollapse.parts.scene import Law, Part, Sizes
 from uncollapse.parts.settings import NoSetting, changed, leaves
+from uncollapse.source_code import digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +83,16 @@ class Method:
     population: population.Population = population.OneGenerator()  # noqa: RUF009
     facts: Facts = field(default=Facts(), compare=False)
 
+    def __post_init__(self) -> None:
+        """Takes lists and single parts where several may stand, and refuses what is no part of its axis."""
+        for axis, contract in CONTRACTS.items():
+            value = getattr(self, axis)
+            if axis in SEVERAL:
+                value = tuple(value) if isinstance(value, list | tuple) else (value,)
+                object.__setattr__(self, axis, value)
+            for part in value if axis in SEVERAL else (value,):
+                _check_part(part, axis, contract)
+
     @property
     def labelled(self) -> bool:
         """Whether it needs labels."""
@@ -127,11 +138,23 @@ class Method:
         return any(part.follows_budget for part in self.nested_parts())
 
     def but(self, **changes: Any) -> Method:
-        """This method with some axes replaced, as ``VANILLA.but(name="mine", view=Packed(2))``."""
+        """This method with some axes replaced, as ``VANILLA.but(name="mine", view=Packed(2))``.
+
+        Facts go along unless a part is exchanged for one of another kind: then they are no longer those of its paper.
+        """
         for name in changes:
             if name not in (known := [axis.name for axis in fields(self)]):
                 raise unknown("axis of a method", name, known)
-        return replace(self, **changes)
+        made = replace(self, **changes)
+        if "facts" in changes or not (others := [axis for axis in AXES if self._kinds(axis) != made._kinds(axis)]):
+            return made
+        idea = f"{self.name} with {', '.join(f'{axis}={_short(getattr(made, axis))}' for axis in others)}."
+        sensitive = self.facts.sensitive if self.facts.sensitive in made.settings() else ""
+        return replace(made, facts=Facts(idea=idea, sensitive=sensitive))
+
+    def _kinds(self, axis: str) -> list[type[Part]]:
+        """The classes of the parts on an axis."""
+        return [type(part) for part in _nested(getattr(self, axis))]
 
     def with_setting(self, path: str, value: Any) -> Method:
         """This method with one number replaced, as ``with_setting("penalties.0.weight", 0.1)``.
@@ -160,13 +183,7 @@ class Method:
         unknown_axes = [name for name in spec if name not in (*AXES, "name")]
         if unknown_axes:
             raise unknown("axis of a method", unknown_axes[0], AXES)
-        values = {axis: registry.from_json(spec[axis]) for axis in AXES if axis in spec}
-        for axis, value in values.items():
-            contract, several = CONTRACTS[axis], isinstance(value, tuple)
-            parts = value if several else (value,)
-            if several != (axis in SEVERAL) or not all(isinstance(part, contract) for part in parts):
-                raise UserError(f"{spec[axis]!r} does not fit the axis {axis!r}, which takes a {contract.__name__}.")
-        return cls(name=spec["name"], **values)
+        return cls(name=spec["name"], **{axis: registry.from_json(spec[axis]) for axis in AXES if axis in spec})
 
     def describe(self) -> str:
         """The axes that differ from the baseline, in one line of Python."""
@@ -193,6 +210,17 @@ SEVERAL = ("penalties", "generator_terms")
 SHOWN = (penalties.Penalty, constraints.Constraint, views.View)
 
 
+def _check_part(part: object, axis: str, contract: type[Part]) -> None:
+    """Refuses what an axis cannot hold."""
+    if isinstance(part, type) and issubclass(part, contract):
+        raise UserError(f"{axis} = {part.__name__} is a class; give an instance, {part.__name__}().")
+    if not isinstance(part, contract):
+        raise UserError(f"{part!r} does not fit the axis {axis!r}, which takes a {contract.__name__}.")
+    if not is_dataclass(part):
+        name = type(part).__name__
+        raise UserError(f"{name} is no dataclass; put @dataclass(frozen=True, kw_only=True) above its class.")
+
+
 def own_parts(method: Method) -> list[str]:
     """``module:Class`` of each part of a method that is not built in."""
     names = []
@@ -201,6 +229,11 @@ def own_parts(method: Method) -> list[str]:
             names.append(name)
             registry.register_part(type(part))
     return names
+
+
+def own_code(method: Method) -> dict[str, str]:
+    """``module:Class`` -> a digest of its code, for each part of a method that is not built in."""
+    return {name: digest(kind) for part in method.nested_parts() if (name := registry.origin(kind := type(part)))}
 
 
 def _nested(value: Any) -> Iterator[Part]:

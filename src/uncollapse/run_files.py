@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from uncollapse.errors import UserError
 from uncollapse.files import write_json
+from uncollapse.method import own_code
 from uncollapse.networks.own import another
 from uncollapse.records import read_json
 from uncollapse.spec import RunSpec
@@ -28,9 +30,18 @@ def read_result(directory: Path) -> dict[str, Any] | None:
 
 
 def is_finished(directory: Path, spec: RunSpec) -> bool:
-    """Whether a directory holds the result of this spec with at least its updates."""
+    """Whether a directory holds the result of this spec and of its own parts' code with at least its updates."""
     found = read_result(directory)
-    return found is not None and found["hash"] == spec.hash and found["updates"] >= spec.updates
+    if found is None or found["hash"] != spec.hash or found["updates"] < spec.updates:
+        return False
+    code, path = own_code(spec.method), directory / "spec.json"
+    return not code or not path.exists() or not rewritten(read_json(path), code)
+
+
+def rewritten(there: Mapping[str, Any], code: Mapping[str, str]) -> list[str]:
+    """The own parts whose code is another than a spec file says; none where it says nothing."""
+    known = there.get("code", {})
+    return [name for name, digest in code.items() if known.get(name, digest) != digest]
 
 
 def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
@@ -47,6 +58,12 @@ def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
             f"{directory} holds another run ({there['method']['name']} on {there['task']['name']}, hash"
             f" {there.get('hash')}, not {spec.hash}); choose another --out, or --fresh to replace it."
         )
+    code = own_code(spec.method)
+    if there is not None and (names := rewritten(there, code)):
+        raise UserError(
+            f"The code of {' and '.join(names)} has changed since {directory} was trained with it; restore it, choose"
+            " another --out, or --fresh to replace the run."
+        )
     if there is not None and is_finished(directory, spec):
         return
     if fresh:
@@ -54,8 +71,9 @@ def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
     began_under = versions() if there is None else there.get("versions", {})
     # Beside the spec, and not in its hash: for whoever looks at the run before it has a result.
     modes = spec.task.modes
-    named = {"names": list(modes.names), "weights": modes.weights.tolist()}
-    write_json(path, {**spec.to_json(), "modes": named, "versions": began_under, "command": spec.command()})
+    beside = {"modes": {"names": list(modes.names), "weights": modes.weights.tolist()}, "versions": began_under}
+    beside |= {"code": code} if code else {}
+    write_json(path, {**spec.to_json(), **beside, "command": spec.command()})
 
 
 def clear(directory: Path) -> None:

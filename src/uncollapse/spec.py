@@ -226,6 +226,8 @@ def make_spec(
         UserError: Anything unknown or impossible, naming the nearest known name.
     """
     chosen, learnt = find_method(method), find(task)
+    if not isinstance(seeds, Iterable):
+        raise UserError(f"seeds = {seeds!r} is one value; give several, such as seeds=range(4) or seeds=[0].")
     shape, watched = networks or learnt.networks, MonitorChoice.of(monitor)
     # Another family comes first, because it brings the settings that the others change.
     for path, value in sorted((settings or {}).items(), key=lambda item: item[0] != "networks.family"):

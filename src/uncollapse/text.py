@@ -15,6 +15,12 @@ def clean(text: object) -> str:
     return "".join(letter for letter in str(text) if unicodedata.category(letter) not in ("Cc", "Cf", "Cs"))
 
 
+def reason(error: BaseException) -> str:
+    """An exception of the user's code in one line."""
+    text = " ".join(clean(str(error).replace("\n", " ")).split()).rstrip(".")
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
 def seed_text(seeds: Sequence[int], noun: str = "seed") -> str:
     """Seeds in words, runs of neighbours as ranges.
 

@@ -127,6 +127,16 @@ def test_equal_sides_lose_no_region() -> None:
     assert p_value(found.statistics) > 0.1
     assert not found.lost
     assert found.details["clusters"]
+    assert found.sentence.startswith("The region that falls shortest holds")
+
+
+def test_fakes_that_lie_elsewhere_are_not_told_as_two_equal_shares() -> None:
+    draws = np.random.default_rng(1)
+    pool = pool_of(draws.normal(size=(300, 5)), draws.normal(size=(300, 5)) + 6)
+    found = region_shares(pool, Regions(pool), alpha=0.03)
+    assert p_value(found.statistics) == pytest.approx(1 / 200)
+    assert not found.lost
+    assert found.sentence.startswith("Fakes lie elsewhere than real rows")
 
 
 def test_too_few_rows_for_regions_are_said() -> None:

@@ -5,18 +5,15 @@
 
 from __future__ import annotations
 
-import ast
-import functools
 import hashlib
-import inspect
 import json
 import re
-import textwrap
 
 from torch import Tensor, nn
 
+from uncollapse.source_code import code_of, written
+
 ADDRESS = re.compile(r" at 0x[0-9a-f]+")
-OURS = ("torch.", "uncollapse.")
 # Attributes that every module has.
 EVERY = frozenset(vars(nn.Module()))
 
@@ -37,7 +34,7 @@ def fingerprint(network: nn.Module, *, weights: bool) -> str:
         for kind, values in (("parameter", network.named_parameters()), ("buffer", network.named_buffers()))
         for name, value in values
     ]
-    sources = {kind.__qualname__: _code(kind) for module in network.modules() for kind in _written(type(module))}
+    sources = {kind.__qualname__: code_of(kind) for module in network.modules() for kind in written(type(module))}
     found = hashlib.sha256(json.dumps([layers, tensors, sources], sort_keys=True).encode())
     if weights:
         for name, value in network.state_dict().items():
@@ -54,7 +51,7 @@ def _bytes(value: Tensor | object) -> bytes:
 def _described(module: nn.Module) -> list[object]:
     """Class and settings: torch's own modules print theirs, the user's hold them as plain attributes."""
     kind = type(module)
-    if not _written(kind):
+    if not written(kind):
         return [kind.__qualname__, ADDRESS.sub("", module.extra_repr())]
     plain = {name: repr(value) for name, value in vars(module).items() if name not in EVERY and _is_plain(value)}
     return [kind.__qualname__, plain]
@@ -64,21 +61,3 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, tuple | list):
         return all(_is_plain(item) for item in value)
     return value is None or isinstance(value, bool | int | float | str)
-
-
-def _written(kind: type) -> list[type]:
-    """The class and those it derives from, as far as they come neither from torch nor from here."""
-    return [base for base in kind.__mro__ if base is not object and not base.__module__.startswith(OURS)]
-
-
-@functools.cache
-def _code(kind: type) -> str:
-    """The source of a class without comments and docstrings; empty where there is none, as at a prompt."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(kind)))
-    except (OSError, TypeError, SyntaxError):
-        return ""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)

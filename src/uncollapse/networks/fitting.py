@@ -23,7 +23,7 @@ from uncollapse.networks.adapters import Fit, as_judgement, told
 from uncollapse.nn import MinibatchStddev
 from uncollapse.parts.generator_terms import BuresMetric, DeterminantalPointProcess
 from uncollapse.parts.scene import Judgement, Sizes
-from uncollapse.text import clean
+from uncollapse.text import reason
 
 if TYPE_CHECKING:
     from uncollapse.method import Method
@@ -294,12 +294,6 @@ def _check_mixing(
 def within(said: str) -> str:
     """What begins a sentence, as it stands within one."""
     return said[0].lower() + said[1:]
-
-
-def reason(error: BaseException) -> str:
-    """An exception of the user's code in one line."""
-    text = " ".join(clean(str(error).replace("\n", " ")).split()).rstrip(".")
-    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
 def _found(value: object) -> str:

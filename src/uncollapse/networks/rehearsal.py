@@ -16,10 +16,11 @@ from uncollapse.errors import UserError
 from uncollapse.game import Batch, Clock, Game, Layout, Player, State
 from uncollapse.method import Method
 from uncollapse.networks.adapters import OwnCritic
-from uncollapse.networks.fitting import generator_inputs, reason
+from uncollapse.networks.fitting import generator_inputs
 from uncollapse.optimiser import Moments
 from uncollapse.parts.constraints import initial_buffers, reparameterised
 from uncollapse.parts.scene import Sizes
+from uncollapse.text import reason
 
 
 def rehearse(method: Method, sizes: Sizes, generator: nn.Module, critic: nn.Module) -> None:

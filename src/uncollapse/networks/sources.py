@@ -17,10 +17,9 @@ from torch import Tensor, nn
 
 from uncollapse.errors import UserError
 from uncollapse.networks.adapters import frozen_as_buffers, initialised
-from uncollapse.networks.fitting import reason
 from uncollapse.parts.scene import Sizes
 from uncollapse.plugins import resolve
-from uncollapse.text import clean
+from uncollapse.text import clean, reason
 
 Network = nn.Module | Callable[..., nn.Module]
 Role = Literal["generator", "critic"]

@@ -6,6 +6,7 @@ value and never takes a step; it draws nothing itself: what it needs drawn it na
 
 from __future__ import annotations
 
+from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import ClassVar, Literal
@@ -123,7 +124,7 @@ class Scene:
     encode: Callable[[Tensor], Tensor] | None
 
 
-class Part:
+class Part(ABC):  # noqa: B024 (its contracts have the abstract methods)
     """Base of every part: a frozen dataclass of plain numbers that can say what it needs.
 
     A part is either a contract (one abstract class an axis) or a leaf; leaves are never subclassed.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
-from uncollapse.errors import UserError, unknown
+from uncollapse.errors import UserError, system_sentence, unknown
 
 KNOWN = " Known: a1, a2, a3, a4."
 
@@ -49,3 +51,23 @@ def test_a_next_step_replaces_the_list() -> None:
 def test_the_allowed_names_may_be_any_iterable() -> None:
     error = unknown("axis", "los", (name for name in ("loss", "view")))
     assert str(error) == "There is no axis 'los'; did you mean 'loss'? Known: loss, view."
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            OSError(errno.EROFS, "Read-only file system", "runs"),
+            "runs cannot be written: read-only file system; choose another folder by --out.",
+        ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/a/.g.csv.4922.tmp"),
+            "/a/g.csv: permission denied; change its permissions, or choose another path.",
+        ),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory", "a.npz"), "a.npz: no such file or directory."),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left on device."),
+        (OSError("The disk is full, nothing is lost."), "The disk is full, nothing is lost."),
+    ],
+)
+def test_what_the_system_refused_is_a_sentence(error: OSError, sentence: str) -> None:
+    assert system_sentence(error) == sentence

@@ -15,7 +15,7 @@ import typer
 from uncollapse.cli_options import AsJson, Device, Jobs, LabelColumn, OutDirectory, OwnNetworks, Plugins, TimeLimit
 from uncollapse.cli_train import EXAMPLE as TRAIN_EXAMPLE
 from uncollapse.cli_train import train
-from uncollapse.errors import UserError
+from uncollapse.errors import UserError, system_sentence
 
 app = typer.Typer(
     name="uncollapse",
@@ -304,7 +304,7 @@ def main() -> None:
     except UserError as error:
         _fail(str(error), 2)
     except OSError as error:
-        _fail(str(error), 1)
+        _fail(system_sentence(error), 1)
 
 
 def _fail(message: str, code: int) -> None:

@@ -7,7 +7,12 @@ next. The command line prints it on one line and exits with 2.
 from __future__ import annotations
 
 import difflib
+import errno
+import re
 from collections.abc import Iterable
+
+# The name under which `files.write_atomic` writes NAME until it is whole.
+TEMPORARY = re.compile(r"\.([^/]+)\.\d+\.tmp$")
 
 
 class UserError(ValueError):
@@ -32,3 +37,21 @@ def unknown(kind: str, name: object, allowed: Iterable[str], *, see: str = "") -
     guess = f"; did you mean {' or '.join(repr(item) for item in near)}?" if near else "."
     listing = f" Known: {', '.join(names)}." if len(names) <= 16 and not see else (f" {see}." if see else "")
     return UserError(f"There is no {kind} {str(name)!r}{guess}{listing}")
+
+
+def system_sentence(error: OSError) -> str:
+    """What the operating system refused as one sentence: which file, why, and what to do where that is known.
+
+    >>> system_sentence(OSError(30, "Read-only file system", "runs/.result.json.4711.tmp"))
+    'runs/result.json cannot be written: read-only file system; choose another folder by --out.'
+    >>> system_sentence(OSError("The disk is full."))
+    'The disk is full.'
+    """
+    if error.errno is None or not error.strerror:
+        return str(error)
+    where = TEMPORARY.sub(r"\1", str(error.filename)) if error.filename is not None else ""
+    why = f"{error.strerror[0].lower()}{error.strerror[1:]}"
+    if error.errno == errno.EROFS:
+        return f"{where or 'A file'} cannot be written: {why}; choose another folder by --out."
+    hint = "; change its permissions, or choose another path" if error.errno in (errno.EACCES, errno.EPERM) else ""
+    return f"{where}: {why}{hint}." if where else f"{error.strerror}."

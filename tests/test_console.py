@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from uncollapse.console import (
+    card_table,
     checks_table,
     comparison_table,
     list_methods,
@@ -47,6 +48,15 @@ def test_a_comparison_shows_intervals_seeds_and_what_went_wrong(capsys: pytest.C
     text = printed(comparison_table(document()), capsys)
     for part in ("0-1", "50% [10%, 90%]", "7.50 [6.25, 8.00]", "1 diverged", "[red]too large", "2 unfinished"):
         assert part in text
+
+
+def test_print_shows_a_table_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    lines = str(comparison_table(document())).splitlines()
+    assert len(lines) == 2
+    assert lines[0].split()[:3] == ["method", "task", "seeds"]  # and no colour before it
+    assert lines[1].split()[:6] == ["wgan-gp", "ring-8", "0-1", "50%", "[10%,", "90%]"]
+    assert str(card_table({"name": "x", "all": ["a", "b"]})).split() == ["name", "x", "all", "a", "b"]
 
 
 def test_a_cell_without_results_shows_dashes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from uncollapse import functional
 from uncollapse.errors import UserError
 from uncollapse.functional import critic_loss, dragan_penalty, generator_loss, gradient_penalty, zero_centred
+from uncollapse.nn import Packed, packed
 from uncollapse.parts import generator_terms
 from uncollapse.parts.generator_terms import DeterminantalPointProcess
 from uncollapse.parts.losses import PARTS, Hinge, Loss, Minimax, Relativistic, TopK
@@ -99,9 +101,31 @@ def test_losses_that_need_more_than_scores_say_so(loss: type[Loss]) -> None:
     ("call", "message"),
     [
         (lambda: generator_loss(Minimax(), fake=torch.zeros(3)), "The generator of Minimax sees real samples"),
-        (lambda: critic_loss(Hinge(), real=torch.zeros(3, 2), fake=torch.zeros(3)), r"real scores of shape \(3, 2\)"),
-        (lambda: critic_loss(Hinge(), real=torch.zeros(3), fake=torch.zeros(())), r"fake scores of shape \(\)"),
+        (
+            lambda: critic_loss(Hinge(), real=torch.zeros(3, 2), fake=torch.zeros(3)),
+            r"real must be scores \(batch,\) or \(batch, 1\), not float32 of shape \(3, 2\); give one a sample",
+        ),
+        (lambda: critic_loss(Hinge(), real=torch.zeros(3), fake=torch.zeros(())), r"not float32 of shape \(\)"),
+        (lambda: generator_loss(Hinge(), fake=[1.0, 2.0]), "fake must be scores .* not of type list"),
+        (lambda: critic_loss(Hinge, real=torch.zeros(3), fake=torch.zeros(3)), r"uc\.Hinge\(\), not the class Hinge"),
+        (lambda: generator_loss("hinge", fake=torch.zeros(3)), r"loss must be a loss .*uc\.Hinge\(\), not 'hinge'"),
         (lambda: functional.pulling_away(torch.zeros(1, 3)), "One code has no other"),
+        (
+            lambda: functional.pulling_away(torch.ones(8, 4, 2, 2)),
+            r"codes must be rows \(N, d\), not float32 of shape \(8, 4, 2, 2\); of maps give codes\.flatten\(1\)",
+        ),
+        (
+            lambda: functional.gdpp(real=torch.zeros(4, 3), fake=torch.zeros(4, 2)),
+            "real has 3 features a row and fake has 2; both must come from one critic",
+        ),
+        (
+            lambda: functional.bures_distance(real=torch.zeros(4, 3), fake=torch.zeros(4, 2)),
+            "real has 3 features a row and fake has 2",
+        ),
+        (
+            lambda: functional.gdpp(real=torch.zeros(4, 3), fake=torch.zeros(4, 3, 2, 2)),
+            r"fake must be rows \(N, d\), not float32 of shape \(4, 3, 2, 2\); of maps give fake\.flatten\(1\)",
+        ),
         (
             lambda: functional.mode_seeking(
                 first=torch.zeros(2, 3),
@@ -116,6 +140,40 @@ def test_losses_that_need_more_than_scores_say_so(loss: type[Loss]) -> None:
 def test_refusals(call: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         call()
+
+
+SLOPES: list[Callable[[Any, Any], Tensor]] = [
+    lambda critic, x: gradient_penalty(critic, real=x, fake=x),
+    lambda critic, x: dragan_penalty(critic, real=x),
+    zero_centred,
+]
+
+
+@pytest.mark.parametrize("penalty", SLOPES)
+def test_a_critic_that_does_not_score_each_sample_is_refused(penalty: Callable[[Any, Any], Tensor]) -> None:
+    """Slopes of a mean are as many times too small as there are samples, and those of a row of scores are summed."""
+    x = torch.randn(16, 3)
+    sentence = r"critic must give one score a sample, \(16,\) or \(16, 1\), not "
+    with pytest.raises(UserError, match=rf"{sentence}float32 of shape \(\)"):
+        penalty(lambda at: at[:, 0].mean(), x)
+    with pytest.raises(UserError, match=rf"{sentence}float32 of shape \(16, 5\)"):
+        penalty(nn.Linear(3, 5), x)
+    with pytest.raises(UserError, match=rf"{sentence}of type tuple"):
+        penalty(lambda at: (at[:, 0], at), x)
+    with pytest.raises(UserError, match=r"must be floats .* not uint8 of shape \(16, 3\); scale them first"):
+        penalty(nn.Linear(3, 1), x.to(torch.uint8))
+    row, column = (penalty(lambda at, shape=shape: (3 * at[:, 0]).reshape(shape), x) for shape in ((16,), (16, 1)))
+    assert row.item() == column.item() == pytest.approx(4.5 if penalty is zero_centred else 40, rel=1e-5)
+
+
+def test_a_packed_critic_is_asked_about_packs() -> None:
+    """As in the methods, a slope is that of a pack; per sample it would be another number."""
+    inner = nn.Linear(6, 1).double()
+    real, fake = torch.randn(2, 8, 3, dtype=torch.float64)
+    with pytest.raises(UserError, match=r"\(8,\) or \(8, 1\), not float64 of shape \(4, 1\)"):
+        gradient_penalty(Packed(inner, 2), real=real, fake=fake)
+    found = gradient_penalty(inner, real=packed(real, 2), fake=packed(fake, 2))
+    assert found.item() == pytest.approx(10 * (inner.weight.norm().item() - 1) ** 2, rel=1e-9)
 
 
 def test_dragan_is_that_of_the_part() -> None:

@@ -684,6 +684,10 @@ def test_samples_that_do_not_exist_are_refused(finished: Path) -> None:
         run.samples(2, seed=4)
     with pytest.raises(UserError, match=r"^There are no 'ema' weights; choose averaged, live or best\.$"):
         run.samples(2, seed=3, weights="ema")
+    for n in (-1, 2.5, "2"):
+        with pytest.raises(UserError, match=rf"^n must be a whole number of at least 0, not {n!r}\.$"):
+            run.samples(n, seed=3)  # type: ignore[arg-type]
+    assert len(run.samples(0, seed=3)) == 0
 
 
 def test_labels_that_cannot_be_meant_are_refused(finished: Path, tmp_path: Path) -> None:

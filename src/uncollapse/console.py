@@ -5,6 +5,7 @@ Every text goes through `rich.text.Text`, so that no name in a file is read as m
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,11 +23,23 @@ if TYPE_CHECKING:
 
 # Columns of a list that fits most terminals, of the names in it, of its costs, and of the text of a card.
 PAGE_WIDTH, NAME_WIDTH, COST_WIDTH, CARD_WIDTH = 100, 24, 7, 85
+# Columns without a terminal.
+WIDE = 160
+
+
+class PlainTable(Table):
+    """A table that python's own `print` shows, too."""
+
+    def __str__(self) -> str:
+        """Its lines, as wide as without a terminal."""
+        stream = io.StringIO()
+        Console(width=WIDE, file=stream, color_system=None).print(self)
+        return stream.getvalue().rstrip()
 
 
 def show(item: object) -> None:
     """Prints a table or a text on stdout; without a terminal lines are as long as they need to be."""
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else WIDE)
     console.print(Text(clean(item)) if isinstance(item, str) else item, soft_wrap=isinstance(item, str))
 
 
@@ -42,7 +55,7 @@ def show_json(document: object) -> None:
 
 def make_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> Table:
     """A plain table; the columns named in `right` are set to the right."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = PlainTable(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for row in rows:
@@ -121,7 +134,7 @@ def card_table(card: Mapping[str, Any]) -> Table:
             value = "\n".join(str(item) for item in value)
         if value not in ("", None):
             rows.append((key, "" if value is None else value))
-    table = Table(box=None, pad_edge=False, show_header=False)
+    table = PlainTable(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(max_width=CARD_WIDTH, overflow="fold")
     for key, value in rows:

@@ -88,10 +88,10 @@ def gradient_penalty(
 
     Args:
         critic: Samples (batch, ...) -> scores (batch,) or (batch, 1). A conditional critic must close over labels that
-            real and fake samples share.
+            real and fake samples share. Of an `nn.Packed` one give its `.critic`, and both sides as `nn.packed`.
         real: (batch, ...).
         fake: (batch, ...), as many as real; no gradient flows to them.
-        weight: lambda; 10 in the paper, 0.1 in its 2-D experiments.
+        weight: lambda; 10 in the paper, 0.1 in its authors' code for points in the plane.
         one_sided: Penalise only slopes above 1.
         generator: Source of the positions between real and fake.
 
@@ -104,6 +104,8 @@ def gradient_penalty(
     >>> gradient_penalty(lambda x: 3 * x[:, 0], real=real, fake=fake).item()  # 10 (3 - 1)^2
     40.0
     """
+    _check_floats(real, "real")
+    _check_floats(fake, "fake")
     _check_pairs(real, fake)
     between = torch.rand(_column(real), generator=generator, device=real.device, dtype=real.dtype)
     return weight * mean_excess(_slope(critic, torch.lerp(fake.detach(), real.detach(), between)), one_sided)
@@ -134,6 +136,7 @@ def dragan_penalty(
     >>> dragan_penalty(lambda x: 3 * x[:, 0], real=torch.randn(4, 2)).item()  # 10 (3 - 1)^2
     40.0
     """
+    _check_floats(real, "real")
     like: dict[str, Any] = {"generator": generator, "device": real.device, "dtype": real.dtype}
     direction, distance = torch.rand(real.shape, **like), torch.rand(len(real), **like)
     around = neighbours(real.detach(), direction, distance, spread)
@@ -156,6 +159,7 @@ def zero_centred(critic: Critic, at: Tensor, *, weight: float = 1.0) -> Tensor:
     >>> zero_centred(lambda x: 3 * x[:, 0], torch.zeros(4, 2)).item()  # 3^2 / 2
     4.5
     """
+    _check_floats(at, "at")
     return weight * mean_square(_slope(critic, at))
 
 
@@ -173,6 +177,7 @@ def pulling_away(codes: Tensor) -> Tensor:
     >>> pulling_away(torch.tensor([[3.0, 0.0], [0.0, 2.0]])).item()
     0.0
     """
+    _check_rows(codes, "codes")
     if len(codes) < 2:
         raise UserError("One code has no other to be pulled away from; give two or more.")
     return generator_terms.pulling_away(codes)
@@ -224,6 +229,7 @@ def gdpp(
     >>> round(gdpp(real=features, fake=features).item(), 5)
     0.0
     """
+    _check_widths(real, fake)
     part = DeterminantalPointProcess(weight=weight, magnitude=magnitude, top=top, gap=gap)
     return part.of(real, fake)
 
@@ -244,6 +250,7 @@ def bures_distance(*, real: Tensor, fake: Tensor) -> Tensor:
     >>> abs(bures_distance(real=features, fake=features).item()) < 1e-3
     True
     """
+    _check_widths(real, fake)
     return generator_terms.bures_distance(real, fake)
 
 
@@ -251,13 +258,48 @@ def _slope(critic: Critic, at: Tensor) -> Tensor:
     """Gradient of the summed score, differentiable again."""
     point = at.detach().requires_grad_()
     with torch.enable_grad():
-        (slope,) = torch.autograd.grad(critic(point).sum(), point, create_graph=True)
+        score = critic(point)
+        if not isinstance(score, Tensor) or score.numel() != len(point):
+            raise UserError(
+                f"critic must give one score a sample, ({len(point)},) or ({len(point)}, 1), not {_told(score)}; take "
+                "no mean over samples, and over the patches of a sample their mean."
+            )
+        (slope,) = torch.autograd.grad(score.sum(), point, create_graph=True)
     return slope
 
 
 def _column(samples: Tensor) -> tuple[int, ...]:
     """The shape of one number for each sample that multiplies all of it."""
     return (len(samples), *([1] * (samples.ndim - 1)))
+
+
+def _told(given: object) -> str:
+    """What was given, for messages."""
+    if not isinstance(given, Tensor):
+        return f"of type {type(given).__name__}"
+    return f"{str(given.dtype).removeprefix('torch.')} of shape {tuple(given.shape)}"
+
+
+def _check_floats(samples: Tensor, name: str) -> None:
+    """Refuses samples that have no slopes."""
+    if not isinstance(samples, Tensor) or not samples.is_floating_point():
+        raise UserError(f"{name} must be floats as the critic is trained on, not {_told(samples)}; scale them first.")
+
+
+def _check_rows(rows: Tensor, name: str) -> None:
+    """Refuses maps, of which single rows of pixels would be compared."""
+    if not isinstance(rows, Tensor) or rows.ndim != 2:
+        raise UserError(f"{name} must be rows (N, d), not {_told(rows)}; of maps give {name}.flatten(1).")
+
+
+def _check_widths(real: Tensor, fake: Tensor) -> None:
+    """Refuses features that do not lie in one space."""
+    _check_rows(real, "real")
+    _check_rows(fake, "fake")
+    if real.shape[1] != fake.shape[1]:
+        raise UserError(
+            f"real has {real.shape[1]} features a row and fake has {fake.shape[1]}; both must come from one critic."
+        )
 
 
 def _check_pairs(first: Tensor, second: Tensor, one: str = "real", other: str = "fake") -> None:
@@ -270,14 +312,17 @@ def _check_pairs(first: Tensor, second: Tensor, one: str = "real", other: str = 
 
 def _judged(scores: Tensor, name: str) -> Judgement:
     """Scores (batch,) or (batch, 1) as a judgement."""
-    if scores.ndim == 0 or scores.numel() != len(scores):
-        raise UserError(f"{name} scores of shape {tuple(scores.shape)} are not (batch,) or (batch, 1).")
+    if not isinstance(scores, Tensor) or scores.ndim == 0 or scores.numel() != len(scores):
+        raise UserError(f"{name} must be scores (batch,) or (batch, 1), not {_told(scores)}; give one a sample.")
     flat = scores.reshape(-1)
     return Judgement(score=flat, features=flat.unsqueeze(-1))
 
 
 def _check_scores(loss: Loss) -> None:
-    """Refuses a loss that cannot be computed from scores alone."""
+    """Refuses what is no loss, and a loss that cannot be computed from scores alone."""
+    if not isinstance(loss, Loss):
+        given = f"the class {loss.__name__}" if isinstance(loss, type) else repr(loss)
+        raise UserError(f"loss must be a loss with its settings, as uc.Hinge(), not {given}.")
     if loss.reads != "score" or loss.heads(Sizes(shape=(1,), latent=1, generators=2)) or loss.init_state():
         raise _more_than_scores(loss)
 

@@ -21,7 +21,7 @@ from uncollapse.files import read_lines
 from uncollapse.lease import only_writer
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
-from uncollapse.monitor.choices import MonitorChoice
+from uncollapse.monitor.choices import MonitorChoice, as_count
 from uncollapse.networks.network import Networks
 from uncollapse.networks.sources import Network, Pair
 from uncollapse.ranks import Ranks, ranks_of_environment
@@ -95,6 +95,7 @@ class Run:
         Returns:
             (n, *shape), on the CPU.
         """
+        n = as_count(n, name="n", least=0)
         if seed not in self.spec.seeds:
             raise UserError(f"This run has no seed {seed}; it has {', '.join(map(str, self.spec.seeds))}.")
         if weights not in ("averaged", "live", "best"):

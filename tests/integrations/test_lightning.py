@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import importlib.util
+import json
 import pickle
 import sys
 import types
@@ -140,6 +141,10 @@ def test_it_stops_the_trainer_goes_on_from_a_checkpoint_and_starts_where_it_was(
     assert state["callbacks"]["CollapseCallback"]["step"] == 20
     assert callback.monitor is not None
     assert callback.monitor.status == "healthy"
+    kept = state["callbacks"]["CollapseCallback"]["monitor"]
+    older = watcher()  # whose checkpoint held text
+    older.load_state_dict({"step": 20, "monitor": {**kept, "json": json.dumps(kept["json"])}})
+    assert older.state_dict() == {"step": 20, "monitor": kept}
     module.batches, again = 20, watcher()
     trainer = fit(package, module, tmp_path / "second", again, epochs=100, ckpt_path=tmp_path / "kept.ckpt")
     assert again.monitor is not None

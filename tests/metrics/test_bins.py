@@ -81,7 +81,8 @@ def test_row_order_container_and_global_streams_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"bins": 1}, "bins must be at least 2, not 1"),
+        ({"bins": 1}, "bins must be a whole number of at least 2, not 1"),
+        ({"bins": 4.5}, r"bins must be a whole number of at least 2, not 4\.5"),
         ({"alpha": 0.0}, "alpha must be between 0 and 1, for example 0.05, not 0.0"),
         ({"real": np.ones((30, 2))}, "real has 30 rows, but two bins with 10 rows each need at least 40"),
         ({"fake": np.ones((10, 2))}, "fake has 10 rows"),

@@ -72,6 +72,7 @@ def test_interval_holds_the_mean_over_fresh_samples(kind: str, splits: int) -> N
         ([[0.5, 0.5], [1.5, -0.5]], {}, "Row 1 of probabilities sums to 1 and its least number is -0.5"),
         ([[0.5, float("nan")], [0.5, 0.5]], {}, "not finite"),
         ([[0.5, 0.5]], {}, "needs at least 2"),
+        ([[0.5, 0.5]] * 10, {"splits": 2.5}, r"splits must be a whole number of at least 1, not 2\.5"),
         ([[0.5, 0.5]] * 10, {"splits": 6}, "splits must be from 1 to half of the 10 rows, not 6"),
         ([[0.5, 0.5]] * 10, {"level": 1.0}, "level must be between 0 and 1"),
     ],

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
 
+from uncollapse import metrics
 from uncollapse.errors import UserError
 from uncollapse.metrics.inputs import (
     Features,
     as_features,
     both,
+    check_count,
     check_level,
     check_neighbours,
     chunks,
@@ -107,25 +111,58 @@ def test_two_sides_must_lie_in_one_space() -> None:
     assert (len(real), len(fake), real.width) == (50, 9, 3)
 
 
-@pytest.mark.parametrize("level", [0, 1, 1.5, -0.1])
+@pytest.mark.parametrize("level", [0, 1, 1.5, -0.1, "0.95"])
 def test_a_level_outside_0_to_1_is_refused(level: float) -> None:
     with pytest.raises(UserError, match="level must be between 0 and 1"):
         check_level(level)
     check_level(None)
+    check_level(np.float32(0.9))  # type: ignore[arg-type]
 
 
 def test_a_side_needs_more_rows_than_neighbours() -> None:
     check_neighbours(49, Features(ROWS, name="real"))
     with pytest.raises(UserError, match="real has 50 rows, too few for k = 50 neighbours; give at least 51"):
         check_neighbours(50, Features(ROWS, name="real"))
-    with pytest.raises(UserError, match="k must be at least 1, not 0"):
+    with pytest.raises(UserError, match="k must be a whole number of at least 1, not 0"):
         check_neighbours(0, Features(ROWS, name="real"))
+
+
+@pytest.mark.parametrize("count", [1, 2.0, 2.5, "3", None, True, torch.tensor(2.0)])
+def test_what_is_no_whole_number_or_too_small_is_refused(count: int) -> None:
+    with pytest.raises(UserError, match=r"bins must be a whole number of at least 2, for example 9, not "):
+        check_count(count, "bins", least=2, more=", for example 9")
+    for whole in (2, np.int32(7), torch.tensor(3)):
+        check_count(whole, "bins", least=2)  # type: ignore[arg-type]
 
 
 def test_without_a_generator_draws_are_the_same_every_time() -> None:
     assert torch.equal(torch.rand(3, generator=seeded(None)), torch.rand(3, generator=seeded(None)))
     own = torch.Generator().manual_seed(5)
     assert seeded(own) is own
+
+
+DRAWING = [
+    name for name in metrics.__all__ if "generator" in inspect.signature(getattr(metrics, name)).parameters
+    and name != "path_length"
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DRAWING)
+@pytest.mark.parametrize("generator", [0, np.random.default_rng(0)])
+def test_whatever_draws_refuses_what_is_no_generator_of_torch(name: str, generator: object) -> None:
+    taken = inspect.signature(getattr(metrics, name)).parameters
+    given = {side: ROWS for side in ("real", "fake", "other", "train") if side in taken}
+    given |= {"probabilities": np.full((9, 2), 0.5)} if "probabilities" in taken else {}
+    given |= {"effect": 0.1} if "effect" in taken else {}
+    metric = ("coverage",) if "metric" in taken else ()
+    with pytest.raises(UserError, match=r"^generator must be a torch\.Generator on the CPU, as torch\.Generator\(\)\."):
+        getattr(metrics, name)(*metric, **given, generator=generator)
+
+
+def test_all_that_draws_was_asked() -> None:
+    assert {"coverage", "kernel_distance", "inception_score", "diversity", "difference", "required_n"} <= set(DRAWING)
+    with pytest.raises(UserError, match=r"^draws must be a torch\.Generator on the CPU, .* not 0\.$"):
+        metrics.path_length(generator=torch.nn.Linear(2, 2), latent=2, draws=0)  # type: ignore[arg-type]
 
 
 def test_a_checked_side_is_not_checked_again() -> None:

@@ -139,8 +139,10 @@ def test_refusals() -> None:
     real, fake = _sides(20, 20, 3)
     with pytest.raises(UserError, match="subset_size must be from 2 to the rows of the smaller side"):
         kernel_distance(real=real, fake=fake, subsets=10)
-    with pytest.raises(UserError, match="subsets must be at least 1"):
+    with pytest.raises(UserError, match="subsets must be a whole number of at least 1, for example 100, or None"):
         kernel_distance(real=real, fake=fake, subsets=0, subset_size=5)
+    with pytest.raises(UserError, match=r"subset_size must be a whole number of at least 2, not 5\.5"):
+        kernel_distance(real=real, fake=fake, subsets=2, subset_size=5.5)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="sigma must be above 0"):
         mmd_rbf(real=real, fake=fake, sigma=0.0)
     fake[3] = 0

@@ -173,8 +173,11 @@ def test_what_cannot_be_computed_is_refused_in_one_sentence() -> None:
     assert metrics.recall(real=normal(0, 3, 2), fake=normal(1, 9, 2), level=None).value is not None
     with pytest.raises(UserError, match=r"fake has 3 rows, too few for k = 3"):
         metrics.recall(real=normal(0, 9, 2), fake=normal(1, 3, 2))
-    with pytest.raises(UserError, match=r"k must be at least 1, not 0"):
+    with pytest.raises(UserError, match=r"k must be a whole number of at least 1, not 0"):
         metrics.precision(real=normal(0, 9, 2), fake=normal(1, 9, 2), k=0)
+    for k in (2.5, "3"):
+        with pytest.raises(UserError, match=rf"k must be a whole number of at least 1, not {k!r}"):
+            metrics.coverage(real=normal(0, 9, 2), fake=normal(1, 9, 2), k=k)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"level must be between 0 and 1"):
         metrics.precision(real=normal(0, 9, 2), fake=normal(1, 9, 2), level=95)
 

@@ -44,6 +44,8 @@ def test_refusals() -> None:
     draws, rows = torch.Generator().manual_seed(0), np.zeros((6, 2))
     with pytest.raises(UserError, match="pairs must be from 1 to 15 for 6 images of fake, not 16"):
         sampled_distance(rows, "fake", _distance, 16, draws)
+    with pytest.raises(UserError, match="pairs must be a whole number of at least 1, not 0"):
+        sampled_distance(rows, "fake", _distance, 0, draws)
     with pytest.raises(UserError, match=r"one number for each pair, shape \(3,\)"):
         sampled_distance(rows, "fake", lambda a, b: a, None, draws)
     with pytest.raises(UserError, match="below 0 or not finite"):

@@ -45,6 +45,20 @@ def test_no_metric_is_listed_twice() -> None:
     assert len(NAMES) == len(set(NAMES)) == sum(len(names) for names in GROUPS.values())
 
 
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("fid", "frechet_distance"), ("KID", "kernel_distance"), ("is", "inception_score"), ("ppl", "path_length"),
+        ("lpips", "diversity"),
+    ],
+)  # fmt: skip
+def test_the_names_of_others_lead_to_ours(name: str, ours: str) -> None:
+    with pytest.raises(UserError) as error:
+        find_metric(name)
+    assert str(error.value) == f"There is no metric {name!r}; it is called {ours!r} here (`uncollapse metrics {ours}`)."
+    assert find_metric(ours).name == ours
+
+
 def test_an_unknown_metric_names_its_nearest() -> None:
     with pytest.raises(UserError, match="There is no metric 'precison'; did you mean 'precision'"):
         find_metric("precison")

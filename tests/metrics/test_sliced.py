@@ -161,7 +161,7 @@ def test_constant_and_collapsed_sides_have_a_number() -> None:
 
 def test_what_cannot_be_used_is_refused() -> None:
     x = rows(20, 3, 6)
-    with pytest.raises(UserError, match="projections must be at least 1, not 0"):
+    with pytest.raises(UserError, match="projections must be a whole number of at least 1, for example 1000, not 0"):
         sliced_wasserstein(real=x, fake=x, projections=0)
     with pytest.raises(UserError, match="at least 4"):
         sliced_wasserstein(real=x[:3], fake=x)

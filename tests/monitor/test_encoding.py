@@ -46,6 +46,78 @@ def test_what_black_is_is_decided_once_by_the_first_fakes_where_the_reference_sa
     assert encoder.features(torch.zeros(1, 4, 4))[0][0, 0] == pytest.approx(0.5, abs=0.003)
 
 
+@pytest.mark.parametrize("reference", [{}, {"negative": 0.0}, {"negative": 0.5}])
+def test_floats_in_0_to_255_are_refused_beside_any_reference(reference: dict[str, float]) -> None:
+    grey = torch.randint(256, (50, 4, 4))
+    with pytest.raises(
+        UserError, match=r"floats from 0 to 255, as of images in 0 \.\. 255; give uint8, or floats in \["
+    ):
+        pixels(**reference).features(grey.float())
+    assert len(pixels(**reference).features(grey.to(torch.uint8))[0]) == 50
+
+
+def test_fakes_in_another_range_than_a_reference_in_0_to_1_are_refused() -> None:
+    signed = torch.tanh(3 * torch.randn(50, 4, 4))
+    with pytest.raises(
+        UserError, match=r"from -1 to 1 and the reference none below 0; give both in one scale \(0\.5 x"
+    ):
+        pixels(negative=0.0).features(signed)
+    assert pixels(negative=0.5).features(signed)[0].mean() == pytest.approx(0.5, abs=0.05)
+    # Nothing tells the range of bytes; the first fakes had nothing dark, and the next tell that -1 is black.
+    encoder = pixels()
+    encoder.features(torch.rand(50, 4, 4))
+    assert encoder.low == 0.0
+    encoder.features(signed)
+    assert encoder.low == -1.0
+
+
+@pytest.mark.parametrize("later", [255 * torch.rand(50, 4, 4), torch.tanh(3 * torch.randn(50, 4, 4))])
+def test_only_the_first_fakes_are_refused_for_their_range(
+    later: torch.Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    encoder = pixels(negative=0.0)
+    encoder.features(torch.rand(50, 4, 4))
+    for _ in range(2):
+        assert len(encoder.features(later)[0]) == 50
+    (warning,) = caplog.messages
+    assert "lie far outside of [0, 1] and are cut" in warning
+
+
+@pytest.mark.parametrize("negative", [0.0, 0.5])
+def test_what_a_healthy_training_makes_is_never_refused(negative: float, caplog: pytest.LogCaptureFixture) -> None:
+    """Untrained networks with and without a bound, and trained ones that go a little beyond black and white."""
+    encoder, noise = pixels(negative=negative), torch.randn(500, 4, 4)
+    trained = torch.rand(500, 4, 4) if negative == 0 else torch.rand(500, 4, 4) * 2 - 1
+    for fakes in (
+        torch.tanh(0.1 * noise),
+        0.05 * noise,
+        0.3 * noise,
+        trained,
+        1.1 * trained - 0.02,
+        trained.clamp(0.2),
+    ):
+        encoder.features(fakes)
+    told = [message for message in caplog.messages if "reference's scale" in message]
+    assert told == []
+    encoder.features(50 * noise)
+    encoder.features(60 * noise)
+    (told,) = [message for message in caplog.messages if "reference's scale" in message]
+    assert "of the fakes' values lie far outside of" in told
+
+
+def test_fakes_without_a_negative_value_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    encoder, signed = pixels(negative=0.4), torch.rand(50, 4, 4) * 2 - 1
+    encoder.features(signed)
+    assert caplog.messages == []
+    for _ in range(2):
+        encoder.features(torch.rand(50, 4, 4))
+    (told,) = caplog.messages
+    assert told.startswith("no value of the fakes is negative, but 40% of the reference's are")
+    # A reference of bright images has few itself.
+    pixels(negative=0.05).features(torch.rand(50, 4, 4))
+    assert len(caplog.messages) == 1
+
+
 def test_bytes_channels_and_flat_images() -> None:
     grey = torch.arange(16, dtype=torch.uint8).reshape(1, 4, 4) * 16
     expected = pixels().features(grey)[0]

@@ -7,6 +7,7 @@ import json
 import logging
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -174,9 +175,11 @@ def test_a_stop_ends_the_loop_and_a_function_is_called(reference: Reference) -> 
     assert seen == [calling.update(step=100)]
 
 
-def test_a_rollback_goes_to_the_last_look_that_proved_health(reference: Reference) -> None:
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_rollback_goes_to_the_last_look_that_proved_health(reference: Reference, alone: bool) -> None:
     scale = nn.Linear(1, 1, bias=False)
     optimiser = torch.optim.SGD(scale.parameters(), lr=0.1)
+    modules, optimisers = (scale, optimiser) if alone else ((scale,), (optimiser,))
     blobs = Blobs()
 
     def sampler(n: int) -> Tensor:
@@ -184,7 +187,7 @@ def test_a_rollback_goes_to_the_last_look_that_proved_health(reference: Referenc
 
     with torch.no_grad():
         scale.weight.fill_(1.0)
-    monitor = watched(reference, sampler, on_alarm="rollback", modules=(scale,), optimisers=(optimiser,))
+    monitor = watched(reference, sampler, on_alarm="rollback", modules=modules, optimisers=optimisers)
     assert [verdict.status for verdict in at(monitor, 0, 100)] == ["healthy"] * 2
     with torch.no_grad():
         scale.weight.fill_(0.0)
@@ -323,6 +326,24 @@ def test_batches_kept_for_a_look_survive_a_checkpoint(reference: Reference) -> N
     assert state["arrays"]["pending"].shape == (64, 2)
     second.load_state_dict(state)
     assert fed(second, range(9, 11)) == whole
+    older = CollapseMonitor(reference, **choices)
+    older.load_state_dict({**state, "arrays": {"pending": state["arrays"]["pending"].numpy()}})
+    assert fed(older, range(9, 11)) == whole
+
+
+def test_a_checkpoint_with_its_state_loads_without_pickle(reference: Reference, tmp_path: Path) -> None:
+    monitor, lost = CollapseMonitor(reference, every=2, samples=300), Blobs(4)
+    for step, generator in enumerate((Blobs(), Blobs(), lost, lost, Blobs())):
+        monitor.update(fake=generator(300), step=step)
+    monitor.update(fake=lost(40), step=5)
+    assert [row["alarm"] for row in monitor.history] == [False, True, False]
+    torch.save({"monitor": monitor.state_dict()}, tmp_path / "kept.pt")
+    kept = torch.load(tmp_path / "kept.pt", weights_only=True)["monitor"]
+    again = CollapseMonitor(reference, every=2, samples=300)
+    again.load_state_dict(kept)
+    assert again.history == monitor.history
+    fakes = Blobs()(300)
+    assert again.update(fake=fakes, step=6) == monitor.update(fake=fakes, step=6)
 
 
 def test_a_state_of_another_reference_or_test_is_refused(reference: Reference) -> None:
@@ -362,6 +383,9 @@ def test_looks_are_in_the_log_for_those_who_ask(reference: Reference, caplog: py
         ({"margin": 0}, r"margin must lie between 0 and 1, for example 0\.15, not 0"),
         ({"healthy": "high"}, r"healthy must lie between 0 and 1, for example 0\.6, not 'high'"),
         ({"sampler": 3}, r"sampler must be a function of n, as lambda n: g\(torch\.randn\(n, 64\)\), not 3"),
+        ({"sampler": nn.Linear(2, 2)}, r"sampler must be a function of n, as lambda n: .*, not a network"),
+        ({"modules": 3}, r"modules must have a state_dict each, as \(generator, critic\), but 3 has none"),
+        ({"optimisers": [print]}, r"optimisers must have a state_dict each, .* but <built-in function print> has none"),
         ({"on_alarm": "halt"}, "There is no on_alarm 'halt'"),
         ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
     ],

@@ -46,7 +46,7 @@ class Comparison:
     exit_code: int = 0
 
     def table(self) -> Table:
-        """The cells as a rich table."""
+        """The cells as a rich table, which `print` shows as text."""
         from uncollapse.console import comparison_table
 
         return comparison_table(self.document)

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
 from uncollapse.errors import UserError
@@ -128,11 +127,11 @@ class CollapseCallback:
             sampler = functools.partial(_alone, sampler, pl_module)
         state, settings = self._state, self._settings
         if self.monitor is not None:  # a second call of fit goes on
-            state, self._reference = state or _packed(self.monitor.state_dict()), self.monitor.reference
+            state, self._reference = state or self.monitor.state_dict(), self.monitor.reference
             settings = settings | {"labels": None, "features": "auto", "cells": None}
         self.monitor = CollapseMonitor(reference=self._reference, sampler=sampler, modules=(pl_module,), **settings)
         if state is not None:
-            self.monitor.load_state_dict(_unpacked(state))
+            self.monitor.load_state_dict(state)
             self._state = None
 
     def on_train_batch_end(
@@ -151,12 +150,14 @@ class CollapseCallback:
 
     def state_dict(self) -> dict[str, Any]:
         """For the checkpoint: the count, and the state of the monitor."""
-        monitor = self._state if self.monitor is None else _packed(self.monitor.state_dict())
+        monitor = self._state if self.monitor is None else self.monitor.state_dict()
         return {"step": self.step, "monitor": monitor}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """From a checkpoint; the monitor takes it up when training begins."""
         self.step, self._state = state_dict["step"], state_dict["monitor"]
+        if self._state is not None and isinstance(self._state["json"], str):  # as older versions kept it
+            self._state = {**self._state, "json": json.loads(self._state["json"])}
 
     def _log(self, trainer: Trainer, module: LightningModule, verdict: MonitorVerdict, step: int) -> None:
         """Into the module's loggers at this step, whatever their interval, and for callbacks that watch a number."""
@@ -185,17 +186,6 @@ def _alone(sampler: Sampler, module: nn.Module, n: int) -> object:
     finally:
         for part in waiting:
             part.train()
-
-
-def _packed(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A monitor's state of text and tensors only, so that a checkpoint may be loaded without pickle."""
-    arrays = {name: torch.from_numpy(array) for name, array in state["arrays"].items()}
-    return {"json": json.dumps(state["json"]), "arrays": arrays}
-
-
-def _unpacked(state: Mapping[str, Any]) -> dict[str, Any]:
-    arrays = {name: tensor.cpu().numpy() for name, tensor in state["arrays"].items()}
-    return {"json": json.loads(state["json"]), "arrays": arrays}
 
 
 def _with_bases(cls: type[CollapseCallback]) -> type[CollapseCallback]:

@@ -12,7 +12,7 @@ from scipy.special import betaincinv, ndtr, rel_entr
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, both, check_level, chunks, seeded
+from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, chunks, seeded
 from uncollapse.metrics.metric import find_metric
 
 # Rows a bin should hold on average on each counted side, so that its z-test is near its level.
@@ -106,8 +106,7 @@ class _Counts:
 
 
 def _check(bins: int, alpha: float) -> None:
-    if bins < 2:
-        raise UserError(f"bins must be at least 2, not {bins}.")
+    check_count(bins, "bins", least=2)
     if not 0 < alpha < 1:
         raise UserError(f"alpha must be between 0 and 1, for example 0.05, not {alpha!r}.")
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Rows, as_features, check_level, chunks, seeded
+from uncollapse.metrics.inputs import Rows, as_features, check_count, check_level, chunks, seeded
 from uncollapse.metrics.metric import find_metric
 
 SUM_TOLERANCE = 1e-4
@@ -62,13 +62,15 @@ def inception_score(
         UserError: Not a matrix of probabilities, more than half as many splits as rows, or a level outside (0, 1).
     """
     check_level(level)
+    draws = seeded(generator)
     rows = as_features(probabilities, name="probabilities", least=2)
     _check_probabilities(rows.x)
+    check_count(splits, "splits")
     if not 1 <= splits <= len(rows) // 2:
         raise UserError(f"splits must be from 1 to half of the {len(rows):,} rows, not {splits}.")
     order = rows.order
     if splits > 1:
-        order = order[torch.randperm(len(order), generator=seeded(generator)).to(order.device)]
+        order = order[torch.randperm(len(order), generator=draws).to(order.device)]
     scores = [_score(rows.x, part, spread=level is not None) for part in torch.tensor_split(order, splits)]
     values = np.array([score.value for score in scores])
     value, ends = float(values.mean()), (1.0, float(rows.width))

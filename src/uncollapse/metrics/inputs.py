@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Hashable
 from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -140,18 +142,37 @@ def check_level(level: float | None) -> None:
     Raises:
         UserError: The level is not between 0 and 1.
     """
-    if level is not None and not 0 < level < 1:
+    if level is not None and not (isinstance(level, Real) and 0 < level < 1):
         raise UserError(f"level must be between 0 and 1, for example 0.95, or None for no interval, not {level!r}.")
+
+
+def check_count(count: int, name: str, *, least: int = 1, more: str = "") -> None:
+    """Refuses what is no whole number, or too small.
+
+    Args:
+        count: What was given.
+        name: How it is called.
+        least: The smallest that is possible.
+        more: What a message adds of what is allowed.
+
+    Raises:
+        UserError: It is no such number.
+    """
+    try:
+        fits = not isinstance(count, bool) and operator.index(count) >= least
+    except TypeError:
+        fits = False
+    if not fits:
+        raise UserError(f"{name} must be a whole number of at least {least}{more}, not {count!r}.")
 
 
 def check_neighbours(k: int, *sides: Features) -> None:
     """Refuses a number of neighbours that a side cannot have.
 
     Raises:
-        UserError: k is below 1 or a side has no more than k rows.
+        UserError: k is no whole number of 1 or more, or a side has no more than k rows.
     """
-    if k < 1:
-        raise UserError(f"k must be at least 1, not {k}.")
+    check_count(k, "k")
     for side in sides:
         if len(side) <= k:
             raise UserError(
@@ -160,16 +181,19 @@ def check_neighbours(k: int, *sides: Features) -> None:
             )
 
 
-def seeded(generator: torch.Generator | None) -> torch.Generator:
+def seeded(generator: torch.Generator | None, name: str = "generator") -> torch.Generator:
     """The caller's generator, or a fresh one of seed 0, so that a metric gives the same number every time.
 
     Raises:
-        UserError: The generator is not on the CPU.
+        UserError: It is no generator of torch, or not on the CPU.
     """
     if generator is None:
         return torch.Generator().manual_seed(0)
-    if generator.device.type != "cpu":
-        raise UserError(f"generator must be a CPU torch.Generator, not one on {generator.device}.")
+    if not isinstance(generator, torch.Generator) or generator.device.type != "cpu":
+        given = f"one on {generator.device}" if isinstance(generator, torch.Generator) else repr(generator)
+        raise UserError(
+            f"{name} must be a torch.Generator on the CPU, as torch.Generator().manual_seed(0), not {given}."
+        )
     return generator
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, both, check_level, seeded
+from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, seeded
 from uncollapse.metrics.kernel_functions import CubicKernel, GaussianKernel
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.pair_sums import LEAST_FOR_SPREAD, Discrepancy, PairSums, discrepancy, identical
@@ -58,7 +58,7 @@ def kernel_distance(
         UserError: The sides cannot be compared, a side has 1 row, or the subsets are larger than a side.
     """
     check_level(level)
-    sides = both(real, fake)
+    draws, sides = seeded(generator), both(real, fake)
     if subsets is not None:
         _check_subsets(subsets, subset_size, *sides)
     pair = Pair(*sides)
@@ -66,7 +66,7 @@ def kernel_distance(
     pair.walk(job.visitors)
     if subsets is None:
         return job.finish()["kernel_distance"]
-    return job.protocol(subsets, subset_size, seeded(generator))
+    return job.protocol(subsets, subset_size, draws)
 
 
 def mmd_rbf(*, real: Rows, fake: Rows, level: float | None = 0.95, sigma: float = 10.0) -> Estimate:
@@ -173,8 +173,8 @@ class GaussianKernelJob:
 
 
 def _check_subsets(subsets: int, size: int, real: Features, fake: Features) -> None:
-    if subsets < 1:
-        raise UserError(f"subsets must be at least 1, for example 100, or None for all pairs, not {subsets}.")
+    check_count(subsets, "subsets", more=", for example 100, or None for all pairs")
+    check_count(size, "subset_size", least=2)
     if not 2 <= size <= min(len(real), len(fake)):
         raise UserError(
             f"subset_size must be from 2 to the rows of the smaller side ({min(len(real), len(fake)):,}), not {size}."

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from uncollapse.errors import UserError
-from uncollapse.metrics.inputs import Features, Rows
+from uncollapse.metrics.inputs import Features, Rows, check_count
 
 PairDistance = Callable[[Tensor, Tensor], Tensor]
 BATCH = 64
@@ -79,8 +79,10 @@ def sampled_distance(
         raise UserError(f"{name} must hold one image or row for each index (n, ...), not shape {tuple(items.shape)}.")
     rows = Features(items.flatten(1), name=name)
     half, most = len(rows) // 2, (len(rows) // 2) * (2 * (len(rows) // 2) - 1)
-    if pairs is not None and not 1 <= pairs <= most:
-        raise UserError(f"pairs must be from 1 to {most:,} for {len(rows):,} images of {name}, not {pairs}.")
+    if pairs is not None:
+        check_count(pairs, "pairs")
+        if pairs > most:
+            raise UserError(f"pairs must be from 1 to {most:,} for {len(rows):,} images of {name}, not {pairs}.")
     rounds = 1 if pairs is None else math.ceil(pairs / half)
     index = rows.order.cpu()[matchings(len(rows), rounds, generator)]
     flat = index.flatten(0, 1).to(items.device)

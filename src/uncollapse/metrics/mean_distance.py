@@ -55,8 +55,8 @@ def diversity(
         UserError: Fewer than 2 rows, sides that cannot be compared, or distances that are not (b,) numbers >= 0.
     """
     check_level(level)
+    draws = seeded(generator)
     if distance is not None:
-        draws = seeded(generator)
         found = sampled_distance(fake, "fake", distance, pairs, draws)
         other = None if real is None else sampled_distance(real, "real", distance, pairs, draws)
         return summary(found, other, level)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import FLOATS, Rows, as_features, check_level, seeded
+from uncollapse.metrics.inputs import FLOATS, Rows, as_features, check_count, check_level, seeded
 from uncollapse.metrics.metric import find_metric
 
 Sampler = Callable[[int, torch.Generator], Tensor]
@@ -58,8 +59,9 @@ def path_length(
     Args:
         generator: Latents (b, z) to outputs (b, ...) of floats, not rounded; conditions and noise fixed by the caller,
             modules in evaluation mode.
-        latent: Width z of standard normal latents; or a callable (n, torch.Generator) -> (n, z); or rows (m, z) that
-            are paired at random without replacement.
+        latent: Width z of standard normal latents; or a function of their number and a torch.Generator, as
+            ``lambda n, draws: torch.randn(n, 64, generator=draws)``; or rows (m, z) that are paired at random without
+            replacement.
         distance: (x, y) -> (b,), squared or otherwise quadratic near zero; default the squared Euclidean distance of
             the flattened outputs. `Lpips` gives the published number.
         path: "slerp" on a great circle at the first latent's length, or "lerp" straight.
@@ -84,7 +86,7 @@ def path_length(
     """
     check_level(level)
     _check_settings(path, position, batch, step, trim, dtype)
-    stream = seeded(draws)
+    stream = seeded(draws, "draws")
     walk = _Walk(generator, distance or squared_euclidean, slerp if path == "slerp" else lerp, step, dtype)
     lengths: list[Tensor] = []
     rounding = 0.0
@@ -218,9 +220,9 @@ def _pairs(
     """Blocks of first latents, second latents and t, float64."""
     sampler, most = _sampler(latent, stream)
     wanted = samples if samples is not None else most or SAMPLES
-    if wanted < 2 or (most is not None and wanted > most):
-        limit = "at least 2" if most is None else f"2 to {most} (half the latent rows given)"
-        raise UserError(f"samples must be {limit}, not {wanted}.")
+    check_count(wanted, "samples", least=2)
+    if most is not None and wanted > most:
+        raise UserError(f"samples must be 2 to {most} (half the latent rows given), not {wanted}.")
     for start in range(0, wanted, BLOCK):
         n = min(BLOCK, wanted - start)
         z = sampler(2 * n, stream)
@@ -238,11 +240,25 @@ def _sampler(latent: int | Sampler | Rows, stream: torch.Generator) -> tuple[Sam
             raise UserError(f"latent must be a width of at least 1, a sampler or rows, not {latent}.")
         return lambda n, draws: torch.randn(n, latent, generator=draws), None
     if callable(latent):
+        _check_draws(latent, stream)
         return latent, None
     given = as_features(latent, name="latent", least=4)
     shuffled = given.ordered[torch.randperm(len(given), generator=stream).to(given.x.device)]
     left = iter(shuffled[start : start + 2 * BLOCK] for start in range(0, len(shuffled), 2 * BLOCK))
     return lambda n, _: next(left)[:n], len(shuffled) // 2
+
+
+def _check_draws(latent: Sampler, stream: torch.Generator) -> None:
+    """Refuses a function that cannot be called with a number and a generator."""
+    try:
+        inspect.signature(latent).bind(2, stream)
+    except TypeError as error:
+        raise UserError(
+            "latent must be a function of n and a torch.Generator, as lambda n, draws: torch.randn(n, 64, "
+            f"generator=draws), but this one cannot be called with two ({error})."
+        ) from error
+    except ValueError:  # written in C, it does not tell
+        return
 
 
 def _check_settings(
@@ -252,8 +268,7 @@ def _check_settings(
         raise UserError(f"path must be 'slerp' or 'lerp', not {path!r}.")
     if position not in ("start", "full"):
         raise UserError(f"position must be 'start' or 'full', not {position!r}.")
-    if batch < 1:
-        raise UserError(f"batch must be at least 1, not {batch}.")
+    check_count(batch, "batch")
     if not 0 < step < 0.1:
         raise UserError(f"step must be above 0 and below 0.1, for example 1e-4, not {step!r}.")
     if trim is not None and not 0 <= trim[0] < trim[1] <= 100:

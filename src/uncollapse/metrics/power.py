@@ -106,6 +106,7 @@ def required_n(
     """
     found = feature_metric(metric)
     _check(found, effect, power, level)
+    draws = seeded(generator)
     factor = (noncentrality(power, level, wider=WIDER.get(found.name, 1.0)) / effect) ** 2
     if fake is None:
         if found.name not in SHARES or real is not None or other is not None:
@@ -115,7 +116,7 @@ def required_n(
             )
         assumed = "Worst case: every row in or out with equal chance, on two independent sides."
         return _answer(found, effect, 0.5, factor, power, level, None, [assumed])
-    pilot = _Pilot(found, real, fake, other, seeded(generator), options)
+    pilot = _Pilot(found, real, fake, other, draws, options)
     variance = pilot.variance(pilot.largest)
     for _ in range(ROUNDS):
         wanted = _rows(variance, factor)

@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uncollapse.errors import UserError
 from uncollapse.metrics.bures import side_by_side
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.frechet_spread import Scatter
-from uncollapse.metrics.inputs import Features, Rows, both, check_level, chunks, seeded
+from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, chunks, seeded
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.pairs import EXACT_WORK, full_precision
 
@@ -62,8 +61,7 @@ def sliced_wasserstein(
         UserError: Fewer than four rows a side, no projections, unequal widths, or rows that are not finite.
     """
     check_level(level)
-    if projections < 1:
-        raise UserError(f"projections must be at least 1, not {projections}; 1000 is usual.")
+    check_count(projections, "projections", more=", for example 1000")
     sides = both(real, fake, least=4)
     draws = seeded(generator)
     slices = _Slices(sides, draws, wanted=level is not None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -41,6 +41,19 @@ class Stateful(Protocol):
 
     def load_state_dict(self, state_dict: Any, /) -> Any:
         """Back to a state."""
+
+
+def several(given: object, name: str) -> tuple[Any, ...]:
+    """What has a state, one or several.
+
+    Raises:
+        UserError: One of it has none.
+    """
+    parts = (given,) if hasattr(given, "state_dict") or not isinstance(given, Iterable) else tuple(given)
+    for part in parts:
+        if not hasattr(part, "state_dict"):
+            raise UserError(f"{name} must have a state_dict each, as (generator, critic), but {part!r} has none.")
+    return parts
 
 
 class Reaction:

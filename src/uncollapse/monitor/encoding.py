@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uncollapse.data.layout import layout_of
-from uncollapse.data.scaling import SLACK, Scaling
+from uncollapse.data.scaling import SLACK, WAYS, Scaling
 from uncollapse.data.source import Pixels
 from uncollapse.errors import UserError
 from uncollapse.features.extractor import Extractor
 from uncollapse.features.identity import Identity
+from uncollapse.monitor.actions import LOG
 from uncollapse.monitor.hosts import plain_numbers
 
 # Leading principal components of the reference in which rows are compared.
@@ -25,6 +26,10 @@ COMPONENTS = 64
 # Rows that tell the components.
 MOST_FITTED = 2_000
 BATCH = 256
+# So far beyond black or white, and so large a share of all values, is no overshoot of single pixels.
+BEYOND, MANY = 0.5, 0.1
+# Images in [-1, 1] end so near to both, and the brightest value of images in 0 .. 255 lies between these.
+NEAR, BRIGHTEST = 0.1, (64.0, 255.5)
 Function = Callable[[Tensor], object]
 
 
@@ -99,6 +104,7 @@ class Encoder:
         extractor: A named extractor, or a function of the user.
         shape: Of one sample of the reference, where it was an array; flat fakes of as many numbers get it.
         low: What is black where fakes are images of floats, 0 or -1; None until fakes have told.
+        negative: Share of the reference's values below 0; None where they are no floats, and fakes tell what is black.
         width: Number of features d.
         classify: What tells the class of each of some samples (m, ...), where the extractor does not; -1 for none.
     """
@@ -108,6 +114,14 @@ class Encoder:
     low: float | None = None
     width: int = field(default=0)
     classify: Callable[[Tensor], NDArray[np.int64]] | None = None
+    negative: float | None = None
+    _warned: set[str] = field(default_factory=set, init=False)
+    _looked: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        """Reads fakes as the reference was read."""
+        if self.low is None and self.negative is not None:
+            self.low = -1.0 if self.negative else 0.0
 
     def features(self, samples: Tensor) -> tuple[NDArray[Any], NDArray[np.int64] | None, NDArray[np.bool_]]:
         """Features (f, d) of the finite samples, their classes, and which samples (m, ...) are finite.
@@ -154,11 +168,59 @@ class Encoder:
             )
         values = samples.cpu().numpy()
         if values.dtype.kind == "f":
-            if self.low is None:
-                self.low = -1.0 if float(values.min()) < -SLACK else 0.0
-            values = values.clip(self.low, 1.0)  # a generator without bounds is cut at black and white
+            values = self._shades(values)
         scaling = Scaling(low=self.low or 0.0, place="fake")
         return list(scaling.to_bytes(layout.upright(values), range(len(values)))[0])
+
+    def _shades(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of images, those of a generator without bounds cut at black and white.
+
+        Raises:
+            UserError: They are in 0 .. 255, or in [-1, 1] beside a reference in [0, 1].
+        """
+        lowest, highest, first = float(values.min()), float(values.max()), not self._looked
+        self._looked = True
+        if first and lowest >= -SLACK and BRIGHTEST[0] < highest <= BRIGHTEST[1]:
+            raise UserError(
+                f"The fakes hold floats from {lowest:.4g} to {highest:.4g}, as of images in 0 .. 255; {WAYS}."
+            )
+        if self.low is None:
+            self.low = -1.0 if lowest < -SLACK else 0.0
+        darkest, brightest = self.low - BEYOND, 1 + BEYOND
+        if lowest < darkest or highest > brightest:
+            share = float(((values < darkest) | (values > brightest)).mean())
+            if share > MANY:
+                self._far(lowest, highest, share, first=first)
+        elif self.low < 0 <= lowest and (self.negative or 0.0) > MANY:
+            self._warn(
+                "nothing dark",
+                f"no value of the fakes is negative, but {self.negative:.0%} of the reference's are, which is read as "
+                "[-1, 1]; give fakes in its scale (2 x - 1 for x in [0, 1])",
+            )
+        return values.clip(self.low, 1.0)
+
+    def _far(self, lowest: float, highest: float, share: float, *, first: bool) -> None:
+        """Many values lie far outside: of another scale, or of a generator without bounds, which may still learn."""
+        if self.low == 0 and abs(lowest + 1) < NEAR and highest < 1 + NEAR:
+            if self.negative is not None and first:  # later on a training is not stopped for it
+                raise UserError(
+                    f"The fakes hold values from {lowest:.4g} to {highest:.4g} and the reference none below 0; give "
+                    "both in one scale (0.5 x + 0.5 for x in [-1, 1])."
+                )
+            if self.negative is None:
+                self.low = -1.0  # the first fakes happened to have nothing dark
+                return
+        self._warn(
+            "far outside",
+            f"{share:.0%} of the fakes' values lie far outside of [{self.low:g}, 1] and are cut, they reach from "
+            f"{lowest:.4g} to {highest:.4g}; give fakes in the reference's scale",
+        )
+
+    def _warn(self, kind: str, sentence: str) -> None:
+        """Tells of each kind once."""
+        if kind not in self._warned:
+            self._warned.add(kind)
+            LOG.warning("%s", sentence)
 
 
 def as_samples(given: object, *, name: str) -> Tensor:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from uncollapse.errors import UserError
-from uncollapse.monitor.actions import LOG, Checkpoint, OnAlarm, Reaction, Stateful
+from uncollapse.monitor.actions import LOG, Checkpoint, OnAlarm, Reaction, Stateful, several
 from uncollapse.monitor.choices import ALPHA, EVERY, FEWEST, HEALTHY, MARGIN, PATIENCE, SAMPLES, as_count, check_numbers
 from uncollapse.monitor.cost import Cost, Watch
 from uncollapse.monitor.encoding import Encoded, Function, as_samples
@@ -73,8 +73,8 @@ class CollapseMonitor:
         patience: int = PATIENCE,
         on_alarm: OnAlarm = "log",
         checkpoint: Checkpoint | None = None,
-        modules: Sequence[nn.Module] = (),
-        optimisers: Sequence[Stateful] = (),
+        modules: nn.Module | Sequence[nn.Module] = (),
+        optimisers: Stateful | Sequence[Stateful] = (),
         seed: int = 0,
         device: str = "auto",
         cache: bool = True,
@@ -99,8 +99,8 @@ class CollapseMonitor:
             patience: Looks after which a generator that was not healthy once is reported as never healthy.
             on_alarm: "log", "stop" (raises `CollapseStop`), "rollback", or a function of the verdict.
             checkpoint: For "rollback": functions (save, restore).
-            modules: Networks whose buffers and modes are put back, and whose weights "rollback" restores.
-            optimisers: What else "rollback" restores.
+            modules: Networks (or one) whose buffers and modes are put back, and whose weights "rollback" restores.
+            optimisers: What else "rollback" restores, likewise.
             seed: Of all draws of the monitor.
             device: Where a named extractor computes.
             cache: Whether what is prepared of the reference is kept on disk.
@@ -114,12 +114,14 @@ class CollapseMonitor:
              "healthy": healthy},
         )  # fmt: skip
         as_count(seed, name="seed", least=0)
-        if sampler is not None and not callable(sampler):
-            raise UserError(f"sampler must be a function of n, as lambda n: g(torch.randn(n, 64)), not {sampler!r}.")
+        if sampler is not None and (not callable(sampler) or isinstance(sampler, nn.Module)):
+            given = "a network" if isinstance(sampler, nn.Module) else repr(sampler)
+            raise UserError(f"sampler must be a function of n, as lambda n: g(torch.randn(n, 64)), not {given}.")
         if isinstance(reference, Reference) and (labels is not None or cells is not None or features != "auto"):
             raise UserError("This reference is prepared already; give labels, features and cells to what prepared it.")
-        self._reaction = Reaction(on_alarm, checkpoint, [*modules, *optimisers], name)
-        self._sampler, self._critic, self._modules = sampler, critic, tuple(modules)
+        networks, others = several(modules, "modules"), several(optimisers, "optimisers")
+        self._reaction = Reaction(on_alarm, checkpoint, [*networks, *others], name)
+        self._sampler, self._critic, self._modules = sampler, critic, networks
         self._features = reference.function if isinstance(reference, Reference) else features
         self.seed, self.patience = seed, patience
         self._watch = Watch()
@@ -274,7 +276,7 @@ class CollapseMonitor:
         return untouched(host, seed=look_seed(self.seed, look, purpose))
 
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run needs: JSON values under "json", NumPy arrays under "arrays".
+        """What a resumed run needs, for `torch.save`: JSON values under "json", tensors on the CPU under "arrays".
 
         The copy of weights that "rollback" keeps is not part of it; the next look that proves health makes a new one.
         """
@@ -285,7 +287,7 @@ class CollapseMonitor:
             "low": self.reference.encoder.low, "verdict": self.verdict.to_json(), "history": list(self.history),
             "cost": {"seconds": self.cost.seconds, "looks": self.cost.looks, "wall": self.cost.wall},
         }  # fmt: skip
-        return {"json": document, "arrays": {} if pending is None else {"pending": pending.cpu().numpy()}}
+        return {"json": document, "arrays": {} if pending is None else {"pending": pending.cpu()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on where a monitor of the same reference and settings stopped.
@@ -304,9 +306,9 @@ class CollapseMonitor:
                     f"This monitor's state was saved with {name}={kept['settings'][name]!r}, not {now!r}; its error "
                     "rate holds for one setting, so give the same or begin anew."
                 )
-        pending = state["arrays"].get("pending")
+        pending = state["arrays"].get("pending")  # of older versions a NumPy array
         self._test.load(kept["test"])
-        self._window.restore(**kept["window"], kept=None if pending is None else torch.from_numpy(np.array(pending)))
+        self._window.restore(**kept["window"], kept=None if pending is None else torch.as_tensor(pending))
         self.reference.encoder.low = kept["low"]
         self.verdict, self.history = MonitorVerdict.from_json(kept["verdict"]), list(kept["history"])
         self._watch.restore(**kept["cost"])

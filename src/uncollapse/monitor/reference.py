@@ -17,6 +17,7 @@ from uncollapse.data.frames import without_frame
 from uncollapse.data.items import is_array, is_labelled_array
 from uncollapse.data.labels import UNLABELLED, label_texts
 from uncollapse.data.opening import open_source
+from uncollapse.data.scaling import SLACK
 from uncollapse.data.source import Pixels, Source
 from uncollapse.draws import stream
 from uncollapse.errors import UserError
@@ -198,7 +199,7 @@ def _by_name(given: object, labels: object, features: str, seed: int, device: st
         why += remark
     return _Read(
         rows=np.ascontiguousarray(read.features), known=known, why=why, names=read.names, source=source,
-        encoder=Encoder(extractor=extractor, shape=_shape(given), low=_low(given, extractor)),
+        encoder=Encoder(extractor=extractor, shape=_shape(given), negative=_negative(given, extractor)),
     )  # fmt: skip
 
 
@@ -233,12 +234,12 @@ def _shape(given: object) -> tuple[int, ...] | None:
     return tuple(given.shape[1:]) if is_array(given) and hasattr(given, "shape") else None
 
 
-def _low(given: object, extractor: Extractor) -> float | None:
-    """What is black among the reference's floats, so that fakes are read in the same way; None where nothing tells."""
+def _negative(given: object, extractor: Extractor) -> float | None:
+    """Share of the reference's floats below 0, which tells the range of fakes, too; None where nothing tells."""
     if not is_array(given) or extractor.name == "identity":
         return None
     x = as_samples(given, name="reference")
-    return (-1.0 if float(x.min()) < 0 else 0.0) if x.is_floating_point() else None
+    return int(torch.count_nonzero(x < -SLACK)) / x.numel() if x.is_floating_point() else None
 
 
 def _raw(given: object, seed: int) -> Tensor | None:

@@ -64,7 +64,7 @@ class GradientPenalty(Penalty):
     real and the fake sample share.
 
     Attributes:
-        weight: lambda, 10 in the paper and 0.1 in its 2-D experiments.
+        weight: lambda, 10 in the paper and 0.1 in its authors' code for points in the plane.
         one_sided: Penalise only slopes above 1.
         schedule: Factor on the weight over the run.
 

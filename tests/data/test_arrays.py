@@ -121,6 +121,17 @@ def test_arrays_without_a_meaning_are_refused(given: np.ndarray, message: str) -
         opened(given)
 
 
+@pytest.mark.parametrize("dtype", ["u1", "i8"])
+def test_images_of_0_and_1_are_refused_and_truth_values_are_not(dtype: str) -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (30, 4, 4))
+    with pytest.raises(UserError, match=r"real \(ndarray of shape \(30, 4, 4\)\) has images of whole .* multiply them"):
+        opened(bits.astype(dtype))
+    for fine in (bits.astype(bool), (bits * 255).astype(dtype), bits.astype("f4")):
+        np.testing.assert_array_equal(everything(opened(fine))[0], bits * 255)
+    assert not np.any(everything(opened(np.zeros((30, 4, 4), dtype)))[0])
+    assert features(opened(bits.reshape(30, 16).astype(dtype))).max() == 1  # features may be anything
+
+
 def test_numbers_of_more_than_64_bits_and_absurd_sizes_are_refused() -> None:
     with pytest.raises(UserError, match="at most 64 bits"):
         check_numbers(np.dtype(np.longdouble), (2, 2), "real")

@@ -6,6 +6,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from PIL import Image
 from tests.data.making import encoded, everything, pictures
 
 from uncollapse.data import encoded as module
@@ -107,6 +108,22 @@ def test_too_many_bad_rows_end_the_reading_early() -> None:
     with pytest.raises(UserError, match=r"21 of 2,000 rows or more cannot be read.*0.png is gone"):
         everything(source(container, workers=2))
     assert len(container.asked) < 700
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_images_of_0_and_1_are_refused_and_those_of_one_bit_are_read(workers: int) -> None:
+    bits = np.random.default_rng(0).integers(0, 2, (300, 4, 4), dtype=np.uint8)
+    dim = Made([encoded(image) for image in bits])
+    with pytest.raises(UserError, match=r"real \(x\) has images of whole numbers with no value above 1 among"):
+        everything(source(dim, workers=workers))
+    with pytest.raises(UserError, match="no value above 1"):
+        everything(source(dim, workers=workers).part(0, 256))
+    assert len(everything(source(dim, workers=workers).part(256, 300))[0]) == 44  # the first part has decided
+    plain = everything(source(Made([encoded(Image.fromarray(image > 0)) for image in bits]), workers=workers))[0]
+    np.testing.assert_array_equal(plain, bits * 255)
+    wide = everything(source(Made([encoded(image.astype(np.uint16) * 255) for image in bits]), workers=workers))[0]
+    np.testing.assert_array_equal(wide, bits)  # whose being dark is counted
+    assert not np.any(everything(source(Made([encoded(bits[0] * 0)] * 9), workers=workers))[0])
 
 
 def test_a_subset_and_labels_from_outside() -> None:

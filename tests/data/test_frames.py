@@ -14,7 +14,7 @@ from uncollapse.data.arrays import MOVED
 from uncollapse.data.frames import as_frame, open_frame, without_frame
 from uncollapse.data.labels import UNLABELLED
 from uncollapse.data.opening import open_source
-from uncollapse.data.tables import LEFT_OUT
+from uncollapse.data.tables import LEFT_OUT, NUMBERING
 from uncollapse.errors import UserError
 from uncollapse.evaluation.checks import check_label_column
 from uncollapse.evaluation.sides import Reading
@@ -65,6 +65,17 @@ def test_a_column_of_labels_is_no_feature() -> None:
         opened(Table({"weight": [2], "labels": [3]}), label_column=0)
     with pytest.raises(UserError, match="holds no numbers beside its labels"):
         opened(Table({"label": [2]}))
+
+
+def test_an_index_that_was_read_again_is_no_feature() -> None:
+    source = opened(Table({"Unnamed: 0": [0, 1], "weight": [2, 5], "label": ["a", "b"]}))
+    assert (features(source).tolist(), source.heads, labels_of(source)) == ([[2], [5]], ("weight",), ("a", "b"))
+    assert dict(source.notes.policies) == {NUMBERING.format("unnamed: 0"): 1}
+    assert features(opened(Table({"count": [0, 1], "weight": [2, 5]}))).tolist() == [[0, 2], [1, 5]]
+    with pytest.raises(UserError, match=r"first column headed 'unnamed: 0', .* which does not number the rows"):
+        opened(Table({"Unnamed: 0": [1, 0], "weight": [2, 5]}))
+    with pytest.raises(UserError, match="holds no numbers beside its labels"):
+        opened(Table({"Unnamed: 0": [0, 1]}))
 
 
 def test_labels_keep_what_they_are() -> None:

@@ -11,6 +11,7 @@ from tests.conftest import no_global_draws
 from tests.data.making import everything, features, opened, pictures, png_files, write_folder
 
 from uncollapse.data import generated
+from uncollapse.data.opening import open_source
 from uncollapse.errors import UserError
 from uncollapse.run import execute, make_spec
 
@@ -81,6 +82,10 @@ def array():
     return X
 def folder():
     return Path("pictures")
+def few():
+    return iter(X)
+def endless():
+    return (X[0] for _ in iter(int, 1))
 def text():
     return "other:thing"
 def broken():
@@ -118,6 +123,23 @@ def test_module_and_factory(name: str, value: float | None, count: int) -> None:
 @pytest.mark.usefixtures("here")
 def test_a_factory_may_give_a_path() -> None:
     assert len(everything(opened("my_generator:folder"))[0]) == 6
+
+
+@pytest.mark.parametrize("drawn", [2, 50])
+@pytest.mark.usefixtures("here")
+def test_only_what_draws_has_as_many_rows_as_the_other_side(drawn: int) -> None:
+    """What a factory gives has its own number of rows, unless it draws; an iterator may end before."""
+
+    def count(name: str, **options: int) -> int:
+        found = open_source(f"my_generator:{name}", side="fake", drawn=drawn, **options)
+        return sum(len(chunk) for chunk in found.chunks(7))
+
+    assert [count(name) for name in ("factory", "direct", "instance", "endless")] == [drawn] * 4
+    assert [count(name) for name in ("array", "X", "folder")] == [6] * 3
+    assert count("few") == min(drawn, 6)
+    assert [count(name, n=3) for name in ("factory", "array", "X", "folder", "few", "endless")] == [3] * 6
+    with pytest.raises(UserError, match=r"fake \(my_generator:array\) has 6 rows, fewer than the 9 asked for"):
+        count("array", n=9)
 
 
 @pytest.mark.parametrize(

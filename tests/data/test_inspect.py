@@ -66,6 +66,9 @@ def test_json_holds_all_of_it(folder: Path) -> None:
     assert document["duplicates"] | {"listed": None} == {"rows": 3, "groups": 2, "listed": None}
     assert document["bad"][1] == {"name": "2/y.png", "reason": "is empty"}
     assert document["features"] is None
+    lowest, highest = (int(extreme([image.min(), image.max()])) for extreme, image in ((min, X), (max, X)))
+    assert document["values"] == {"lowest": lowest, "highest": highest}
+    assert f"values            {lowest} to {highest}" in text_of(folder)
 
 
 def test_features_and_their_range(tmp_path: Path) -> None:

@@ -200,6 +200,8 @@ def test_a_mistake_in_the_data_set_itself_is_named() -> None:
         ([X[0], X[0][0, 0].astype(float)], "mixes images and feature rows"),
         ([X[0] / 255, X[1].astype(float)], r"has the value \d+ in row 1, outside of \[0, 1\]"),
         ([X[0].astype("u2"), X[1].astype("u2")], "16 bits with no value above 255"),
+        ([(X[0] > 99).astype("u1"), X[1] * 0], "whole numbers with no value above 1"),
+        ([Image.fromarray((image > 99).astype("u1")) for image in X], "whole numbers with no value above 1"),
         ([np.zeros(3), np.zeros(4)], "feature rows of 3 and of 4 numbers"),
         ([X[:3]], "gives 3 rows for one number; give an iterator of batches"),
     ],
@@ -207,6 +209,13 @@ def test_a_mistake_in_the_data_set_itself_is_named() -> None:
 def test_mixtures_are_refused(given: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         everything(opened(given))
+
+
+def test_true_and_false_black_and_one_bit_are_images() -> None:
+    bits = X[:, :, :, 0] > 127
+    for given in (list(bits), [Image.fromarray(image) for image in bits]):
+        np.testing.assert_array_equal(everything(opened(given))[0], bits * 255)
+    assert not np.any(everything(opened([Image.fromarray(image * 0) for image in X]))[0])
 
 
 def test_a_stream_of_another_length_than_its_labels_or_than_asked() -> None:

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from uncollapse.data.images import ALPHA, SIXTEEN
-from uncollapse.data.scaling import FROM_BOOL, FROM_SIGNED, FROM_UNIT, Scaling, check_wide, on_white
+from uncollapse.data.scaling import (
+    DECIDING,
+    FROM_BOOL,
+    FROM_SIGNED,
+    FROM_UNIT,
+    Brightness,
+    Scaling,
+    check_whole,
+    on_white,
+)
 from uncollapse.errors import UserError
 
 UNIT = Scaling.decided(0.0, "fake (x)")
@@ -80,10 +89,36 @@ def test_16_bits_and_truth_values() -> None:
 
 def test_16_bits_that_hold_bytes_would_become_black() -> None:
     with pytest.raises(UserError, match="16 bits with no value above 255"):
-        check_wide([one([0, 200], "u2"), one([0, 100], ">u2")], "fake")
+        check_whole([one([0, 200], "u2"), one([0, 100], ">u2")], "fake")
     for fine in (one([0, 300], "u2"), one([0, 0], "u2"), one([0, 200], "u1"), one([], "u2")):
-        check_wide([fine, one([0], "u2")], "fake")
-    check_wide([one([0, 200], "u2"), one([0, 300], "u2")], "fake")  # one of them is bright
+        check_whole([fine, one([0], "u2")], "fake")
+    check_whole([one([0, 200], "u2"), one([0, 300], "u2")], "fake")  # one of them is bright
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", ">u2", "i8"])
+def test_whole_numbers_that_are_0_and_1_would_become_black(dtype: str) -> None:
+    message = "with no value above 1 among the first, where 255 is white; multiply them by 255, or give true and false"
+    with pytest.raises(UserError, match=rf"fake \(x\) has images of whole numbers {message}"):
+        check_whole([one([0, 0], dtype), one([0, 1], dtype), one([0.5], "f4")], "fake (x)")
+    black, white = one([0, 0], dtype), one([0, 1, 65_535 if "u2" in dtype else 127], dtype)
+    for fine in ([black], [one([0, 1], dtype), white], [one([0, 1], "?")], [one([0, 1], "f4")], []):
+        check_whole(fine, "fake (x)")
+
+
+def test_decoded_images_are_looked_at_until_one_is_bright() -> None:
+    def looked(*images: np.ndarray) -> Brightness:
+        found = Brightness(place="fake (x)")
+        for image in images:
+            found.look(image)
+        found.end()
+        return found
+
+    black, dim, bright = np.zeros((2, 2), np.uint8), np.ones((2, 2), np.uint8), np.full((2, 2), 2, np.uint8)
+    assert looked(black, dim, bright, dim).looked == 3
+    assert looked(*[black] * DECIDING, dim).looked == DECIDING
+    for images in ([black, dim], [dim] * DECIDING + [bright]):
+        with pytest.raises(UserError, match=r"fake \(x\) has images of whole numbers with no value above 1"):
+            looked(*images)
 
 
 def test_numbers_of_other_types_are_refused() -> None:

@@ -9,7 +9,8 @@ from uncollapse.errors import UserError
 
 
 def made(shift: float = 0.0, rows: int | None = 7) -> StatisticsOnly:
-    return StatisticsOnly(Statistics(mean=np.full(3, shift), covariance=np.eye(3), rows=rows), name="s.npz")
+    found = Statistics(mean=np.full(3, shift), covariance=np.eye(3), rows=rows)
+    return StatisticsOnly(found, name="s.npz", place="real (s.npz)")
 
 
 def test_there_are_no_rows_to_read() -> None:

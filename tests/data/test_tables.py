@@ -9,7 +9,7 @@ from tests.data.making import features, opened
 
 from uncollapse.data.arrays import MOVED
 from uncollapse.data.labels import UNLABELLED
-from uncollapse.data.tables import LEFT_OUT, match_columns
+from uncollapse.data.tables import LEFT_OUT, NUMBERING, match_columns
 from uncollapse.errors import UserError
 from uncollapse.evaluation.sides import Reading
 from uncollapse.tasks import array_files
@@ -38,6 +38,17 @@ def test_a_column_of_other_labels_is_no_feature(tmp_path: Path) -> None:
     np.testing.assert_array_equal(features(source), [[1.5], [-3]])
     assert next(source.chunks(5)).labels == ("a cat", "a dog")
     assert source.notes.policies == {LEFT_OUT.format("label"): 1, LEFT_OUT.format("labels"): 1}
+
+
+def test_the_index_that_pandas_writes_is_no_feature_and_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "with.csv").write_text(",x,y\n0,1.5,2\n1,-3,4\n")
+    (tmp_path / "without.csv").write_text("y,x\n2,1.5\n4,-3\n")
+    source = opened(tmp_path / "with.csv")
+    np.testing.assert_array_equal(features(source), [[1.5, 2], [-3, 4]])
+    assert (source.heads, dict(source.notes.policies)) == (("x", "y"), {NUMBERING.format(""): 1})
+    other = Reading().open(tmp_path / "without.csv", "fake", like=source)
+    np.testing.assert_array_equal(features(other), features(source))
+    assert dict(other.notes.policies) == {MOVED: 2}
 
 
 def test_one_long_label_gives_the_others_no_room(tmp_path: Path) -> None:
@@ -102,7 +113,9 @@ def test_a_table_without_titles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "equally many cells"),
+        (b"", "is empty; give lines of numbers with commas between them"),
+        (b"a;b\n1;2\n", "has ';' between its cells; save it with commas"),
+        (b",a\n7,1\n3,2\n", "first column headed '', as pandas heads an index, which does not number the rows"),
         (b"a,b\n1,2\n3\n", "equally many cells"),
         (b"1,2\n3,x\n", "has 'x' in line 2, column 2"),
         (b"label\ncat\ndog\n", "holds no numbers beside its labels"),

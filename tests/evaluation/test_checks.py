@@ -13,6 +13,7 @@ from uncollapse.errors import UserError
 from uncollapse.evaluation.checks import (
     SAME,
     check_alike,
+    check_given,
     check_label_column,
     check_options,
     check_sides,
@@ -66,6 +67,16 @@ def test_other_choices_are_refused_with_a_sentence(change: dict[str, Any], sente
     with pytest.raises(UserError) as error:
         check_options(**GOOD | change)
     assert str(error.value).startswith(sentence)
+
+
+def test_a_side_that_is_none_is_refused() -> None:
+    for real, fake, role in ((None, IMAGES, "real"), (IMAGES, None, "fake")):
+        with pytest.raises(UserError) as error:
+            check_given({"real": real, "fake": fake, "other": None})
+        assert str(error.value) == (
+            f"The {role} side is None; give a path, an array, a tensor, a data set or a function f(n) that draws n."
+        )
+    check_given({"real": IMAGES, "fake": IMAGES, "other": None})
 
 
 def test_sides_of_different_kind_are_refused() -> None:

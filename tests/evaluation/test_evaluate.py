@@ -17,8 +17,10 @@ from tests.conftest import no_global_draws
 from tests.evaluation.making import FEW, cloud, digits, pngs, ring
 
 import uncollapse as uc
+from uncollapse.data.tables import NUMBERING
 from uncollapse.errors import UserError
 from uncollapse.evaluation import Evaluation, evaluate
+from uncollapse.features.pixels import Pixels
 from uncollapse.verdict.verdict import Status
 
 STATUSES = get_args(Status)
@@ -433,6 +435,41 @@ def test_a_mistake_is_told_in_one_sentence(options: dict[str, Any], sentence: st
         judged(cloud(40, 1), cloud(40, 0), **options)
     assert str(error.value).startswith(sentence)
     assert "\n" not in str(error.value)
+
+
+def test_the_index_of_a_table_hides_no_lost_mode(tmp_path: Path) -> None:
+    """Numbers of rows are the same on both sides, so that as a feature they would bring all neighbours together."""
+    for role, modes in (("real", range(8)), ("fake", range(5))):
+        lines = [f"{x},{y}" for x, y in ring(300, len(role + str(modes)), modes=modes)[0]]
+        (tmp_path / f"{role}.csv").write_text("\n".join(["x,y", *lines]))
+        numbered = [f"{number},{line}" for number, line in enumerate(lines)]
+        (tmp_path / f"{role}-indexed.csv").write_text("\n".join([",x,y", *numbered]))
+    plain = judged(tmp_path / "fake.csv", tmp_path / "real.csv", metrics=["coverage"])
+    indexed = judged(tmp_path / "fake-indexed.csv", tmp_path / "real-indexed.csv", metrics=["coverage"])
+    same_numbers(plain, indexed)
+    assert indexed.verdict.status == "collapsed"
+    assert indexed.metrics["coverage"].value < 0.75
+    assert list(indexed.document["inputs"]["fake"]["policies"]) == [NUMBERING.format("")]
+    assert plain.document["inputs"]["fake"]["policies"] == {}
+
+
+def test_a_function_or_a_network_may_be_the_extractor(without_three: Evaluation) -> None:
+    def flat(x: torch.Tensor) -> torch.Tensor:
+        assert x.shape[1:] == (1, 8, 8)
+        assert 0 <= float(x.min()) <= float(x.max()) <= 1
+        return x.flatten(1)
+
+    fake = POOL[POOL_LABELS != 3][:400]
+    for given, name in ((flat, "flat[8x8]"), (torch.nn.Flatten(), "Flatten[8x8]"), (Pixels(side=8), "pixels[8x8]")):
+        found = judged(fake, features=given)
+        assert found.document["extractor"]["name"] == name
+        assert found.document["extractor"]["width"] == 64
+        assert found.metrics["coverage"].value == judged(fake, features="pixels[8x8]").metrics["coverage"].value
+    assert without_three.document["extractor"]["name"] == "classifier:digits"
+    with pytest.raises(UserError, match="holds features already, which flat does not take; leave --features out"):
+        judged(cloud(30, 0), cloud(30, 1), features=flat)
+    with pytest.raises(UserError, match=r"^features must be the name of an extractor, .*, not None\.$"):
+        judged(fake, features=None)
 
 
 def test_a_mistake_in_the_choices_is_told_before_anything_is_read() -> None:

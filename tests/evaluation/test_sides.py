@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +45,21 @@ def test_a_sampler_draws_as_many_as_there_are_real_rows_up_to_a_limit(monkeypatc
         assert reading.open(lambda n: torch.randn(n, 4), "fake", like=real).count == drawn
         assert reading.open(cloud(80, 1), "fake", like=real).count == 80
     assert Reading(n=20).open(lambda n: torch.randn(n, 4), "fake").count == 20
+
+
+def test_a_factory_of_data_is_read_whole_and_one_of_a_sampler_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_factories.py").write_text(
+        "import numpy as np\nrows = lambda: np.ones((50, 4))\ndraw = lambda: lambda n: np.ones((n, 4))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    for count in (30, 90):
+        real = Reading().open(cloud(count, 0), "real")
+        found = [Reading().open(f"my_factories:{name}", "fake", like=real).count for name in ("rows", "draw")]
+        assert found == [50, count]
+    assert Reading(n=20).open("my_factories:rows", "fake", like=Reading(n=20).open(cloud(30, 0), "real")).count == 20
+    monkeypatch.delitem(sys.modules, "my_factories")
 
 
 def test_two_samplers_draw_apart_and_a_seed_draws_the_same() -> None:

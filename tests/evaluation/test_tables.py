@@ -9,7 +9,7 @@ from rich.console import Console
 from tests.evaluation.making import cloud, ring
 
 from uncollapse.evaluation import evaluate
-from uncollapse.evaluation.tables import better, evaluation_table, interval, number
+from uncollapse.evaluation.tables import better, evaluation_table, interval, number, reading_lines
 
 
 def text(document: dict[str, Any]) -> str:
@@ -54,6 +54,20 @@ def test_flags_and_notes_are_told(document: dict[str, Any]) -> None:
     page = text(changed)
     assert page.startswith("COLLAPSED, memorised\n")
     assert "The images differ in size." in page
+
+
+def test_what_reading_left_out_or_did_is_told_and_nothing_where_nothing_was(document: dict[str, Any]) -> None:
+    assert "Read " not in text(document)
+    changed = copy.deepcopy(document)
+    changed["inputs"]["fake"] |= {
+        "rows": 540, "bad_count": 3, "bad": [{"name": "a\x1b.png", "reason": "is empty"}] * 3,
+        "policies": {"16 bits a channel scaled to 8": 540},
+    }  # fmt: skip
+    assert reading_lines(changed["inputs"]) == [
+        "Read fake: 3 of 543 rows could not be read and are left out (the first: a.png is empty); "
+        "540 x 16 bits a channel scaled to 8."
+    ]
+    assert text(changed).endswith(f"{reading_lines(changed['inputs'])[0]}\n")
 
 
 def test_names_with_markup_and_control_characters_are_inert(document: dict[str, Any]) -> None:

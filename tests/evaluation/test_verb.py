@@ -119,10 +119,14 @@ def test_every_mistake_is_one_line_on_stderr_and_exit_code_2(sides: dict[str, Pa
             "The sides have different numbers of features a row (real 2, fake 5); use one extractor",
         ),
         ([real, sides["few"]], "The fake side has 5 readable rows, but a verdict needs at least 20; give more."),
-        ([real, sides["nan"]], "Row "),
+        ([real, sides["nan"]], f"fake ({sides['nan']}) has nan in row "),
         ([real, tmp_path / "nothing"], f"fake ({tmp_path / 'nothing'}) does not exist; give a folder of images, .zip"),
         ([real, "a\0b"], "fake (ab) cannot be opened: "),
         ([real, "x" * 5_000], "fake (xxx"),
+        ([real, sides["good"], "--metrics", "fid"], "There is no metric 'fid'; it is called 'frechet_distance' here"),
+        ([real, sides["good"], "--metrics", " ,"], "--metrics ' ,' names no metric; give names with commas between"),
+        ([real, sides["good"], "--metrics", ""], "--metrics '' names no metric; give names with commas between them"),
+        ([real, sides["good"], "--max-bad", "1.5"], "max_bad (--max-bad) must lie between 0 and 1, not 1.5."),
         ([real, sides["good"], "--metrics", "covrage"], "There is no metric 'covrage'; did you mean 'coverage'"),
         (
             [real, sides["good"], "--metrics", "authenticity"],
@@ -159,10 +163,10 @@ def test_wrong_usage_is_exit_code_2_too(sides: dict[str, Path]) -> None:
 
 def test_the_row_that_is_not_finite_is_named(sides: dict[str, Path], tmp_path: Path) -> None:
     done = uncollapse(sides["real"], sides["nan"], cwd=tmp_path)
-    first = int(np.isnan(np.load(sides["nan"])).any(1).argmax())
+    first, column = np.argwhere(np.isnan(np.load(sides["nan"])))[0]
     assert done.stderr == (
-        f"uncollapse: Row {first} (row {first}) has features of identity that are not finite; leave it out or choose "
-        "another extractor.\n"
+        f"uncollapse: fake ({sides['nan']}) has nan in row {first}, column {column} (counted from 0) where finite "
+        "numbers are needed; drop or fill such rows.\n"
     )
 
 
@@ -287,6 +291,15 @@ def test_a_place_that_must_not_be_written_is_refused(tmp_path: Path, monkeypatch
         with pytest.raises(UserError) as error:
             check_directory(place, (str(data), None))
         assert str(error.value) == told
+    other = image(tmp_path / "other")
+    with pytest.raises(UserError) as error:
+        check_directory(other, (str(data), None))
+    assert re.fullmatch(
+        rf"--out {other} holds images \(\d+\.png\), among which nothing is written; choose another folder\.",
+        str(error.value),
+    )
+    (other / "evaluation.json").write_text("{}")  # it was written there before
+    check_directory(other, (str(data), None))
     for name in ("plan.lock.json", "comparison.json"):
         (tmp_path / name).write_text("{}")
         with pytest.raises(UserError, match="holds a run or a comparison; choose another folder"):

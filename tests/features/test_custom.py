@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from uncollapse.errors import UserError
-from uncollapse.features.custom import load_custom
+from uncollapse.features.custom import given_extractor, load_custom
+from uncollapse.features.pixels import Pixels
 from uncollapse.features.shipped import ShippedClassifier
 
 MODULE = """
@@ -111,6 +112,31 @@ def test_an_extractor_of_ones_own_keeps_its_ways_and_gets_the_name() -> None:
     extractor = load_custom("my_extractors:extractor", example=[], device=CPU)
     assert extractor.name == "my_extractors:extractor[pixels[4x4]]"
     assert extractor.extract(GREY).shape == (40, 16)
+
+
+def test_an_object_of_a_program_is_used_as_one_of_a_factory_and_left_as_it_is() -> None:
+    network = torch.nn.Flatten().train()
+    extractor = given_extractor(network, example=GREY, device=CPU)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(np.stack(GREY))[:, None].float() / 255)
+    np.testing.assert_allclose(extractor.extract(GREY), expected.numpy(), atol=1e-5)
+    assert network.training
+    assert extractor.name == "Flatten[8x8]"
+
+    def brightness(x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3))
+
+    assert given_extractor(brightness, example=COLOUR, device=CPU).name == "brightness[8x8x3]"
+    own = Pixels(side=4)
+    kept = given_extractor(own, example=[], device=CPU)
+    np.testing.assert_array_equal(kept.extract(GREY), own.extract(GREY))
+    shipped = ShippedClassifier("digits")
+    assert (given_extractor(shipped, example=[], device=CPU).reusable, shipped.reusable) == (False, True)
+    for wrong in (None, 3):
+        with pytest.raises(
+            UserError, match=rf"^features must be the name of an extractor, .* in \[0, 1\], not {wrong}\.$"
+        ):
+            given_extractor(wrong, example=GREY, device=CPU)
 
 
 def test_rows_of_an_extractor_of_ones_own_are_never_kept() -> None:

@@ -26,7 +26,7 @@ TABLE = np.random.default_rng(0).normal(size=(23, 3))
 class Memory(Source):
     """Rows in memory; the row of number `bad` cannot be read."""
 
-    name, form = "memory\x1b[31m", "rows in memory"
+    name, place, form = "memory\x1b[31m", "fake (memory[31m)", "rows in memory"
 
     def __init__(
         self, images: Sequence[Pixels] = (), table: Any = None, *, labelled: bool = True, bad: int = -1
@@ -170,8 +170,25 @@ def test_cheap_rows_and_unknown_content_are_not_kept(monkeypatch: pytest.MonkeyP
 def test_a_row_that_is_not_finite_is_named() -> None:
     broken = TABLE.copy()
     broken[9, 1] = np.inf
-    with pytest.raises(UserError, match=r"Row 9 \(file-9.png\) has features of identity that are not finite"):
-        extract(Memory(table=broken), Identity(3), batch=4)
+    table = Memory(table=broken)
+    for heads, head in ((None, ""), (("x", "y", "z"), ", headed 'y',")):
+        table.heads = heads
+        spot = rf"file-9.png, column 1 \(counted from 0\){head} where finite numbers are needed; drop or fill"
+        with pytest.raises(UserError, match=rf"^fake \(memory\[31m\) has inf in {spot}"):
+            extract(table, Identity(3), batch=4)
+    message = r"has file-3.png, of which broken makes features that are not finite; leave it out or choose another"
+    with pytest.raises(UserError, match=rf"^fake \(memory\[31m\) {message}"):
+        extract(Memory(IMAGES), Broken(), batch=2)
+
+
+class Broken(Counting):
+    """Makes NaN of one image."""
+
+    name = "broken"
+
+    def both(self, images: Sequence[Pixels]) -> tuple[Rows, Rows | None]:
+        rows, soft = super().both(images)
+        return np.where([[image is IMAGES[3]] for image in images], np.nan, rows), soft
 
 
 def test_what_does_not_fit_is_said() -> None:

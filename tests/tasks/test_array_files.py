@@ -8,6 +8,7 @@ import sklearn.neighbors  # noqa: F401 - sets OpenMP's environment variables at 
 
 from uncollapse.errors import UserError
 from uncollapse.tasks import find
+from uncollapse.tasks.array_files import read_table
 
 X = np.random.default_rng(0).normal(size=(60, 2)).round(6)
 
@@ -69,8 +70,12 @@ def test_an_npz_without_rows(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         (["1,2", "1,2,3"], r"equally many cells, not \[2, 3\]"),
-        (["a,b"], r"equally many cells, not \[2\]"),
-        ([""], "equally many cells, not none"),
+        (["a,b"], "holds titles and no rows; give at least one line of numbers below them"),
+        ([""], "a.csv is empty; give lines of numbers with commas between them"),
+        (["a;b", "1;2"], "has ';' between its cells; save it with commas between them, and with decimal points"),
+        (["1;2"] * 60, "has ';' between its cells"),
+        (["a;b", "1,5;2,5"], "has ';' between its cells"),
+        (["a\tb", "1\t2"], "has tabs between its cells"),
         (["a,b", "1,2", "1,two"], "has 'two' in line 3, column 2, where a number is wanted"),
         (["1,2"] * 10, "has 10 rows, too few"),
         (["1,2"] * 59 + ["1,nan"], "NaN or infinity in 1 of 60 rows"),
@@ -79,6 +84,30 @@ def test_an_npz_without_rows(tmp_path: Path) -> None:
 def test_csv_refusals(tmp_path: Path, lines: list[str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         find(write_csv(tmp_path / "a.csv", lines))
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("head", ["", "Unnamed: 0", "Unnamed: 0.1"])
+def test_a_column_that_only_numbers_the_rows_is_no_feature(tmp_path: Path, head: str, first: int) -> None:
+    lines = [f"{number},{a},{b}" for number, (a, b) in enumerate(X, start=first)]
+    task = find(write_csv(tmp_path / "a.csv", [f"{head},a,b", *lines]))
+    np.testing.assert_allclose(task.x, X, atol=1e-6)
+    titled = find(write_csv(tmp_path / "titled.csv", ["age,a,b", *lines]))
+    np.testing.assert_allclose(np.asarray(titled.x)[:, 0], np.arange(first, 60 + first))
+
+
+def test_an_index_of_an_index_and_an_untitled_column_of_something_else(tmp_path: Path) -> None:
+    twice = [f"{number},{number}.0,{a},{b}" for number, (a, b) in enumerate(X)]
+    table = read_table(Path(write_csv(tmp_path / "a.csv", [",Unnamed: 0,a,b", *twice]).removeprefix("array:")))
+    np.testing.assert_array_equal(table.rows, X)
+    assert (table.heads, table.numbering) == (("a", "b"), ("", "unnamed: 0"))
+    message = r"has a first column headed '', as pandas heads an index, which does not number the rows 0, 1, 2"
+    for values in (range(60, 0, -1), range(2, 62), [f"row {number}" for number in range(60)], [""] * 60):
+        rows = [f"{value},{a},{b}" for value, (a, b) in zip(values, X, strict=True)]
+        with pytest.raises(UserError, match=message):
+            find(write_csv(tmp_path / "a.csv", [",a,b", *rows]))
+    labelled = read_table(Path(write_csv(tmp_path / "b.csv", [",a", "y,1", "z,2"]).removeprefix("array:")), "")
+    assert (labelled.labels, labelled.rows.tolist()) == (["y", "z"], [[1], [2]])
 
 
 def test_an_unknown_option_is_refused_before_reading() -> None:

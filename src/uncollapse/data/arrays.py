@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from uncollapse.data.layout import Layout, layout_of
 from uncollapse.data.limits import CHUNK_BYTES, MEGA, MOST_ARRAY_BYTES
-from uncollapse.data.scaling import DECIDING, Scaling, check_wide
+from uncollapse.data.scaling import DECIDING, Scaling, check_whole
 from uncollapse.data.source import Chunk, Kind, Met, Notes, Pixels, Source
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
@@ -76,7 +76,7 @@ class ArrayRows(Source):
         Raises:
             UserError: No rows, a shape or type without a meaning, or values that contradict their type.
         """
-        self._rows, self._place, self._labels = rows, place, labels
+        self._rows, self.place, self._labels = rows, place, labels
         self._opened = policies or Counter()
         check_numbers(rows.dtype, rows.shape, place)
         self._layout: Layout = layout_of(tuple(rows.shape[1:]), place, tensor=tensor)
@@ -173,7 +173,7 @@ class ArrayRows(Source):
                 return np.asarray(self._rows[first : last + 1])
             return np.concatenate([np.asarray(self._rows[row : row + 1]) for row in picks.tolist()])
         except (OSError, ValueError, RuntimeError) as error:
-            raise UserError(f"{self._place} cannot be read to its end; copy or save it again.") from error
+            raise UserError(f"{self.place} cannot be read to its end; copy or save it again.") from error
 
     def _images(self, block: NDArray[Any], picks: NDArray[np.int64]) -> list[Pixels]:
         assert self._scaling is not None
@@ -186,9 +186,9 @@ class ArrayRows(Source):
     def _decide(self) -> Scaling:
         most = min(self.count, DECIDING, max(1, CHUNK_BYTES // max(1, self._row_bytes)))
         block = self._block(self._picks[:most])
-        check_wide([block], self._place)
+        check_whole([block], self.place)
         lowest = float(block.min()) if block.dtype.kind == "f" else 0.0
-        return Scaling.decided(lowest, self._place)
+        return Scaling.decided(lowest, self.place)
 
 
 def check_numbers(dtype: np.dtype[Any], shape: tuple[int, ...], place: str) -> None:

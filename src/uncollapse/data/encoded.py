@@ -20,8 +20,9 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from uncollapse.data.images import Unreadable, check_decoder, decode
+from uncollapse.data.images import DARK, Unreadable, check_decoder, decode
 from uncollapse.data.limits import CHUNK_BYTES, MEGA, check_bad
+from uncollapse.data.scaling import Brightness
 from uncollapse.data.source import Chunk, Kind, Met, Notes, Pixels, Source
 from uncollapse.errors import UserError
 
@@ -102,11 +103,12 @@ class EncodedImages(Source):
             labels: One a row of the container, instead of its own.
             workers: Threads; None for one a core that this process may use.
         """
-        self._container, self._place, self._max_bad = container, place, max_bad
+        self._container, self.place, self._max_bad = container, place, max_bad
         self._picks = np.arange(len(container)) if picks is None else picks
         self._labels = labels
         self._workers = workers or cores()
         self._span_rows = FIRST_ROWS
+        self._begins = True  # a later part does not hold the first images, which decide
         self._bad: list[int] = []  # positions among the picks that could not be read, ascending
         self.name, self.form = name, container.form
         self.labelled = labels is not None or container.labelled
@@ -125,16 +127,18 @@ class EncodedImages(Source):
         self._bad = []
         images: list[Pixels] = []
         rows: list[int] = []
-        held = 0
+        held, brightness = 0, Brightness(place=self.place)
         for position, (row, outcome) in enumerate(self._outcomes()):
             if isinstance(outcome, Unreadable):
                 self._bad.append(position)
                 self.notes.refuse(self._container.name(row), str(outcome))
-                check_bad(self.notes, position + 1, self.count, self._max_bad, self._place, finished=False)
+                check_bad(self.notes, position + 1, self.count, self._max_bad, self.place, finished=False)
                 continue
             pixels, policies = outcome
             if policies:
                 self.notes.policies.update(policies)
+            if self._begins and DARK not in policies:
+                brightness.look(pixels)
             images.append(pixels)
             rows.append(row)
             held += pixels.nbytes
@@ -143,7 +147,8 @@ class EncodedImages(Source):
                 images, rows, held = [], [], 0
         if images:
             yield self._chunk(images, rows)
-        check_bad(self.notes, self.count, self.count, self._max_bad, self._place, finished=True)
+        brightness.end()
+        check_bad(self.notes, self.count, self.count, self._max_bad, self.place, finished=True)
 
     def fetch(self, rows: Sequence[int]) -> list[Pixels]:
         """Decodes some images again."""
@@ -153,7 +158,7 @@ class EncodedImages(Source):
             position = row + bisect.bisect_right(skipped, row)
             outcome = _outcome(self._read(int(self._picks[position])))
             if isinstance(outcome, Unreadable):
-                raise UserError(f"{self._place} has changed while it was read; leave it alone and start again.")
+                raise UserError(f"{self.place} has changed while it was read; leave it alone and start again.")
             found[row] = outcome[0]
         return [found[row] for row in rows]
 
@@ -173,7 +178,7 @@ class EncodedImages(Source):
         """The same container with fewer picks; it is shared."""
         found = copy.copy(self)
         found._picks, found._max_bad, found._opened = self._picks[first:stop], 1.0, Counter()
-        found.notes, found._bad = Notes(), []
+        found.notes, found._bad, found._begins = Notes(), [], first == 0
         return found
 
     @property
@@ -187,7 +192,7 @@ class EncodedImages(Source):
         starts = itertools.accumulate((met.tried for met in parts), initial=0)
         self._bad = [start + place for start, met in zip(starts, parts, strict=False) for place in met.bad]
         tried = sum(met.tried for met in parts)
-        check_bad(self.notes, tried, self.count, self._max_bad, self._place, finished=tried == self.count)
+        check_bad(self.notes, tried, self.count, self._max_bad, self.place, finished=tried == self.count)
 
     def _chunk(self, images: list[Pixels], rows: list[int]) -> Chunk:
         self.notes.accept(images)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numbers
 import operator
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from uncollapse.data.labels import is_nothing, label_texts
 from uncollapse.data.limits import reason, short
 from uncollapse.data.numpy_files import Labelled
-from uncollapse.data.tables import LEFT_OUT
+from uncollapse.data.tables import policies_of
 from uncollapse.errors import UserError
 
 
@@ -77,11 +76,12 @@ def open_frame(frame: Frame, place: str, label_column: str | None = None, *, lab
         UserError: It has no such column, another column holds anything but numbers, there is no other, or its labels
             are no labels.
     """
-    from uncollapse.tasks.array_files import label_columns  # whose package needs torch
+    from uncollapse.tasks.array_files import label_columns, numbering_columns  # whose package needs torch
 
     heads = frame.heads
     at, left_out = label_columns(heads, label_column, place)
-    taken = [i for i in range(len(heads)) if i != at and i not in left_out]
+    numbering = numbering_columns(heads, lambda i: _numbers(_array(frame, i, place), frame.titles[i], place), at, place)
+    taken = [i for i in range(len(heads)) if i not in (at, *left_out, *numbering)]
     if not taken:
         raise UserError(f"{place} holds no numbers beside its labels.")
     arrays = [_array(frame, i, place) for i in taken]
@@ -94,7 +94,7 @@ def open_frame(frame: Frame, place: str, label_column: str | None = None, *, lab
         rows=_joined(columns) if rows is None else rows,
         labels=None if at is None or not labels else label_texts(_labels(frame, at, place), len(columns[0]), place),
         heads=None if places else tuple(heads[i] for i in taken),
-        policies=Counter(LEFT_OUT.format(short(heads[i])) for i in left_out),
+        policies=policies_of([heads[i] for i in left_out], [heads[i] for i in numbering]),
     )
 
 

@@ -45,7 +45,7 @@ class Inspection:
         groups: Names of rows that equal each other, the largest groups first, at most `MOST_IN_GROUP` names each.
         group_count: How many such groups there are; `groups` lists the first.
         width: Numbers of a feature row.
-        lowest: The smallest finite number of the features.
+        lowest: The smallest finite number of the features, or value of the images as bytes.
         highest: The largest.
         not_finite: Feature rows that hold a number that is not finite.
         notes: Bad rows, policies, sizes and channels.
@@ -96,6 +96,7 @@ class Inspection:
                 "highest": self.highest,
                 "rows_not_finite": self.not_finite,
             },
+            "values": None if self.kind != "images" else {"lowest": self.lowest, "highest": self.highest},
             "content_hash": self.content_hash,
         }
 
@@ -241,6 +242,8 @@ class _Findings:
         for row in chunk.images if chunk.features is None else chunk.features:
             content = f"{row.shape}".encode() + row.tobytes()
             self._digests.frombytes(hashlib.blake2b(content, digest_size=16).digest())
+        for image in chunk.images:
+            self._widen(float(image.min()), float(image.max()))
         if chunk.features is not None:
             self._take_features(chunk.features)
 
@@ -271,9 +274,11 @@ class _Findings:
         finite = np.isfinite(rows)
         self.not_finite += int((~finite.all(1)).sum())
         if finite.any():
-            low, high = float(rows[finite].min()), float(rows[finite].max())
-            self.lowest = low if self.lowest is None else min(self.lowest, low)
-            self.highest = high if self.highest is None else max(self.highest, high)
+            self._widen(float(rows[finite].min()), float(rows[finite].max()))
+
+    def _widen(self, low: float, high: float) -> None:
+        self.lowest = low if self.lowest is None else min(self.lowest, low)
+        self.highest = high if self.highest is None else max(self.highest, high)
 
 
 def natural(label: str) -> tuple[bool, float, str]:

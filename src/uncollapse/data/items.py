@@ -21,7 +21,7 @@ from uncollapse.data.images import Unreadable, decode, to_pixels
 from uncollapse.data.labels import is_label, label_text, label_texts
 from uncollapse.data.layout import CHANNELS, layout_of
 from uncollapse.data.limits import short
-from uncollapse.data.scaling import Scaling, check_wide
+from uncollapse.data.scaling import Scaling, check_whole
 from uncollapse.data.source import Pixels
 from uncollapse.errors import UserError
 
@@ -145,13 +145,13 @@ class Converter:
     scaling: Scaling | None = None
 
     def decide(self, rows: Sequence[Row]) -> None:
-        """Looks at the first rows once, to learn what floats mean, and whether 16 bits hold bytes.
+        """Looks at the first rows once, to learn what floats mean, and whether whole numbers are too small.
 
         Raises:
             UserError: They do.
         """
         arrays = [row.value for row in rows if isinstance(row.value, np.ndarray) and row.value.ndim > 1]
-        check_wide(arrays, self.place)
+        check_whole(arrays, self.place)
         floats = [value for value in arrays if value.dtype.kind == "f"]
         # fmin passes over what is not a number, which is refused later by its row
         lowest = min((float(np.fmin.reduce(value, axis=None, initial=0.0)) for value in floats), default=0.0)

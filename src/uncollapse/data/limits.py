@@ -85,5 +85,6 @@ def check_bad(notes: Notes, tried: int, count: int | None, max_bad: float, place
     )
     raise UserError(
         f"{place}: {total} cannot be read, more than the allowed share of {max_bad:.3g}: {listed}"
-        f"{'; ...' if notes.bad_count > LISTED_BAD else ''}. Repair or remove them, or allow more with max_bad."
+        f"{'; ...' if notes.bad_count > LISTED_BAD else ''}. Repair or remove them, or allow more with max_bad "
+        "(--max-bad)."
     )

@@ -14,11 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from uncollapse.data.images import Unreadable, check_decoder
+from uncollapse.data.images import DARK, Unreadable, check_decoder
 from uncollapse.data.items import Converter, Row, Unpacker
 from uncollapse.data.labels import UNLABELLED, label_text
 from uncollapse.data.limits import CHUNK_BYTES, check_bad, short
-from uncollapse.data.scaling import DECIDING
+from uncollapse.data.scaling import DECIDING, Brightness
 from uncollapse.data.source import Chunk, Kind, Notes, Pixels, Source
 from uncollapse.data.spool import Spool
 from uncollapse.errors import UserError
@@ -71,13 +71,13 @@ class ObjectRows(Source):
         Raises:
             UserError: There is no row, or the first readable one is nothing that is known.
         """
-        self.name, self.form, self._place = name, form, place
+        self.name, self.form, self.place = name, form, place
         self._labels, self._again, self._max_bad, self._count = labels, again, max_bad, count
         self.notes = Notes()
         waiting = _until_readable(rows)
         if not waiting:
             raise UserError(f"{place} gives no rows.")
-        self._converter = Converter(place=place)
+        self._converter, self._brightness = Converter(place=place), Brightness(place=place)
         self.kind = "features" if self._converter.is_features(waiting[-1]) else "images"
         self.labelled = labels is not None or waiting[-1].label is not None
         self._rows = itertools.chain(waiting, rows)
@@ -164,9 +164,11 @@ class ObjectRows(Source):
                 value, policies = self._converter.pixels(row, number)
                 self.notes.accept((value,))
                 self.notes.policies.update(policies)
+                if not isinstance(row.value, np.ndarray) and DARK not in policies:  # arrays were looked at by type
+                    self._brightness.look(value)
         except Unreadable as finding:
             self.notes.refuse(f"row {number}", str(finding))
-            check_bad(self.notes, self._tried, self._count, self._max_bad, self._place, finished=False)
+            check_bad(self.notes, self._tried, self._count, self._max_bad, self.place, finished=False)
             return None
         self._numbers.append(number)
         if self.labelled:
@@ -180,7 +182,7 @@ class ObjectRows(Source):
         if self._labels is None:
             return UNLABELLED if row.label is None else row.label
         if number >= len(self._labels):
-            raise UserError(f"{self._place} has more rows than the {len(self._labels):,} labels; give one label a row.")
+            raise UserError(f"{self.place} has more rows than the {len(self._labels):,} labels; give one label a row.")
         return self._labels[number]
 
     def _get(self, row: int) -> NDArray[Any]:
@@ -194,7 +196,7 @@ class ObjectRows(Source):
                 return self._converter.features(again, self._width)
             return self._converter.pixels(again, number)[0]
         except Unreadable as finding:
-            raise UserError(f"{self._place} {finding} in row {number}, which it did not before.") from finding
+            raise UserError(f"{self.place} {finding} in row {number}, which it did not before.") from finding
 
     def _chunk(self, start: int, values: list[NDArray[Any]]) -> Chunk:
         numbers = self._numbers[start : start + len(values)]
@@ -207,13 +209,14 @@ class ObjectRows(Source):
         )
 
     def _check_end(self) -> None:
-        check_bad(self.notes, self._tried, self._count, self._max_bad, self._place, finished=True)
+        self._brightness.end()
+        check_bad(self.notes, self._tried, self._count, self._max_bad, self.place, finished=True)
         if self._labels is not None and self._tried != len(self._labels):
             raise UserError(
-                f"{self._place} has {self._tried:,} rows and {len(self._labels):,} labels; give one label a row."
+                f"{self.place} has {self._tried:,} rows and {len(self._labels):,} labels; give one label a row."
             )
         if self._count is not None and self._tried != self._count:
-            raise UserError(f"{self._place} ended after {self._tried:,} of {self._count:,} rows.")
+            raise UserError(f"{self.place} ended after {self._tried:,} of {self._count:,} rows.")
 
 
 def _until_readable(rows: Iterator[Row]) -> list[Row]:
@@ -286,6 +289,7 @@ def streamed_rows(
     place: str,
     max_bad: float,
     n: int | None,
+    most: int | None,
     labels: Sequence[str] | None,
 ) -> ObjectRows:
     """A source of an iterator of images, (image, label) pairs, or batches of these.
@@ -296,7 +300,8 @@ def streamed_rows(
         form: What it is, in words.
         place: How messages call it.
         max_bad: Largest share of rows that may be unreadable.
-        n: How many rows to take from the beginning; None for all.
+        n: How many rows there must be; None for any number.
+        most: How many rows to take from the beginning at most; None for all.
         labels: One a row, instead of their own.
 
     Raises:
@@ -315,7 +320,7 @@ def streamed_rows(
             yield from unpacker.rows(item)
 
     return ObjectRows(
-        itertools.islice(rows(), n), name=name, form=form, place=place, count=n, max_bad=max_bad, labels=labels
+        itertools.islice(rows(), most), name=name, form=form, place=place, count=n, max_bad=max_bad, labels=labels
     )
 
 

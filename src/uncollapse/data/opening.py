@@ -42,6 +42,7 @@ def open_source(
     *,
     side: str,
     n: int | None = None,
+    drawn: int | None = None,
     labels: object = None,
     seed: int = 0,
     max_bad: float = 0.01,
@@ -59,6 +60,8 @@ def open_source(
         side: "real", "fake", ...: how messages call it.
         n: Rows wanted. A generator draws so many (by default 10,000); an iterator is read so far; of anything else so
             many rows are chosen at random, in their order. None for all.
+        drawn: Without `n`, rows of what draws them on demand: a generator draws so many, an iterator is read so far at
+            most; of anything else all rows are taken.
         labels: One number or text a row, instead of the data's own.
         seed: For the choice of n rows and for what a generator draws.
         max_bad: Largest share of rows that may be unreadable; 1 tolerates all.
@@ -77,20 +80,24 @@ def open_source(
     if label_column is not None and not isinstance(label_column, str):
         raise UserError(f"label_column must be the title of a column, a text, not {label_column!r}.")
     if not 0 <= max_bad <= 1:
-        raise UserError(f"max_bad must lie between 0 and 1, not {max_bad!r}.")
+        raise UserError(f"max_bad (--max-bad) must lie between 0 and 1, not {max_bad!r}.")
     opening = _Opening(
-        side=side, n=n, labels=labels, seed=seed, max_bad=max_bad, plugins=tuple(plugins),
-        label_column=label_column,
+        side=side, n=n, most=drawn if n is None else n, labels=labels, seed=seed, max_bad=max_bad,
+        plugins=tuple(plugins), label_column=label_column,
     )  # fmt: skip
     return opening.path(given) if isinstance(given, str) else opening.memory(given)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Opening:
-    """What the user asked for of one side; `name` is what was written, or a description of the object."""
+    """What the user asked for of one side; `name` is what was written, or a description of the object.
+
+    Of what draws on demand `most` rows are taken, which `n` decides where it was asked for.
+    """
 
     side: str
     n: int | None
+    most: int | None
     labels: object
     seed: int
     max_bad: float
@@ -129,7 +136,7 @@ class _Opening:
         if not is_run(folder):
             return self.images(Folder(folder, self.place))
         self.no_labels()
-        return run_rows(folder, name=self.name, place=self.place, n=self.n, seed=self.seed, plugins=self.plugins)
+        return run_rows(folder, name=self.name, place=self.place, n=self.most, seed=self.seed, plugins=self.plugins)
 
     def file(self, file: Path) -> Source:
         """A file, by its ending."""
@@ -236,7 +243,7 @@ class _Opening:
         self.no_labels()
         if self.n is not None:
             raise UserError(f"{self.place} holds mean and covariance only, no rows to choose {self.n:,} of.")
-        return StatisticsOnly(found, name=self.name)
+        return StatisticsOnly(found, name=self.name, place=self.place)
 
     def hdf5(self, file: Path) -> Source:
         """A data set of HDF5."""
@@ -268,14 +275,15 @@ class _Opening:
             place=self.place,
             max_bad=self.max_bad,
             n=self.n,
+            most=self.most,
             labels=self.texts(self.n),
         )
 
     def drawn(self, given: Callable[[int], Any]) -> Source:
         """A function that draws samples."""
-        labels = self.texts(DEFAULT_SAMPLES if self.n is None else self.n)
+        labels = self.texts(DEFAULT_SAMPLES if self.most is None else self.most)
         return drawn_rows(
-            given, name=self.name, form="generator", place=self.place, n=self.n, seed=self.seed, labels=labels,
+            given, name=self.name, form="generator", place=self.place, n=self.most, seed=self.seed, labels=labels,
             label_column=self.label_column,
         )  # fmt: skip
 

@@ -109,22 +109,77 @@ def _is_wide(values: NDArray[Any]) -> bool:
     return values.dtype.newbyteorder("=") == np.uint16
 
 
-def check_wide(images: Iterable[NDArray[Any]], place: str) -> None:
-    """Refuses 16-bit images that hold nothing above 255, which scaling would make black.
+def check_whole(images: Iterable[NDArray[Any]], place: str) -> None:
+    """Refuses images of whole numbers that would be read as all but black: 0 and 1, or 16 bits with nothing above 255.
 
     Args:
         images: The first images; those of other types are passed over.
         place: How messages call the source.
 
     Raises:
-        UserError: They do.
+        UserError: They are.
     """
-    highest = max((int(image.max()) for image in images if _is_wide(image) and image.size), default=0)
+    whole = [image for image in images if image.dtype.kind in "iu" and image.size]
+    check_bright(max((int(image.max()) for image in whole), default=0), place)
+    highest = max((int(image.max()) for image in whole if _is_wide(image)), default=0)
     if 0 < highest <= 255:
         raise UserError(
             f"{place} has images of 16 bits with no value above 255 among the first; save them as uint8, or multiply "
             "them by 257."
         )
+
+
+def check_bright(highest: int, place: str) -> None:
+    """Refuses images of which the largest value is 1, as bytes come out that were divided by 255; 0 is truly black.
+
+    Args:
+        highest: Of the first images.
+        place: How messages call the source.
+
+    Raises:
+        UserError: It is 1.
+    """
+    if highest == 1:
+        raise UserError(
+            f"{place} has images of whole numbers with no value above 1 among the first, where 255 is white; multiply "
+            "them by 255, or give true and false (in files: images of 1 bit), unless they really are all but black."
+        )
+
+
+@dataclass(kw_only=True)
+class Brightness:
+    """The largest value among the first images that were decoded from files, whose type says nothing.
+
+    Attributes:
+        place: How messages call the source.
+        looked: Images looked at.
+        highest: Their largest value.
+    """
+
+    place: str
+    looked: int = 0
+    highest: int = 0
+
+    def look(self, image: Pixels) -> None:
+        """Looks at the next image, until one is bright enough or enough were looked at.
+
+        Raises:
+            UserError: The largest value of as many images as decide is 1.
+        """
+        if self.highest > 1 or self.looked == DECIDING:
+            return
+        self.looked += 1
+        self.highest = max(self.highest, int(image.max()))
+        if self.looked == DECIDING:
+            self.end()
+
+    def end(self) -> None:
+        """There are no more images.
+
+        Raises:
+            UserError: The largest value of all is 1.
+        """
+        check_bright(self.highest, self.place)
 
 
 def on_white(images: Pixels) -> Pixels:

@@ -119,6 +119,7 @@ class Source(ABC):
 
     Attributes:
         name: What the user wrote, or a description of an object in memory.
+        place: How messages call it: its side and its name.
         form: What it is, in words: "folder of images", "zip archive", "NumPy file", ...
         kind: "images", "features", or "statistics" (mean and covariance of features only: no rows).
         labelled: Whether rows have labels.
@@ -127,6 +128,7 @@ class Source(ABC):
     """
 
     name: str
+    place: str
     form: str
     kind: Kind
     labelled: bool

@@ -23,14 +23,15 @@ class StatisticsOnly(Source):
     form = "mean and covariance"
     labelled = False
 
-    def __init__(self, found: Statistics, *, name: str) -> None:
+    def __init__(self, found: Statistics, *, name: str, place: str) -> None:
         """Keeps both.
 
         Args:
             found: What the file holds.
             name: What the user wrote.
+            place: How messages call it.
         """
-        self.name, self.notes = name, Notes()
+        self.name, self.place, self.notes = name, place, Notes()
         self.mean, self.covariance, self.rows = found.mean, found.covariance, found.rows
 
     @property

@@ -7,6 +7,7 @@ places where these happen to stand.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from uncollapse.data.arrays import ArrayRows
@@ -18,6 +19,7 @@ from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
 LEFT_OUT = "column {!r} left out, because it is headed as labels are and others were asked for"
+NUMBERING = "column {!r} left out, because it has no title of its own and only numbers the rows"
 BY_PLACE = (
     "name them alike, or give one side without titles (a file without its line of heads, a DataFrame as an array) to "
     "compare columns by their place"
@@ -52,8 +54,19 @@ def open_csv(file: Path, place: str, label_column: str | None = None) -> Labelle
         rows=table.rows,
         labels=None if table.labels is None else label_texts(table.labels, len(table.rows), place),
         heads=table.heads,
-        policies=Counter(LEFT_OUT.format(short(head)) for head in table.left_out),
+        policies=policies_of(table.left_out, table.numbering),
     )
+
+
+def policies_of(left_out: Sequence[str], numbering: Sequence[str]) -> Counter[str]:
+    """What is said of the columns that are no features.
+
+    Args:
+        left_out: Titles of those that are headed as labels are.
+        numbering: Titles of those that only number the rows.
+    """
+    kinds = ((LEFT_OUT, left_out), (NUMBERING, numbering))
+    return Counter(words.format(short(head)) for words, heads in kinds for head in heads)
 
 
 def match_columns(source: Source, real: Source, role: str) -> Source:

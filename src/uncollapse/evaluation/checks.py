@@ -55,6 +55,22 @@ def check_options(
     check_resize(resize)
 
 
+def check_given(given: Mapping[str, object]) -> None:
+    """Refuses a side that is missing, as a function gives that forgets to return.
+
+    Args:
+        given: What the user gave for each side.
+
+    Raises:
+        UserError: The real or the fake side is None.
+    """
+    for role in ("real", "fake"):
+        if given[role] is None:
+            raise UserError(
+                f"The {role} side is None; give a path, an array, a tensor, a data set or a function f(n) that draws n."
+            )
+
+
 def check_alike(sources: Mapping[str, Source], given: Mapping[str, object]) -> list[str]:
     """Refuses sides of different kind, and notes when both are one and the same.
 

@@ -16,7 +16,7 @@ from uncollapse.data.source import Source
 from uncollapse.data.statistics import StatisticsOnly
 from uncollapse.evaluation import shown
 from uncollapse.evaluation.advice import next_steps
-from uncollapse.evaluation.checks import check_alike, check_label_column, check_options, check_sides
+from uncollapse.evaluation.checks import check_alike, check_given, check_label_column, check_options, check_sides
 from uncollapse.evaluation.classes import Known, alike, find_classes
 from uncollapse.evaluation.crews import Helped
 from uncollapse.evaluation.evaluation import Evaluation
@@ -27,7 +27,7 @@ from uncollapse.evaluation.per_class import per_class as judge_classes
 from uncollapse.evaluation.plain import plain
 from uncollapse.evaluation.sides import Progress, Reading, Side, make_extractor
 from uncollapse.evaluation.statistics import evaluate_statistics
-from uncollapse.features.extractor import Extractor
+from uncollapse.features.extractor import Choice, Extractor
 from uncollapse.features.shards import Crew
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.verdict.judge import ALPHA
@@ -43,7 +43,7 @@ def evaluate(
     *,
     versus: object = None,
     train: object = None,
-    features: str = "auto",
+    features: Choice = "auto",
     metrics: Sequence[str] | None = None,
     per_class: bool = False,
     label_column: str | None = None,
@@ -69,7 +69,8 @@ def evaluate(
         fake: What the generator made, likewise; a run's directory or a function ``f(n)`` draws as many as are real.
         versus: Samples of another generator to compare with.
         train: What the generator was trained on, which enables the tests for copies; `real` should then be held out.
-        features: Name of the extractor, or "auto".
+        features: Name of the extractor, or "auto"; or an `Extractor`, a torch module or a function that makes rows
+            (n, d) of images (n, 1 or 3, h, w) in [0, 1].
         metrics: Names of metrics; default all that can be had.
         per_class: Judge each label by itself too.
         label_column: Of tables (.csv, .parquet, DataFrame), which column holds the labels: classes, prompts, subgroups.
@@ -104,6 +105,7 @@ def evaluate(
     )  # fmt: skip
     clock = _Clock(reading)
     given = {"real": real, "fake": fake, "other": versus, "train": train}
+    check_given(given)
     sources = _open({role: one for role, one in given.items() if one is not None}, reading)
     check_label_column(label_column, sources)
     notes = check_alike(sources, given)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uncollapse.errors import UserError, unknown
+from uncollapse.errors import UserError
 from uncollapse.evaluation.classes import Known
 from uncollapse.evaluation.maps import choose
 from uncollapse.evaluation.sides import Side
@@ -18,7 +18,7 @@ from uncollapse.features.extractor import Extractor
 from uncollapse.metrics.classes import chi_square, class_entropy, class_kl, inception_score, mode_coverage
 from uncollapse.metrics.contests import differences as metric_differences
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.metric import NAMES, find_metric
+from uncollapse.metrics.metric import NAMES, find_metric, unknown_metric
 from uncollapse.metrics.together import FEATURE_METRICS, feature_metrics
 
 CLASS_METRICS = ("inception_score", "mode_coverage", "class_entropy", "class_kl", "chi_square")
@@ -49,7 +49,7 @@ def check_names(metrics: Sequence[str] | None, *, with_train: bool) -> None:
         raise UserError(f"metrics must be a list of names, for example [{metrics!r}], not one text.")
     for name in metrics or ():
         if name not in NAMES:
-            raise unknown("metric", name, NAMES, see="`uncollapse metrics` lists them")
+            raise unknown_metric(name)
         if name not in (*FEATURE_METRICS, *CLASS_METRICS):
             raise UserError(
                 f"{name} takes {find_metric(name).takes}, not samples; call uncollapse.metrics.{name} for it."

@@ -21,7 +21,7 @@ from uncollapse.data.source import Pixels, Source
 from uncollapse.data.tables import match_columns
 from uncollapse.errors import UserError
 from uncollapse.features.extraction import Extracted, check_any, extract, extract_together
-from uncollapse.features.extractor import Extractor
+from uncollapse.features.extractor import Choice, Extractor, called
 from uncollapse.features.finding import choose, find_extractor
 from uncollapse.features.identity import Identity
 from uncollapse.features.sampling import pick_images
@@ -130,13 +130,13 @@ class Reading:
             like: The side whose number of rows a sampler or a run should draw, at most `DRAWN`, and whose order of
                 columns a table takes.
         """
-        n = self.n if role != "train" else None
-        if n is None and role != "train" and like is not None and like.count and draws(given):
-            n = min(like.count, DRAWN)
-        seed = self.seed + ROLES.index(role)
+        n, drawn = self.n if role != "train" else None, None
+        if role != "train" and like is not None and like.count and draws(given):
+            drawn = min(like.count, DRAWN)
         found = open_source(
-            given, side=role, n=n, seed=seed, max_bad=self.max_bad, plugins=self.plugins, label_column=self.label_column
-        )
+            given, side=role, n=n, drawn=drawn, seed=self.seed + ROLES.index(role), max_bad=self.max_bad,
+            plugins=self.plugins, label_column=self.label_column,
+        )  # fmt: skip
         return found if like is None else match_columns(found, like, role)
 
     def look(self, given: object, role: str, source: Source) -> list[Pixels]:
@@ -207,7 +207,7 @@ def _spread(source: Source, count: int | None) -> list[Pixels]:
 
 
 def draws(given: object) -> bool:
-    """Whether samples are drawn on demand, as many as are asked for: a run, a sampler, a function."""
+    """Whether samples may be drawn on demand, as many as are asked for: a run, a sampler, a function or a factory."""
     if isinstance(given, str | Path):
         found = path_of(given)
         if found is not None:
@@ -234,7 +234,7 @@ def path_of(given: object) -> Path | None:
 
 
 def make_extractor(
-    name: str, given: Mapping[str, object], sources: Mapping[str, Source], reading: Reading
+    name: Choice, given: Mapping[str, object], sources: Mapping[str, Source], reading: Reading
 ) -> tuple[Extractor, str]:
     """The extractor and why it was chosen; fitted where it has to be.
 
@@ -244,9 +244,9 @@ def make_extractor(
     if reading.weights is not None and name in ("auto", "identity"):
         raise UserError("--weights are for inception; say --features inception with them.")
     if sources["real"].kind == "features":
-        if name not in ("auto", "identity"):
+        if called(name) not in ("auto", "identity"):
             what = clean(sources["real"].name)
-            raise UserError(f"{what} holds features already, which {name} does not take; leave --features out.")
+            raise UserError(f"{what} holds features already, which {called(name)} does not take; leave --features out.")
         return Identity(), "identity: the data are rows of numbers and are taken as they are."
 
     def look(role: str) -> list[Pixels]:

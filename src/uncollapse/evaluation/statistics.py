@@ -14,7 +14,7 @@ from uncollapse.errors import UserError
 from uncollapse.evaluation.evaluation import Evaluation
 from uncollapse.evaluation.plain import plain
 from uncollapse.evaluation.sides import Reading, Side, make_extractor
-from uncollapse.features.extractor import Extractor
+from uncollapse.features.extractor import Choice, Extractor, called
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.frechet import from_moments
 from uncollapse.metrics.metric import find_metric
@@ -38,7 +38,7 @@ Moments = tuple[NDArray[np.float64], NDArray[np.float64]]
 def evaluate_statistics(
     sources: Mapping[str, Source],
     given: Mapping[str, object],
-    features: str,
+    features: Choice,
     reading: Reading,
     notes: list[str],
     *,
@@ -119,11 +119,12 @@ def _check(sources: Mapping[str, Source], metrics: Sequence[str] | None, per_cla
         raise UserError(f"With statistics only {METRIC} is possible, not {others[0]}; give the data themselves for it.")
 
 
-def _check_features(sources: Mapping[str, Source], features: str, reading: Reading) -> None:
+def _check_features(sources: Mapping[str, Source], features: Choice, reading: Reading) -> None:
     """Refuses features that the statistics cannot be of, and any where there are no images to look at."""
     images = [source for source in sources.values() if source.kind == "images"]
     if not images and features not in ("auto", "identity"):
-        raise UserError(f"No side holds images, so {clean(features)} has nothing to look at; leave --features out.")
+        what = clean(called(features))
+        raise UserError(f"No side holds images, so {what} has nothing to look at; leave --features out.")
     if not images and reading.weights is not None:
         raise UserError("No side holds images, so --weights are of no use; leave them out.")
     if images and features == "auto":
@@ -131,7 +132,7 @@ def _check_features(sources: Mapping[str, Source], features: str, reading: Readi
             f"Name the extractor that made the statistics, for example --features inception; images of "
             f"{clean(images[0].name)} can only be compared in the same features."
         )
-    if images and features.startswith("pca"):
+    if images and called(features).startswith("pca"):
         raise UserError(
             "pca is fitted anew on both sides each time, so no statistics can be in its features; name the extractor "
             "that made them, for example --features inception."

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from uncollapse.console import make_table
+from uncollapse.data.limits import short
 from uncollapse.text import clean
 from uncollapse.verdict.question import percent
 
@@ -35,7 +36,23 @@ def evaluation_table(document: Mapping[str, Any]) -> Group:
         parts += [Text(), make_table(*_metrics(document), right=("value",))]
     name, why = document["extractor"]["name"], document["extractor"]["why"]
     parts += [Text(), Text(clean(f"Features: {why if why.startswith(name) else f'{name}. {why}'}"))]
-    return Group(*parts)
+    return Group(*parts, *(Text(clean(line)) for line in reading_lines(document["inputs"])))
+
+
+def reading_lines(inputs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """One line for each side that could not be read whole, or to whose rows something was done on reading."""
+    lines = []
+    for role, side in inputs.items():
+        told = []
+        if side["bad_count"]:
+            first = side["bad"][0]
+            tried = (side["rows"] or 0) + side["bad_count"]
+            reason = short(f"the first: {first['name']} {first['reason']}")
+            told.append(f"{side['bad_count']:,} of {tried:,} rows could not be read and are left out ({reason})")
+        told += [f"{count:,} x {policy}" for policy, count in side["policies"].items()]
+        if told:
+            lines.append(f"Read {role}: {'; '.join(told)}.")
+    return lines
 
 
 def _evidence(rows: Sequence[Mapping[str, Any]]) -> Columns:

@@ -16,9 +16,11 @@ from typing import Any, TextIO
 import typer
 
 from uncollapse.console import say, show, show_json
+from uncollapse.data.folders import ENDINGS
 from uncollapse.errors import UserError, unknown
 from uncollapse.evaluation.crews import Helped, crew_of
 from uncollapse.evaluation.evaluate import evaluate
+from uncollapse.evaluation.evaluation import DOCUMENT
 from uncollapse.evaluation.plain import plain
 from uncollapse.evaluation.ray_crew import ray_crew
 from uncollapse.evaluation.sides import path_of
@@ -108,7 +110,7 @@ def run_evaluation(
     check_engine(engine, jobs, ranks)
     asked = {**options, "networks": networks}
     given = {key: value for key, value in asked.items() if value != DEFAULTS.get(key)}
-    names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    names = None if metrics is None else names_of(metrics)
     directory = out or Path("runs") / f"evaluation-{_hash(real, fake, given | {'metrics': names})}"
     check_directory(directory, (real, fake, options.get("versus"), options.get("train")))
     told = Told()
@@ -130,6 +132,21 @@ def run_evaluation(
     if fail_on_collapse and found.verdict.status == "collapsed":
         say("uncollapse: collapsed; --fail-on-collapse was asked for, so the exit code is 3.")
         raise typer.Exit(COLLAPSED)
+
+
+def names_of(metrics: str) -> list[str]:
+    """The names in a text with commas between them.
+
+    Raises:
+        UserError: There is none.
+    """
+    names = [name.strip() for name in metrics.split(",") if name.strip()]
+    if not names:
+        raise UserError(
+            f"--metrics {shlex.quote(metrics)} names no metric; give names with commas between them, as in "
+            "coverage,recall, or leave it out for all."
+        )
+    return names
 
 
 def check_engine(engine: str, jobs: int | None, ranks: Ranks) -> None:
@@ -182,19 +199,33 @@ def check_directory(directory: Path, sides: Sequence[str | None]) -> None:
         sides: What is judged, as the user gave it.
 
     Raises:
-        UserError: A file, the directory of a run or a comparison, one of the sides, or a place without permission.
+        UserError: A file, the directory of a run or a comparison, one of the sides, a folder of images, or a place
+            without permission.
     """
     for name in ("spec.json", "plan.lock.json", "comparison.json"):
         if (directory / name).exists():
             raise UserError(f"--out {clean(directory)} holds a run or a comparison; choose another folder.")
     if path_of(directory) is not None and path_of(directory) in [path_of(side) for side in sides]:
         raise UserError(f"--out {clean(directory)} is one of the sides that are judged; choose another folder.")
+    if not (directory / DOCUMENT).exists() and (image := _first_image(directory)) is not None:
+        raise UserError(
+            f"--out {clean(directory)} holds images ({clean(image)}), among which nothing is written; choose another "
+            "folder."
+        )
     nearest = next(place for place in (directory.absolute(), *directory.absolute().parents) if place.exists())
     how = "is" if nearest == directory.absolute() else "lies in"
     if not nearest.is_dir():
         raise UserError(f"--out {clean(directory)} {how} a file; choose a folder.")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise UserError(f"--out {clean(directory)} cannot be written: no permission for {clean(nearest)}.")
+
+
+def _first_image(directory: Path) -> str | None:
+    """The name of an image that lies directly in a folder, if there is one; an evaluation of ours has none."""
+    try:
+        return next((path.name for path in directory.iterdir() if path.name.lower().endswith(ENDINGS)), None)
+    except OSError:  # no folder, or one that may not be read
+        return None
 
 
 def command_line(real: str, fake: str, metrics: str | None, given: Mapping[str, Any]) -> str:

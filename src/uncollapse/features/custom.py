@@ -1,4 +1,7 @@
-"""A user's own network as extractor: `module:factory`, imported only because the user named it."""
+"""A user's own network as extractor: an object of a program, or `module:factory`, imported only because it was named.
+
+A function or a network gets the same images either way; `Custom` says which.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from torch import Tensor, nn
 from uncollapse.data.source import Pixels
 from uncollapse.errors import UserError
 from uncollapse.features.batches import Prepared, digest_of, in_batches
-from uncollapse.features.extractor import Extractor, Rows
+from uncollapse.features.extractor import Extractor, Rows, called
 from uncollapse.features.resizing import COLOUR_POLICY, GREY_POLICY, RESIZES, common_size, looks_grey, prepare
 from uncollapse.plugins import resolve
 
@@ -40,7 +43,7 @@ class Custom(Extractor):
 
         Args:
             network: A torch module, which is put into evaluation mode, or any callable on tensors.
-            name: ``module:factory``.
+            name: ``module:factory``, or what a function is called.
             example: Images of both sides; may be empty where `size` and `channels` say all.
             device: Where the images are given.
 
@@ -98,6 +101,31 @@ class Custom(Extractor):
             found = f"{rows.dtype} {tuple(rows.shape)}" if isinstance(rows, Tensor) else type(rows).__name__
             raise UserError(f"{self._of} must return {len(x)} rows of floats ({len(x)}, d) here, not {found}.")
         return (rows,)
+
+
+def given_extractor(given: object, *, example: Sequence[Pixels], device: torch.device) -> Extractor:
+    """The extractor that an object of a program is, or makes of images; the object itself is left as it is.
+
+    Args:
+        given: An `Extractor`, a torch module or any callable on tensors.
+        example: Images of both sides, to decide size and colour.
+        device: Where it computes; an `Extractor` chooses for itself.
+
+    Raises:
+        UserError: It is something else, or cannot be used.
+    """
+    if isinstance(given, Extractor):
+        kept = copy.copy(given)
+        kept.reusable = False
+        return kept
+    if not callable(given):
+        raise UserError(
+            "features must be the name of an extractor, an Extractor, or a function or network that makes rows (n, d) "
+            f"of images (n, 1 or 3, h, w) in [0, 1], not {given!r}."
+        )
+    # A network is put into evaluation mode and moved, which its owner would have to undo.
+    network = copy.deepcopy(given) if isinstance(given, nn.Module) else given
+    return Custom(network, name=called(given), example=example, device=device)
 
 
 def load_custom(reference: str, *, example: Sequence[Pixels], device: torch.device) -> Extractor:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from uncollapse.data.limits import short
 from uncollapse.data.source import Chunk, Met, Notes, Source
 from uncollapse.errors import UserError
 from uncollapse.features.extractor import Extractor, Rows
@@ -91,7 +92,7 @@ def extract(
         if found["features"].shape == (len(read.names), extractor.width):
             return replace(read, features=found["features"], probabilities=found.get("probabilities"), reused=True)
     features, soft = GrowingRows(source.count), GrowingRows(source.count)
-    read = _read(source, lambda chunk: _compute(chunk, extractor, features, soft), batch, progress)
+    read = _read(source, lambda chunk: _compute(chunk, source, extractor, features, soft), batch, progress)
     return _kept(
         replace(read, features=features.finish(), probabilities=soft.finish() if len(soft) else None), keep, key
     )
@@ -163,7 +164,7 @@ def read_shard(part: Source, extractor: Extractor | None, first: int) -> Shard:
     labels: list[str] = []
     for chunk in part.chunks(BATCH):
         if extractor is not None:
-            _compute(replace(chunk, first=first + chunk.first), extractor, features, soft)
+            _compute(replace(chunk, first=first + chunk.first), part, extractor, features, soft)
         names += chunk.names
         labels += chunk.labels or ()
     return Shard(
@@ -211,17 +212,17 @@ def _kept(fresh: Extracted, keep: Store | None, key: str | None) -> Extracted:
     return fresh
 
 
-def _compute(chunk: Chunk, extractor: Extractor, features: GrowingRows, soft: GrowingRows) -> None:
-    """Adds the rows of one chunk, checked."""
+def _compute(chunk: Chunk, source: Source, extractor: Extractor, features: GrowingRows, soft: GrowingRows) -> None:
+    """Adds the rows of one chunk of a source, checked."""
     if chunk.features is None:
         rows, probabilities = extractor.both(chunk.images)
     else:
         rows, probabilities = chunk.features, None
         rows = rows if rows.dtype in (np.float32, np.float64) else rows.astype(np.float64)
-    _check_finite(rows, chunk, extractor)
+    _check_finite(rows, chunk, source, extractor)
     features.add(rows)
     if probabilities is not None:
-        _check_finite(probabilities, chunk, extractor)
+        _check_finite(probabilities, chunk, source, extractor)
         soft.add(probabilities)
 
 
@@ -269,12 +270,20 @@ def _key(source: Source, extractor: Extractor) -> str | None:
     return None if content is None else hashlib.sha256(f"{content}|{extractor.digest}".encode()).hexdigest()
 
 
-def _check_finite(rows: NDArray[Any] | None, chunk: Chunk, extractor: Extractor) -> None:
-    if rows is None or np.isfinite(rows).all():
+def _check_finite(rows: NDArray[Any], chunk: Chunk, source: Source, extractor: Extractor) -> None:
+    """Refuses rows that hold NaN or infinity, naming the first one."""
+    wrong = ~np.isfinite(rows)
+    if not wrong.any():
         return
-    row = int((~np.isfinite(rows).all(1)).argmax())
-    name = f" ({clean(chunk.names[row])})" if row < len(chunk.names) else ""
+    row, column = (int(place) for place in np.unravel_index(int(wrong.argmax()), wrong.shape))
+    name = clean(chunk.names[row]) if row < len(chunk.names) else f"row {chunk.first + row}"
+    if chunk.features is None:
+        raise UserError(
+            f"{source.place} has {name}, of which {extractor.name} makes features that are not finite; leave it out or "
+            "choose another extractor."
+        )
+    head = "" if source.heads is None else f", headed {short(source.heads[column])!r},"
     raise UserError(
-        f"Row {chunk.first + row:,}{name} has features of {extractor.name} that are not finite; leave it out or choose "
-        "another extractor."
+        f"{source.place} has {rows[row, column]:g} in {name}, column {column} (counted from 0){head} where finite "
+        "numbers are needed; drop or fill such rows."
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,3 +70,14 @@ class Extractor(ABC):
     def learn(self, learned: Mapping[str, NDArray[np.float64]]) -> None:
         """Knows what `fit` has learned in another process; of a portable one."""
         raise NotImplementedError(f"{self.name} is not portable")
+
+
+# How a user says which extractor is wanted: its name, or in a program itself, or a network or function of images.
+Choice = str | Extractor | Callable[..., Any]
+
+
+def called(choice: object) -> str:
+    """How messages and results call what a user chose."""
+    if isinstance(choice, str | Extractor):
+        return choice if isinstance(choice, str) else choice.name
+    return str(getattr(choice, "__name__", type(choice).__name__))

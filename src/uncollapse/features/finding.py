@@ -1,4 +1,4 @@
-"""From a text to an extractor, and the choice of `auto`: which extractor suits these images, and why."""
+"""From what a user names to an extractor, and the choice of `auto`: which extractor suits these images, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from uncollapse.data.source import Pixels as Image
 from uncollapse.errors import UserError, unknown
-from uncollapse.features.extractor import Extractor
+from uncollapse.features.extractor import Choice, Extractor, called
 from uncollapse.features.resizing import check_resize, looks_grey
 
 # Share of real images that a shipped classifier has to recognise (of its own data it recognises .95), share that has to
@@ -22,7 +22,7 @@ PATTERN = re.compile(r"(?P<name>[a-z]+)(\[(?P<setting>[^\]]*)\])?")
 
 
 def find_extractor(
-    name: str,
+    name: Choice,
     *,
     weights: Path | str | None = None,
     resize: str = "clean",
@@ -30,11 +30,12 @@ def find_extractor(
     example: Sequence[Image] | None = None,
     allow_unknown: bool = False,
 ) -> Extractor:
-    """The extractor of a name.
+    """The extractor of a name, or that a user's own object is or makes.
 
     Args:
         name: "identity", "pixels", "pixels[28x28]", "pixels[32x32x3]", "pca", "pca[32]", "classifier:NAME",
-            "inception", "inception[legacy]", "pretrained:NAME_OR_DIR" or "module:factory".
+            "inception", "inception[legacy]", "pretrained:NAME_OR_DIR" or "module:factory"; or an `Extractor`, a torch
+            module or a function of images (n, 1 or 3, h, w) in [0, 1], as a factory returns them.
         weights: A file of Inception weights; by default that in the cache.
         resize: How inception resizes: "clean" or "legacy".
         device: "auto", "cpu" or "cuda".
@@ -47,8 +48,12 @@ def find_extractor(
     from uncollapse.versions import choose_device
 
     images, place = example if example is not None else [], choose_device(device)
-    if weights is not None and not name.startswith("inception"):
-        raise UserError(f"Weights are for inception, not for {name}; leave them out or choose inception.")
+    if weights is not None and not called(name).startswith("inception"):
+        raise UserError(f"Weights are for inception, not for {called(name)}; leave them out or choose inception.")
+    if not isinstance(name, str):
+        from uncollapse.features.custom import given_extractor
+
+        return given_extractor(name, example=images, device=place)
     prefix, colon, rest = name.partition(":")
     if colon and prefix == "classifier":
         from uncollapse.features.shipped import ShippedClassifier
@@ -91,7 +96,8 @@ def _without_network(kind: str, setting: str | None, name: str, images: Sequence
         return Pca() if setting is None else Pca(int(setting))
     if kind == "identity" and setting is None:
         return Identity()
-    raise unknown("extractor", name, NAMES, see="`uncollapse extractors` lists them")
+    see = "`uncollapse extractors` lists them, and a model of Hugging Face is written pretrained:facebook/dinov2-base"
+    raise unknown("extractor", name, NAMES, see=see)
 
 
 def choose(

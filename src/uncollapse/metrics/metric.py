@@ -14,7 +14,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
-from uncollapse.errors import unknown
+from uncollapse.errors import UserError, unknown
 from uncollapse.metrics.estimate import Estimate
 
 Direction = Literal["lower", "higher", "near"]
@@ -35,6 +35,11 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "The generator itself": ("path_length",),
 }  # fmt: skip
 NAMES = tuple(name for names in GROUPS.values() for name in names)
+# What others call them. FID and KID name the network too, and are written where that is the extractor.
+ALIASES: Mapping[str, str] = {
+    "fid": "frechet_distance", "kid": "kernel_distance", "is": "inception_score", "ppl": "path_length",
+    "lpips": "diversity",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +139,14 @@ class Metric:
         )  # fmt: skip
 
 
+def unknown_metric(name: object) -> UserError:
+    """The error for a name that no metric has: what is called otherwise here, or the nearest names."""
+    ours = ALIASES.get(str(name).lower())
+    if ours is None:
+        return unknown("metric", name, NAMES, see="`uncollapse metrics` lists them")
+    return UserError(f"There is no metric {str(name)!r}; it is called {ours!r} here (`uncollapse metrics {ours}`).")
+
+
 @cache
 def find_metric(name: str) -> Metric:
     """The metric of that name.
@@ -142,7 +155,7 @@ def find_metric(name: str) -> Metric:
         UserError: There is none; names the nearest.
     """
     if name not in NAMES:
-        raise unknown("metric", name, NAMES, see="`uncollapse metrics` lists them")
+        raise unknown_metric(name)
     text = resources.files("uncollapse.metrics").joinpath("facts", f"{name}.toml").read_text(encoding="utf-8")
     facts: dict[str, Any] = tomllib.loads(text)
     facts |= {key: tuple(facts.get(key, ())) for key in ("sees", "misses", "differs")}

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import csv
+import re
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from uncollapse.data.limits import LONGEST_TEXT, short
 from uncollapse.errors import UserError
 
 KEYS = ("features", "x", "images")
 LABEL_HEADS = ("label", "labels")
+# How the index that pandas writes is headed: not at all and, once it was read again, so.
+UNTITLED = re.compile(r"(unnamed: 0(\.\d+)*)?")
+# What stands between cells in other tables, and how messages call it.
+SEPARATORS = {";": "';'", "\t": "tabs"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +33,14 @@ class Table:
         labels: One text a row, long ones cut; None without a column of labels.
         heads: Titles of the d columns in small letters; None without a line of titles.
         left_out: Titles of columns that are headed as labels are and are not those that were asked for.
+        numbering: Titles of the columns that were left out because they only number the rows.
     """
 
     rows: NDArray[np.float64]
     labels: list[str] | None
     heads: tuple[str, ...] | None
     left_out: tuple[str, ...]
+    numbering: tuple[str, ...]
 
 
 def read_numpy(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
@@ -80,14 +87,14 @@ def read_table(file: Path, label_column: str | None = None) -> Table:
     table = _lines(file)
     header = [cell.strip().lower() for cell in table[0]] if table and not all(map(_is_number, table[0])) else []
     body = table[1:] if header else table
-    wide = {len(row) for row in table}
-    if not body or len(wide) != 1:
-        raise UserError(f"{file} must hold lines with equally many cells, not {sorted(wide) or 'none'}.")
+    _check_lines(table, body, file)
     at, left_out = label_columns(header, label_column, str(file))
-    taken = [i for i in range(len(body[0])) if i != at and i not in left_out]
+    numbering = numbering_columns(header, lambda place: _numbers([row[place] for row in body]), at, str(file))
+    taken = [i for i in range(len(body[0])) if i not in (at, *left_out, *numbering)]
     for number, row in enumerate(body, start=2 if header else 1):
         for column in taken:
             if not _is_number(row[column]):
+                _check_separator(row[column], file)
                 raise UserError(
                     f"{file} has {row[column]!r} in line {number}, column {column + 1}, where a number is wanted; "
                     f"only a column headed {LABEL_HEADS[0] if at is None else header[at]!r} may hold text."
@@ -97,6 +104,7 @@ def read_table(file: Path, label_column: str | None = None) -> Table:
         labels=None if at is None else [_cut(row[at]) for row in body],
         heads=tuple(header[i] for i in taken) if header else None,
         left_out=tuple(header[i] for i in left_out),
+        numbering=tuple(header[i] for i in numbering),
     )
 
 
@@ -120,6 +128,59 @@ def label_columns(heads: Sequence[str], label_column: str | None, place: str) ->
     return at, [i for i, title in enumerate(heads) if i != at and title in (*names, *LABEL_HEADS)]
 
 
+def numbering_columns(
+    heads: Sequence[str], values: Callable[[int], ArrayLike | None], labels: int | None, place: str
+) -> list[int]:
+    """The columns at the beginning of a table that are no features because they only number its rows.
+
+    pandas writes its index as such a column. As a feature it is the same on all sides, and hides what is lost.
+
+    Args:
+        heads: Titles in small letters.
+        values: The numbers of a column; None where it holds something else.
+        labels: The column that holds the labels.
+        place: How messages call the table.
+
+    Raises:
+        UserError: Such a column without a title holds anything but the rows' numbers from 0 or from 1.
+    """
+    found: list[int] = []
+    for column, title in enumerate(heads):
+        if column == labels or not UNTITLED.fullmatch(title):
+            break
+        given = values(column)
+        counted = np.arange(0 if given is None else len(np.asarray(given)))
+        if given is None or not any(np.array_equal(given, counted + first) for first in (0, 1)):
+            raise UserError(
+                f"{place} has a first column headed {title!r}, as pandas heads an index, which does not number the "
+                "rows 0, 1, 2, ...; give it a title if it is a feature, or save the table without it (index=False)."
+            )
+        found.append(column)
+    return found
+
+
+def _check_lines(table: Sequence[Sequence[str]], body: Sequence[Sequence[str]], file: Path) -> None:
+    """Refuses a table without rows, and lines of different length."""
+    if not table:
+        raise UserError(f"{file} is empty; give lines of numbers with commas between them.")
+    wide = {len(row) for row in table}
+    if not body or len(wide) != 1:
+        _check_separator("".join(table[0]), file)
+    if not body:
+        raise UserError(f"{file} holds titles and no rows; give at least one line of numbers below them.")
+    if len(wide) != 1:
+        raise UserError(f"{file} must hold lines with equally many cells, not {sorted(wide)}.")
+
+
+def _check_separator(cell: str, file: Path) -> None:
+    """Refuses a table whose cells are separated by something else than commas, as a cell that is none shows."""
+    for separator, name in SEPARATORS.items():
+        if separator in cell:
+            raise UserError(
+                f"{file} has {name} between its cells; save it with commas between them, and with decimal points."
+            )
+
+
 def _lines(file: Path) -> list[list[str]]:
     """The cells of every line that is not empty."""
     try:
@@ -134,6 +195,11 @@ def _lines(file: Path) -> list[list[str]]:
 def _cut(label: str) -> str:
     """A label, short enough that one long one does not give all others its room in an array."""
     return label if len(label) <= LONGEST_TEXT else short(label)
+
+
+def _numbers(cells: Sequence[str]) -> list[float] | None:
+    """Cells as numbers; None where one is none."""
+    return [float(cell) for cell in cells] if all(map(_is_number, cells)) else None
 
 
 def _is_number(cell: str) -> bool:

@@ -90,6 +90,18 @@ def test_a_reference_that_leads_nowhere_is_refused(reference: str, message: str)
         resolve(reference)
 
 
+def test_a_loss_that_lacks_a_method_is_refused_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from uncollapse.parts.losses import Loss\nclass Half(Loss):\n    critic = print\nHALF = Half()\n"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "half_a_loss.py").write_text(text)
+    with pytest.raises(UserError, match=r"half_a_loss:HALF: can't instantiate abstract class Half .*generator"):
+        resolve("half_a_loss:HALF")
+    (tmp_path / "wrong_call.py").write_text("len(3)")
+    with pytest.raises(TypeError, match="has no len"):
+        resolve("wrong_call:X")
+
+
 def test_what_is_none_of_the_four_is_refused() -> None:
     with pytest.raises(UserError, match="function is not a Method, a list of Methods, a Task or a part class"):
         load_plugins(["json:loads"])

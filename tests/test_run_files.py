@@ -11,7 +11,7 @@ import pytest
 from uncollapse.errors import UserError
 from uncollapse.methods import METHODS
 from uncollapse.parts.losses import LeastSquares
-from uncollapse.run_files import claim, clear, is_finished, read_result
+from uncollapse.run_files import check_code, claim, clear, is_finished, read_result
 from uncollapse.spec import RunSpec, make_spec
 
 SPEC = make_spec("vanilla", "unequal-3", seeds=(3,), updates=10)
@@ -60,8 +60,11 @@ def test_a_run_does_not_go_on_with_another_code_of_its_own_parts(
     claim(tmp_path, spec, fresh=False)
     assert is_finished(tmp_path, spec)
     monkeypatch.setattr("uncollapse.method.digest", lambda kind: "another")
+    with pytest.raises(UserError, match="has changed since"):
+        check_code(tmp_path, spec)
+    check_code(tmp_path / "elsewhere", spec)
     assert not is_finished(tmp_path, spec)
-    with pytest.raises(UserError, match=r"The code of \S+:Own has changed since .*; restore it, .* --fresh to replace"):
+    with pytest.raises(UserError, match=r"The code of \S+:Own has changed since .*; restore it, .* or remove"):
         claim(tmp_path, spec, fresh=False)
     claim(tmp_path, spec, fresh=True)
     assert json.loads(path.read_text())["code"] == {name: "another"}

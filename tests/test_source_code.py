@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import count
@@ -20,6 +22,10 @@ from uncollapse.parts.losses import LeastSquares
 
 MARGIN = {margin}
 UNUSED = {unused}
+WEIGHTS: tuple[float, ...] = ({first}, 2.0)
+CALLS = 0
+double = lambda x: {slope} * x
+half = lambda x: {factor} * x
 
 def squared(x):
     return x ** {power}
@@ -29,7 +35,7 @@ def pulled(x):
     return squared(x - MARGIN)
 
 class Base(LeastSquares):
-    slope = {slope}
+    slope = double(half(WEIGHTS[0]))
 
 @dataclass(frozen=True, kw_only=True)
 class Mine(Base):
@@ -37,7 +43,9 @@ class Mine(Base):
     weight: float = {weight}
 
     def generator(self, real, fake, scene):  # {doc}
-        return {factor} * pulled(fake.score).mean()
+        global CALLS
+        CALLS += 1
+        return pulled(fake.score).mean()
 """
 
 
@@ -50,10 +58,24 @@ def names() -> Iterator[list[str]]:
 
 
 def mine(folder: Path, names: list[str], **changes: object) -> type:
-    values = {"margin": 1.0, "unused": 0, "power": 2, "doc": "Words.", "slope": 1, "weight": 1.0, "factor": 1}
+    values = {
+        "margin": 1.0,
+        "unused": 0,
+        "power": 2,
+        "doc": "Words.",
+        "slope": 1,
+        "weight": 1.0,
+        "factor": 1,
+        "first": 1.0,
+    }
+    return loaded(folder, names, TEXT.format(**{**values, **changes}))
+
+
+def loaded(folder: Path, names: list[str], text: str) -> type:
+    """The class Mine of a module with this text."""
     names.append(f"mine_{next(NUMBERS)}")
     path = folder / f"{names[-1]}.py"
-    path.write_text(TEXT.format(**{**values, **changes}))
+    path.write_text(text)
     spec = importlib.util.spec_from_file_location(names[-1], path)
     assert spec is not None
     assert spec.loader is not None
@@ -63,7 +85,9 @@ def mine(folder: Path, names: list[str], **changes: object) -> type:
     return found
 
 
-@pytest.mark.parametrize("change", [{"margin": 2.0}, {"power": 3}, {"slope": 2}, {"weight": 0.5}, {"factor": 7}])
+@pytest.mark.parametrize(
+    "change", [{"margin": 2.0}, {"power": 3}, {"slope": 2}, {"weight": 0.5}, {"factor": 7}, {"first": 7.0}]
+)
 def test_what_is_computed_counts(tmp_path: Path, names: list[str], change: dict[str, object]) -> None:
     assert digest(mine(tmp_path, names, **change)) != digest(mine(tmp_path, names))
 
@@ -74,10 +98,44 @@ def test_words_unused_names_and_the_name_of_the_file_do_not_count(tmp_path: Path
     assert len(plain) == 12
 
 
+def test_values_that_move_while_it_runs_and_later_edits_of_the_file_do_not_count(
+    tmp_path: Path, names: list[str]
+) -> None:
+    kind = mine(tmp_path, names)
+    before = digest(kind)
+    sys.modules[names[-1]].CALLS = 5  # type: ignore[attr-defined]
+    (tmp_path / f"{names[-1]}.py").write_text("class Mine: pass")
+    assert digest(kind) == before
+    assert digest(mine(tmp_path, names)) == before
+
+
+def test_a_base_of_the_same_name_in_another_module_counts(tmp_path: Path, names: list[str]) -> None:
+    found = set()
+    for factor in (1, 7):
+        mine(tmp_path, names, factor=factor)
+        text = f"from abc import ABC\nimport {names[-1]} as base\nclass Mine(base.Mine, ABC): pass"
+        found.add(digest(loaded(tmp_path, names, text)))
+    assert len(found) == 2
+
+
+def test_the_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
+    values = {"margin": 1.0, "unused": 0, "power": 2, "doc": "Words.", "slope": 1, "weight": 1.0, "factor": 1}
+    (tmp_path / "own.py").write_text(TEXT.format(**values, first=1.0))
+    script = "import own; from uncollapse.source_code import digest; print(digest(own.Mine))"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True, text=True, check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }  # fmt: skip
+    assert len(found) == 1
+
+
 def test_what_comes_from_here_or_from_a_prompt_has_no_code() -> None:
     assert written(LeastSquares) == []
     space: dict[str, type] = {}
     exec("class Prompt:\n    __module__ = 'nowhere'", space)
     assert written(space["Prompt"]) == [space["Prompt"]]
     assert code_of(space["Prompt"]) == ""
-    assert digest(space["Prompt"])
+    assert digest(space["Prompt"]) == ""

@@ -1,12 +1,15 @@
-"""The first update of a method with parts of the user's own, tried before it is trained; nothing moves by it.
+"""The first update of a method with parts of the user's own, tried before it is trained; neither lanes nor draws move.
 
 `loop.py` asks for it, so that a mistake in a user's own loss is said in one sentence, not in a traceback of the lift.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from uncollapse.errors import UserError
@@ -24,15 +27,11 @@ Lane = tuple[Tensor, State, Batch]
 
 # Of lanes in a lift at least this many are tried; one alone would not show what cannot be lifted.
 LANES = 2
-HINTS = {
-    "'NoneType' object has no attribute": (
-        "a generator step is given the real side only where the class says `generator_sees_real = True`"
-    ),
-    "vmap": (
-        "with several seeds a part may not look at single values (.item(), float(), if) nor draw at random; ask for"
-        " numbers by `noise` and read them from `scene.noise`"
-    ),
-}
+REAL_SIDE = "a generator step is given the real side only where the class says `generator_sees_real = True`"
+LIFT = (
+    "with several seeds a part may not look at single values (.item(), float(), if) nor draw at random; ask for numbers"
+    " by `noise` and read them from `scene.noise`"
+)
 
 
 def try_first_update(trainer: Trainer, clock: Clock) -> None:
@@ -54,20 +53,32 @@ def try_first_update(trainer: Trainer, clock: Clock) -> None:
         ("generator", game.generator_objective, state.generator, trainer.generator_blocks),
     ):
         lanes = player.parameters, state, next(iter(trainer.shares.of(blocks.batch(0))))
-        try:
+        without_real = "" if trainer.method.generator_sees_real or role == "critic" else REAL_SIDE
+        with _told(f"The first {role} update of {who} fails", "'NoneType' object has no attribute", without_real):
             value = _alone(objective, lanes, clock)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"The first {role} update of {who} fails: {_reason(error)}.") from error
         _check_value(value, f"The {role} loss of {who}")
         if not trainer.in_turn:
-            try:
-                parameters, states, batches = tree_map(lambda item: item[:LANES], lanes)
+            parameters, states, batches = tree_map(lambda item: item[:LANES], lanes)
+            with _told(f"The first {role} update of {who} fails with several seeds", "vmap", LIFT):
                 differentiated(objective, parameters, states, batches, clock, in_turn=False)
-            except Exception as error:
-                said = _reason(error)
-                raise UserError(f"The first {role} update of {who} fails with several seeds: {said}.") from error
+
+
+@contextmanager
+def _told(what: str, words: str, hint: str) -> Iterator[None]:
+    """Turns what goes wrong within into one sentence, with a hint where torch's words hold some; draws are given back.
+
+    Raises:
+        UserError: Something went wrong.
+    """
+    try:
+        with torch.random.fork_rng():
+            yield
+    except UserError:
+        raise
+    except Exception as error:
+        said = reason(error)
+        more = f" ({hint})" if hint and words in said else ""
+        raise UserError(f"{what}: {said}{more}.") from error
 
 
 def _alone(objective: Objective, lanes: Lane, clock: Clock) -> object:
@@ -89,10 +100,3 @@ def _check_value(value: Any, what: str) -> None:
 
 def _named(value: object) -> str:
     return "None" if value is None else f"a {type(value).__name__}"
-
-
-def _reason(error: Exception) -> str:
-    """What torch says, in one line, with a hint where one is known."""
-    said = reason(error)
-    hint = next((hint for words, hint in HINTS.items() if words in said), "")
-    return f"{said} ({hint})" if hint else said

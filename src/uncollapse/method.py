@@ -92,6 +92,7 @@ class Method:
                 object.__setattr__(self, axis, value)
             for part in value if axis in SEVERAL else (value,):
                 _check_part(part, axis, contract)
+        own_code(self)  # which reads files once, now, and not after somebody has edited them
 
     @property
     def labelled(self) -> bool:
@@ -232,8 +233,9 @@ def own_parts(method: Method) -> list[str]:
 
 
 def own_code(method: Method) -> dict[str, str]:
-    """``module:Class`` -> a digest of its code, for each part of a method that is not built in."""
-    return {name: digest(kind) for part in method.nested_parts() if (name := registry.origin(kind := type(part)))}
+    """``module:Class`` -> a digest of its code, for each part of a method that is not built in and has a source."""
+    own = {name: kind for part in method.nested_parts() if (name := registry.origin(kind := type(part)))}
+    return {name: code for name, kind in own.items() if (code := digest(kind))}
 
 
 def _nested(value: Any) -> Iterator[Part]:

@@ -63,6 +63,11 @@ def resolve(reference: str, *, option: str = "--plugin", example: str = "my_meth
         raise UserError(
             f"{option} {reference}: no module {module_name!r} in the current folder or among installed packages."
         ) from error
+    except TypeError as error:
+        if "abstract class" not in str(error):
+            raise
+        said = f"{str(error)[0].lower()}{str(error)[1:]}"
+        raise UserError(f"{option} {reference}: {said}; write what is missing.") from error
     if not hasattr(module, attribute):
         public = [name for name in vars(module) if not name.startswith("_")]
         raise unknown(f"attribute of module {module_name!r},", attribute, public)

@@ -38,6 +38,20 @@ def is_finished(directory: Path, spec: RunSpec) -> bool:
     return not code or not path.exists() or not rewritten(read_json(path), code)
 
 
+def check_code(directory: Path, spec: RunSpec) -> None:
+    """Refuses a run that began with another code of its own parts, as far as it says with which.
+
+    Raises:
+        UserError: Names the parts.
+    """
+    code, path = own_code(spec.method), directory / "spec.json"
+    if code and path.exists() and (names := rewritten(read_json(path), code)):
+        raise UserError(
+            f"The code of {' and '.join(names)} has changed since {directory} was trained with it; restore it, choose"
+            f" another --out, or remove {directory} to train it again."
+        )
+
+
 def rewritten(there: Mapping[str, Any], code: Mapping[str, str]) -> list[str]:
     """The own parts whose code is another than a spec file says; none where it says nothing."""
     known = there.get("code", {})
@@ -58,12 +72,8 @@ def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
             f"{directory} holds another run ({there['method']['name']} on {there['task']['name']}, hash"
             f" {there.get('hash')}, not {spec.hash}); choose another --out, or --fresh to replace it."
         )
-    code = own_code(spec.method)
-    if there is not None and (names := rewritten(there, code)):
-        raise UserError(
-            f"The code of {' and '.join(names)} has changed since {directory} was trained with it; restore it, choose"
-            " another --out, or --fresh to replace the run."
-        )
+    if there is not None:
+        check_code(directory, spec)
     if there is not None and is_finished(directory, spec):
         return
     if fresh:
@@ -72,7 +82,7 @@ def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
     # Beside the spec, and not in its hash: for whoever looks at the run before it has a result.
     modes = spec.task.modes
     beside = {"modes": {"names": list(modes.names), "weights": modes.weights.tolist()}, "versions": began_under}
-    beside |= {"code": code} if code else {}
+    beside |= {"code": code} if (code := own_code(spec.method)) else {}
     write_json(path, {**spec.to_json(), **beside, "command": spec.command()})
 
 

@@ -1,69 +1,90 @@
 """The code of a user's own classes without comments, and its digest: what was changed is known again.
 
-`run_files` asks it for own parts, `networks/fingerprint.py` for the layers of own networks.
+`method` asks it for own parts, `networks/fingerprint.py` for the layers of own networks.
 """
 
 from __future__ import annotations
 
 import ast
 import functools
-import hashlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator
-from types import FunctionType
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
 
-OURS = ("torch.", "uncollapse.")
-
-
-def digest(kind: type) -> str:
-    """12 hexadecimal digits over the code of a class, of its bases, and of what it uses of their modules.
-
-    Comments and docstrings do not count, nor does what other modules define, nor what is not called by its plain name.
-    """
-    found: dict[str, str] = {}
-    for base in written(kind):
-        _gather(base, found)
-    lines = "\n".join(f"{name}: {code}" for name, code in sorted(found.items()))
-    return hashlib.sha256(lines.encode()).hexdigest()[:12]
-
-
-def written(kind: type) -> list[type]:
-    """The class and those it derives from, as far as they come neither from torch nor from here."""
-    return [base for base in kind.__mro__ if base is not object and not base.__module__.startswith(OURS)]
+OURS = ("torch", "uncollapse")
 
 
 @functools.cache
-def code_of(thing: type | FunctionType) -> str:
-    """The source of a class or function without comments and docstrings; empty where there is none, as at a prompt."""
+def digest(kind: type) -> str:
+    """12 hexadecimal digits over the code of a class, of its bases, and of what they name of their modules.
+
+    Counted are functions, classes and assignments at the top of those modules, as they are written; comments,
+    docstrings, names of files, and what other modules hold are not. Empty where a class has no source, as at a prompt.
+    The file is read at the first call, which should come soon after the import.
+    """
+    codes = [code for base in written(kind) for code in _closure(base)]
+    return sha256("\n".join(codes).encode()).hexdigest()[:12] if all(codes) else ""
+
+
+def written(kind: type) -> list[type]:
+    """The class and those it derives from, as far as they come neither from torch, nor from Python, nor from here."""
+    return [base for base in kind.__mro__ if base.__module__.partition(".")[0] not in (*OURS, *sys.stdlib_module_names)]
+
+
+@functools.cache
+def code_of(kind: type) -> str:
+    """The source of a class without comments and docstrings; empty where there is none, as at a prompt."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(thing)))
+        return _bare(ast.parse(textwrap.dedent(inspect.getsource(kind))))
     except (OSError, TypeError, SyntaxError):
         return ""
+
+
+def _closure(kind: type) -> Iterator[str]:
+    """The code of a class, and of what it names of its module, and so on; in an order that the code alone decides."""
+    yield code_of(kind)
+    top, waiting = _top(kind.__module__), [code_of(kind)]
+    seen = {kind.__qualname__}
+    while waiting:
+        for name in sorted(_names(waiting.pop()) - seen):
+            seen.add(name)
+            for code in top.get(name, ()):
+                waiting.append(code)
+                yield f"{name}: {code}"
+
+
+def _names(code: str) -> set[str]:
+    """The plain names in a code."""
+    return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+
+
+def _top(module: str) -> Mapping[str, list[str]]:
+    """Name -> the codes that define it at the top of a module, imports left out."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (KeyError, OSError, TypeError, SyntaxError):
+        return {}
+    found: dict[str, list[str]] = {}
+    for node in tree.body:
+        for name in _defined(node):
+            found.setdefault(name, []).append(_bare(node))
+    return found
+
+
+def _defined(node: ast.stmt) -> set[str]:
+    """The names that a statement defines."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return set()
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
+
+
+def _bare(tree: ast.AST) -> str:
+    """A code without comments and docstrings."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
     return ast.unparse(tree)
-
-
-def _gather(thing: type | FunctionType, found: dict[str, str]) -> None:
-    """Adds a class or function, and the functions, classes and constants of its module that its code names."""
-    if thing.__qualname__ in found:
-        return
-    found[thing.__qualname__] = code_of(thing)
-    for name, value in _named(thing):
-        if isinstance(value, FunctionType | type):
-            if value.__module__ == thing.__module__:
-                _gather(value, found)
-        elif isinstance(value, bool | int | float | str):
-            found[name] = repr(value)
-
-
-def _named(thing: type | FunctionType) -> Iterator[tuple[str, object]]:
-    """What a class or function names of its module."""
-    module = vars(sys.modules.get(thing.__module__, object))
-    tree = ast.parse(code_of(thing))
-    for name in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}:
-        if name in module:
-            yield name, module[name]

@@ -64,10 +64,10 @@ def test_fakes_in_another_range_than_a_reference_in_0_to_1_are_refused() -> None
         pixels(negative=0.0).features(signed)
     assert pixels(negative=0.5).features(signed)[0].mean() == pytest.approx(0.5, abs=0.05)
     # Nothing tells the range of bytes; the first fakes had nothing dark, and the next tell that -1 is black.
-    encoder = pixels()
-    encoder.features(torch.rand(50, 4, 4))
+    encoder, told = pixels(), set[str]()
+    encoder.features(torch.rand(50, 4, 4), told)
     assert encoder.low == 0.0
-    encoder.features(signed)
+    encoder.features(signed, told)
     assert encoder.low == -1.0
 
 
@@ -75,18 +75,20 @@ def test_fakes_in_another_range_than_a_reference_in_0_to_1_are_refused() -> None
 def test_only_the_first_fakes_are_refused_for_their_range(
     later: torch.Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    encoder = pixels(negative=0.0)
-    encoder.features(torch.rand(50, 4, 4))
+    encoder, told = pixels(negative=0.0), set[str]()
+    encoder.features(torch.rand(50, 4, 4), told)
     for _ in range(2):
-        assert len(encoder.features(later)[0]) == 50
+        assert len(encoder.features(later, told)[0]) == 50
     (warning,) = caplog.messages
     assert "lie far outside of [0, 1] and are cut" in warning
+    with pytest.raises(UserError, match=r"The fakes hold (floats|values) from"):
+        encoder.features(later, set())  # of another generator beside the same reference
 
 
 @pytest.mark.parametrize("negative", [0.0, 0.5])
 def test_what_a_healthy_training_makes_is_never_refused(negative: float, caplog: pytest.LogCaptureFixture) -> None:
     """Untrained networks with and without a bound, and trained ones that go a little beyond black and white."""
-    encoder, noise = pixels(negative=negative), torch.randn(500, 4, 4)
+    encoder, noise, warned = pixels(negative=negative), torch.randn(500, 4, 4), set[str]()
     trained = torch.rand(500, 4, 4) if negative == 0 else torch.rand(500, 4, 4) * 2 - 1
     for fakes in (
         torch.tanh(0.1 * noise),
@@ -96,21 +98,21 @@ def test_what_a_healthy_training_makes_is_never_refused(negative: float, caplog:
         1.1 * trained - 0.02,
         trained.clamp(0.2),
     ):
-        encoder.features(fakes)
+        encoder.features(fakes, warned)
     told = [message for message in caplog.messages if "reference's scale" in message]
     assert told == []
-    encoder.features(50 * noise)
-    encoder.features(60 * noise)
+    encoder.features(50 * noise, warned)
+    encoder.features(60 * noise, warned)
     (told,) = [message for message in caplog.messages if "reference's scale" in message]
     assert "of the fakes' values lie far outside of" in told
 
 
 def test_fakes_without_a_negative_value_are_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    encoder, signed = pixels(negative=0.4), torch.rand(50, 4, 4) * 2 - 1
-    encoder.features(signed)
+    encoder, signed, warned = pixels(negative=0.4), torch.rand(50, 4, 4) * 2 - 1, set[str]()
+    encoder.features(signed, warned)
     assert caplog.messages == []
     for _ in range(2):
-        encoder.features(torch.rand(50, 4, 4))
+        encoder.features(torch.rand(50, 4, 4), warned)
     (told,) = caplog.messages
     assert told.startswith("no value of the fakes is negative, but 40% of the reference's are")
     # A reference of bright images has few itself.

@@ -346,6 +346,26 @@ def test_a_checkpoint_with_its_state_loads_without_pickle(reference: Reference, 
     assert again.update(fake=fakes, step=6) == monitor.update(fake=fakes, step=6)
 
 
+def test_each_monitor_of_one_reference_is_told_of_ranges_for_itself_and_a_resumed_one_is_not_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    draws = torch.Generator().manual_seed(0)
+    real, dim = (2 * torch.rand(300, 8, 8, generator=draws) - 1 for _ in range(2))
+    shared = make_reference(real, features="pixels", samples=100, cache=False)
+
+    def warnings(monitor: CollapseMonitor, step: int) -> list[str]:
+        caplog.clear()
+        monitor.update(fake=dim.abs()[:100], step=step)
+        return [message for message in caplog.messages if "is negative" in message]
+
+    first, second, third = (CollapseMonitor(shared, every=2, samples=100) for _ in range(3))
+    assert len(warnings(first, 0)) == 1
+    assert len(warnings(second, 0)) == 1
+    assert warnings(second, 2) == []
+    third.load_state_dict(second.state_dict())
+    assert warnings(third, 4) == []
+
+
 def test_a_state_of_another_reference_or_test_is_refused(reference: Reference) -> None:
     state = watched(reference, Blobs()).state_dict()
     with pytest.raises(UserError, match=r"saved with margin=0\.15, not 0\.3; its error rate holds for one setting"):

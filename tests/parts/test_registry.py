@@ -63,3 +63,15 @@ def test_what_is_no_part_is_refused() -> None:
 
     with pytest.raises(UserError, match="A part named Packed is built in"):
         register_part(Packed)
+
+
+def test_a_part_of_a_script_has_one_origin_in_all_its_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scripted(GradientPenalty):
+        """A penalty of a script."""
+
+    names = set()
+    for module in ("__main__", "__mp_main__"):
+        monkeypatch.setattr(Scripted, "__module__", module)
+        names.add(origin(Scripted).partition(":")[0])
+    assert names == {"__main__"}
+    assert origin(GradientPenalty) == ""

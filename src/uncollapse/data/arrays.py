@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from uncollapse.data.layout import Layout, layout_of
 from uncollapse.data.limits import CHUNK_BYTES, MEGA, MOST_ARRAY_BYTES
-from uncollapse.data.scaling import DECIDING, Scaling, check_whole
+from uncollapse.data.scaling import DECIDING, DIM, Scaling, check_whole
 from uncollapse.data.source import Chunk, Kind, Met, Notes, Pixels, Source
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
@@ -84,6 +84,7 @@ class ArrayRows(Source):
         self.name, self.form, self.kind = name, form, self._layout.kind
         self.labelled, self.heads = labels is not None, heads
         self.notes = Notes(policies=Counter(self._opened))
+        self._dim = False
         self._scaling = self._decide() if self.kind == "images" else None
 
     @property
@@ -179,14 +180,14 @@ class ArrayRows(Source):
         assert self._scaling is not None
         pixels, policies = self._scaling.to_bytes(self._layout.upright(block), picks)
         self.notes.accept(pixels)
-        for policy in policies:
+        for policy in (*policies, *((DIM,) if self._dim else ())):
             self.notes.policies[policy] += len(pixels)
         return list(np.array(pixels, order="C"))  # never a view on the user's array or on a mapped file
 
     def _decide(self) -> Scaling:
         most = min(self.count, DECIDING, max(1, CHUNK_BYTES // max(1, self._row_bytes)))
         block = self._block(self._picks[:most])
-        check_whole([block], self.place)
+        self._dim = check_whole([block], self.place)
         lowest = float(block.min()) if block.dtype.kind == "f" else 0.0
         return Scaling.decided(lowest, self.place)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from uncollapse.data.images import DARK, Unreadable, check_decoder, decode
 from uncollapse.data.limits import CHUNK_BYTES, MEGA, check_bad
-from uncollapse.data.scaling import Brightness
+from uncollapse.data.scaling import DIM, Brightness
 from uncollapse.data.source import Chunk, Kind, Met, Notes, Pixels, Source
 from uncollapse.errors import UserError
 
@@ -147,7 +147,8 @@ class EncodedImages(Source):
                 images, rows, held = [], [], 0
         if images:
             yield self._chunk(images, rows)
-        brightness.end()
+        if brightness.end():
+            self.notes.policies[DIM] += self.notes.rows
         check_bad(self.notes, self.count, self.count, self._max_bad, self.place, finished=True)
 
     def fetch(self, rows: Sequence[int]) -> list[Pixels]:

@@ -21,7 +21,7 @@ from uncollapse.data.images import Unreadable, decode, to_pixels
 from uncollapse.data.labels import is_label, label_text, label_texts
 from uncollapse.data.layout import CHANNELS, layout_of
 from uncollapse.data.limits import short
-from uncollapse.data.scaling import Scaling, check_whole
+from uncollapse.data.scaling import DIM, Scaling, check_whole
 from uncollapse.data.source import Pixels
 from uncollapse.errors import UserError
 
@@ -139,10 +139,12 @@ class Converter:
     Attributes:
         place: How messages call the source.
         scaling: What floats mean; None until `decide`.
+        dim: Whether arrays hold nothing above 1.
     """
 
     place: str
     scaling: Scaling | None = None
+    dim: bool = False
 
     def decide(self, rows: Sequence[Row]) -> None:
         """Looks at the first rows once, to learn what floats mean, and whether whole numbers are too small.
@@ -151,7 +153,7 @@ class Converter:
             UserError: They do.
         """
         arrays = [row.value for row in rows if isinstance(row.value, np.ndarray) and row.value.ndim > 1]
-        check_whole(arrays, self.place)
+        self.dim = check_whole(arrays, self.place)
         floats = [value for value in arrays if value.dtype.kind == "f"]
         # fmin passes over what is not a number, which is refused later by its row
         lowest = min((float(np.fmin.reduce(value, axis=None, initial=0.0)) for value in floats), default=0.0)
@@ -212,7 +214,7 @@ class Converter:
         check_numbers(value.dtype, (1, *value.shape), self.place)
         upright = layout_of(value.shape, self.place, tensor=row.tensor).upright(value[None])
         images, policies = self.scaling.to_bytes(upright, (number,))
-        return np.array(images[0], order="C"), policies
+        return np.array(images[0], order="C"), (*policies, DIM) if self.dim else policies
 
 
 def _parted(item: object, place: str) -> tuple[Any, object]:

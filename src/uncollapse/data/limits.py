@@ -41,6 +41,11 @@ def where(side: str, given: object) -> str:
     return f"{clean(side)} ({short(given)})"
 
 
+def is_made(place: str) -> bool:
+    """Whether `where` called so a side that a generator made, which may be black because it has collapsed."""
+    return place.startswith(("fake (", "other ("))
+
+
 def short(text: object) -> str:
     """A text from a file, without control characters and not longer than a line or two."""
     whole = str(text)

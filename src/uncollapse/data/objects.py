@@ -18,7 +18,7 @@ from uncollapse.data.images import DARK, Unreadable, check_decoder
 from uncollapse.data.items import Converter, Row, Unpacker
 from uncollapse.data.labels import UNLABELLED, label_text
 from uncollapse.data.limits import CHUNK_BYTES, check_bad, short
-from uncollapse.data.scaling import DECIDING, Brightness
+from uncollapse.data.scaling import DECIDING, DIM, Brightness
 from uncollapse.data.source import Chunk, Kind, Notes, Pixels, Source
 from uncollapse.data.spool import Spool
 from uncollapse.errors import UserError
@@ -209,7 +209,8 @@ class ObjectRows(Source):
         )
 
     def _check_end(self) -> None:
-        self._brightness.end()
+        if self._brightness.end():
+            self.notes.policies[DIM] += self.notes.rows
         check_bad(self.notes, self._tried, self._count, self._max_bad, self.place, finished=True)
         if self._labels is not None and self._tried != len(self._labels):
             raise UserError(

@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from uncollapse.data.images import ALPHA, SIXTEEN
+from uncollapse.data.limits import is_made
 from uncollapse.data.source import Pixels
 from uncollapse.errors import UserError
 
 FROM_UNIT = "values in [0, 1] scaled to 0 .. 255 and rounded"
 FROM_SIGNED = "values in [-1, 1] scaled to 0 .. 255 and rounded"
+DIM = "no value above 1 among the first images, where 255 is white: all but black, unless multiplied by 255"
 FROM_BOOL = "true and false turned into 255 and 0"
 # Rounding of float32 may put the last digit outside of a range; bfloat16 and float16 have fewer digits.
 SLACK = 1e-5
@@ -109,41 +111,48 @@ def _is_wide(values: NDArray[Any]) -> bool:
     return values.dtype.newbyteorder("=") == np.uint16
 
 
-def check_whole(images: Iterable[NDArray[Any]], place: str) -> None:
+def check_whole(images: Iterable[NDArray[Any]], place: str) -> bool:
     """Refuses images of whole numbers that would be read as all but black: 0 and 1, or 16 bits with nothing above 255.
 
     Args:
         images: The first images; those of other types are passed over.
         place: How messages call the source.
 
+    Returns:
+        Whether they are a generator's and hold nothing above 1.
+
     Raises:
         UserError: They are.
     """
     whole = [image for image in images if image.dtype.kind in "iu" and image.size]
-    check_bright(max((int(image.max()) for image in whole), default=0), place)
+    dim = is_dim(max((int(image.max()) for image in whole), default=0), place)
     highest = max((int(image.max()) for image in whole if _is_wide(image)), default=0)
-    if 0 < highest <= 255:
+    if not dim and 0 < highest <= 255:
         raise UserError(
             f"{place} has images of 16 bits with no value above 255 among the first; save them as uint8, or multiply "
             "them by 257."
         )
+    return dim
 
 
-def check_bright(highest: int, place: str) -> None:
-    """Refuses images of which the largest value is 1, as bytes come out that were divided by 255; 0 is truly black.
+def is_dim(highest: int, place: str) -> bool:
+    """Whether the largest value of images is 1, as bytes come out that were divided by 255; 0 is truly black.
+
+    A generator's may be so because it has collapsed, and are read; of real images it is refused.
 
     Args:
         highest: Of the first images.
         place: How messages call the source.
 
     Raises:
-        UserError: It is 1.
+        UserError: It is 1, and no generator made them.
     """
-    if highest == 1:
+    if highest == 1 and not is_made(place):
         raise UserError(
             f"{place} has images of whole numbers with no value above 1 among the first, where 255 is white; multiply "
-            "them by 255, or give true and false (in files: images of 1 bit), unless they really are all but black."
+            "them by 255, or give true and false (in files: images of 1 bit)."
         )
+    return highest == 1
 
 
 @dataclass(kw_only=True)
@@ -164,7 +173,7 @@ class Brightness:
         """Looks at the next image, until one is bright enough or enough were looked at.
 
         Raises:
-            UserError: The largest value of as many images as decide is 1.
+            UserError: The largest value of as many images as decide is 1, and no generator made them.
         """
         if self.highest > 1 or self.looked == DECIDING:
             return
@@ -173,13 +182,13 @@ class Brightness:
         if self.looked == DECIDING:
             self.end()
 
-    def end(self) -> None:
-        """There are no more images.
+    def end(self) -> bool:
+        """There are no more images; whether those of a generator hold nothing above 1.
 
         Raises:
-            UserError: The largest value of all is 1.
+            UserError: The largest value of all is 1, and no generator made them.
         """
-        check_bright(self.highest, self.place)
+        return is_dim(self.highest, self.place)
 
 
 def on_white(images: Pixels) -> Pixels:

@@ -226,10 +226,12 @@ def _train(
 ) -> dict[str, Outcome]:
     """Trains the runs that are not finished yet, each once."""
     from uncollapse.run import is_finished
+    from uncollapse.run_files import check_code
 
     jobs = {}
     for run in planner.longest_first(runs):
         where = directory / "runs" / run.spec.directory_name
+        check_code(where, run.spec)  # before anything is trained or summarised
         if not is_finished(where, run.spec):
             jobs[where] = Job(
                 spec=run.spec.to_json(),

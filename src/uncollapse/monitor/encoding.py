@@ -30,6 +30,8 @@ BATCH = 256
 BEYOND, MANY = 0.5, 0.1
 # Images in [-1, 1] end so near to both, and the brightest value of images in 0 .. 255 lies between these.
 NEAR, BRIGHTEST = 0.1, (64.0, 255.5)
+# Noted once a generator's samples were looked at: a training is not stopped for their range later on.
+LOOKED = "looked"
 Function = Callable[[Tensor], object]
 
 
@@ -115,23 +117,28 @@ class Encoder:
     width: int = field(default=0)
     classify: Callable[[Tensor], NDArray[np.int64]] | None = None
     negative: float | None = None
-    _warned: set[str] = field(default_factory=set, init=False)
-    _looked: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         """Reads fakes as the reference was read."""
         if self.low is None and self.negative is not None:
             self.low = -1.0 if self.negative else 0.0
 
-    def features(self, samples: Tensor) -> tuple[NDArray[Any], NDArray[np.int64] | None, NDArray[np.bool_]]:
+    def features(
+        self, samples: Tensor, told: set[str] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.int64] | None, NDArray[np.bool_]]:
         """Features (f, d) of the finite samples, their classes, and which samples (m, ...) are finite.
+
+        Args:
+            samples: (m, ...).
+            told: What was told of this generator's samples, which is added to; None for the first samples of one.
 
         Raises:
             UserError: The samples are not of the kind and size of the reference.
         """
         finite = torch.isfinite(samples).flatten(1).all(1).cpu()
         samples = samples[finite.to(samples.device)]
-        rows, classes = self._rows(samples) if len(samples) else (np.zeros((0, self.width)), None)
+        told = set() if told is None else told
+        rows, classes = self._rows(samples, told) if len(samples) else (np.zeros((0, self.width)), None)
         if self.width and rows.shape[1] != self.width:
             raise UserError(
                 f"The fakes have {rows.shape[1]} features a row and the reference {self.width}; give samples of the "
@@ -143,7 +150,7 @@ class Encoder:
         known[known] = good
         return rows[good], None if classes is None else classes[good], known
 
-    def _rows(self, samples: Tensor) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
+    def _rows(self, samples: Tensor, told: set[str]) -> tuple[NDArray[Any], NDArray[np.int64] | None]:
         if not isinstance(self.extractor, Extractor):
             classes = None if self.classify is None else self.classify(samples)
             return apply(self.extractor, samples), classes
@@ -155,10 +162,10 @@ class Encoder:
                 )
             return samples.cpu().numpy(), None
         with plain_numbers():
-            features, probabilities = self.extractor.both(self._images(samples))
+            features, probabilities = self.extractor.both(self._images(samples, told))
         return features, None if probabilities is None else probabilities.argmax(1).astype(np.int64)
 
-    def _images(self, samples: Tensor) -> list[Pixels]:
+    def _images(self, samples: Tensor, told: set[str]) -> list[Pixels]:
         if samples.ndim == 2 and self.shape is not None and math.prod(self.shape) == samples.shape[1]:
             samples = samples.reshape(len(samples), *self.shape)
         layout = layout_of(tuple(samples.shape[1:]), "fake", tensor=True)
@@ -168,18 +175,18 @@ class Encoder:
             )
         values = samples.cpu().numpy()
         if values.dtype.kind == "f":
-            values = self._shades(values)
+            values = self._shades(values, told)
         scaling = Scaling(low=self.low or 0.0, place="fake")
         return list(scaling.to_bytes(layout.upright(values), range(len(values)))[0])
 
-    def _shades(self, values: NDArray[Any]) -> NDArray[Any]:
+    def _shades(self, values: NDArray[Any], told: set[str]) -> NDArray[Any]:
         """Values of images, those of a generator without bounds cut at black and white.
 
         Raises:
             UserError: They are in 0 .. 255, or in [-1, 1] beside a reference in [0, 1].
         """
-        lowest, highest, first = float(values.min()), float(values.max()), not self._looked
-        self._looked = True
+        lowest, highest, first = float(values.min()), float(values.max()), LOOKED not in told
+        told.add(LOOKED)
         if first and lowest >= -SLACK and BRIGHTEST[0] < highest <= BRIGHTEST[1]:
             raise UserError(
                 f"The fakes hold floats from {lowest:.4g} to {highest:.4g}, as of images in 0 .. 255; {WAYS}."
@@ -190,16 +197,17 @@ class Encoder:
         if lowest < darkest or highest > brightest:
             share = float(((values < darkest) | (values > brightest)).mean())
             if share > MANY:
-                self._far(lowest, highest, share, first=first)
+                self._far(lowest, highest, share, told, first=first)
         elif self.low < 0 <= lowest and (self.negative or 0.0) > MANY:
-            self._warn(
+            _warn(
+                told,
                 "nothing dark",
                 f"no value of the fakes is negative, but {self.negative:.0%} of the reference's are, which is read as "
                 "[-1, 1]; give fakes in its scale (2 x - 1 for x in [0, 1])",
             )
         return values.clip(self.low, 1.0)
 
-    def _far(self, lowest: float, highest: float, share: float, *, first: bool) -> None:
+    def _far(self, lowest: float, highest: float, share: float, told: set[str], *, first: bool) -> None:
         """Many values lie far outside: of another scale, or of a generator without bounds, which may still learn."""
         if self.low == 0 and abs(lowest + 1) < NEAR and highest < 1 + NEAR:
             if self.negative is not None and first:  # later on a training is not stopped for it
@@ -210,17 +218,19 @@ class Encoder:
             if self.negative is None:
                 self.low = -1.0  # the first fakes happened to have nothing dark
                 return
-        self._warn(
+        _warn(
+            told,
             "far outside",
             f"{share:.0%} of the fakes' values lie far outside of [{self.low:g}, 1] and are cut, they reach from "
             f"{lowest:.4g} to {highest:.4g}; give fakes in the reference's scale",
         )
 
-    def _warn(self, kind: str, sentence: str) -> None:
-        """Tells of each kind once."""
-        if kind not in self._warned:
-            self._warned.add(kind)
-            LOG.warning("%s", sentence)
+
+def _warn(told: set[str], kind: str, sentence: str) -> None:
+    """Tells of each kind once."""
+    if kind not in told:
+        told.add(kind)
+        LOG.warning("%s", sentence)
 
 
 def as_samples(given: object, *, name: str) -> Tensor:

@@ -20,7 +20,7 @@ from uncollapse.errors import UserError
 from uncollapse.monitor.actions import LOG, Checkpoint, OnAlarm, Reaction, Stateful, several
 from uncollapse.monitor.choices import ALPHA, EVERY, FEWEST, HEALTHY, MARGIN, PATIENCE, SAMPLES, as_count, check_numbers
 from uncollapse.monitor.cost import Cost, Watch
-from uncollapse.monitor.encoding import Encoded, Function, as_samples
+from uncollapse.monitor.encoding import LOOKED, Encoded, Function, as_samples
 from uncollapse.monitor.hosts import look_seed, owned, plain_numbers, untouched
 from uncollapse.monitor.reference import Reference, make_reference
 from uncollapse.monitor.sequential import CoverageTest, count
@@ -125,6 +125,7 @@ class CollapseMonitor:
         self._features = reference.function if isinstance(reference, Reference) else features
         self.seed, self.patience = seed, patience
         self._watch = Watch()
+        self._told: set[str] = set()
         begin = time.perf_counter()
         with self._untouched(0, "reference"):
             self.reference = reference if isinstance(reference, Reference) else make_reference(
@@ -198,7 +199,7 @@ class CollapseMonitor:
         look, before = self._watch.looks + 1, self.verdict.status
         with self._untouched(look, "look"):
             samples = self._shuffled(self._fresh(), look)
-            encoded = self.reference.encode(samples)
+            encoded = self.reference.encode(samples, self._told)
             slopes = () if self._critic is None else self._slopes(samples, encoded)
             with plain_numbers():
                 self.verdict = self._judged(look, encoded, slopes)
@@ -284,7 +285,8 @@ class CollapseMonitor:
         document = {
             "schema": SCHEMA, "reference": self.reference.digest, "settings": self._settings(),
             "test": self._test.to_json(), "window": {"due": self._window.due, "last": self._window.last},
-            "low": self.reference.encoder.low, "verdict": self.verdict.to_json(), "history": list(self.history),
+            "low": self.reference.encoder.low, "told": sorted(self._told), "verdict": self.verdict.to_json(),
+            "history": list(self.history),
             "cost": {"seconds": self.cost.seconds, "looks": self.cost.looks, "wall": self.cost.wall},
         }  # fmt: skip
         return {"json": document, "arrays": {} if pending is None else {"pending": pending.cpu()}}
@@ -310,6 +312,7 @@ class CollapseMonitor:
         self._test.load(kept["test"])
         self._window.restore(**kept["window"], kept=None if pending is None else torch.as_tensor(pending))
         self.reference.encoder.low = kept["low"]
+        self._told = set(kept.get("told", (LOOKED,)))
         self.verdict, self.history = MonitorVerdict.from_json(kept["verdict"]), list(kept["history"])
         self._watch.restore(**kept["cost"])
 

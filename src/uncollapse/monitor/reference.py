@@ -78,13 +78,13 @@ class Reference:
         """The user's function that gives the features; None for a named extractor."""
         return None if isinstance(self.encoder.extractor, Extractor) else self.encoder.extractor
 
-    def encode(self, samples: Tensor) -> Encoded:
-        """Samples (m, ...) of a loop as rows.
+    def encode(self, samples: Tensor, told: set[str] | None = None) -> Encoded:
+        """Samples (m, ...) of a loop as rows; `told` as in `Encoder.features`.
 
         Raises:
             UserError: They are not of the kind of the reference.
         """
-        features, found, finite = self.encoder.features(samples)
+        features, found, finite = self.encoder.features(samples, told)
         rows = self.space.project(torch.as_tensor(features))
         # Squares of what lies farther overflow; it lies nowhere, as samples that are not finite do.
         near = (rows.abs() < FARTHEST).all(1)

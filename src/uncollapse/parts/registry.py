@@ -46,7 +46,9 @@ def register_part(part: type[Part]) -> None:
 
 def origin(part: type[Part]) -> str:
     """``module:Class`` of a part that is not built in; empty for the others."""
-    return "" if part.__name__ in BUILT_IN else f"{part.__module__}:{part.__qualname__}"
+    # A worker process knows the script that started it by another name.
+    module = part.__module__.replace("__mp_main__", "__main__")
+    return "" if part.__name__ in BUILT_IN else f"{module}:{part.__qualname__}"
 
 
 def to_json(value: Any) -> Any:

@@ -192,6 +192,41 @@ def test_the_command_in_a_process_of_its_own(tmp_path: Path) -> None:
     assert done.stderr.startswith("uncollapse: There is no plan file or built-in plan 'smok'; did you mean 'smoke'")
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: 7 bytes"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("something else"), False),
+    ],
+)
+def test_too_little_memory_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception, told: bool
+) -> None:
+    def fails(**more: object) -> None:
+        raise error
+
+    monkeypatch.setattr("uncollapse.cli.app", fails)
+    with pytest.raises(SystemExit if told else RuntimeError):
+        main()
+    assert ("There is too little memory for this" in capsys.readouterr().err) is told
+
+
+def test_closed_and_narrow_streams_end_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("uncollapse.cli.app", lambda **more: print("Fréchet", flush=True))
+    monkeypatch.setattr(sys, "stderr", None)
+    monkeypatch.setattr(sys, "stdout", narrow)
+    main()
+    assert narrow.buffer.getvalue() == b"Fr?chet\n"  # type: ignore[attr-defined]
+    print("to nobody", file=sys.stderr)
+    monkeypatch.setattr(sys, "stdout", None)
+    main()
+    for stream in (sys.stdout, sys.stderr, narrow):
+        stream.close()
+
+
 def test_an_unknown_option_is_a_usage_error(tmp_path: Path) -> None:
     done = uncollapse("train", "vanilla", "ring-8", "--sedes", "3", cwd=tmp_path)
     assert done.returncode == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from uncollapse.console import (
     say,
     show,
     show_json,
+    unread,
 )
 from uncollapse.doctor import Check
 
@@ -134,3 +137,16 @@ def test_a_family_without_a_number_is_explained() -> None:
     assert family["example"] == "blobs-8"
     (task,) = list_tasks("digits")
     assert len(task["modes"]) == 10
+
+
+def test_output_that_nobody_reads_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tmp_path / "out").open("w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with unread():
+            show("before")
+        with unread():
+            raise BrokenPipeError
+        print("to nobody", flush=True)
+        with pytest.raises(ValueError, match="other"), unread():
+            raise ValueError("other")
+    assert (tmp_path / "out").read_text() == "before\n"

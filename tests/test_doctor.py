@@ -125,6 +125,54 @@ def test_damage_is_found_where_it_is(comparison: Path) -> None:
     assert len(found) == 4
 
 
+def test_a_torn_history_is_damage_once_the_run_is_finished(comparison: Path) -> None:
+    run = sorted(comparison.glob("runs/*"))[0]
+    history = run / "history.jsonl"
+    history.write_bytes(history.read_bytes()[:-3])
+    assert list(bad(doctor.examine(run))) == ["history"]
+    assert "the last line is torn" in bad(doctor.examine(run))["history"]
+    (run / "result.json").unlink()  # a kill leaves it so, and the next start cuts it off
+    assert bad(doctor.examine(run)) == {}
+
+
+def test_a_compact_record_is_no_damaged_run(comparison: Path) -> None:
+    run = sorted(comparison.glob("runs/*"))[0]
+    shutil.rmtree(run / "checkpoints")
+    shutil.rmtree(run / "samples")
+    assert list(bad(doctor.examine(run))) == ["samples"]
+    (run / "history.jsonl").unlink()
+    checks = {check.name: check for check in doctor.examine(run)}
+    assert bad(list(checks.values())) == {}
+    assert checks["checkpoint"].status == "note"
+    assert "compact records of finished runs keep none" in checks["checkpoint"].detail
+    (run / "result.json").unlink()
+    assert {check.name: check for check in doctor.examine(run)}["checkpoint"].detail == "no checkpoint yet"
+
+
+@pytest.mark.parametrize("lock", [{}, {"runs": 3}, {"runs": [{"method": "vanilla"}]}])
+def test_a_lock_without_its_runs_is_a_finding(comparison: Path, lock: dict[str, object]) -> None:
+    (comparison / "plan.lock.json").write_text(json.dumps({"schema": 1} | lock), encoding="utf-8")
+    assert "plan.lock.json is damaged (" in bad(doctor.examine(comparison))["plan.lock.json"]
+
+
+def test_one_seed_is_no_plural(healthy: Path) -> None:
+    told = " ".join(check.detail for check in doctor.examine(healthy))
+    assert ", 1 seed, " in told
+    assert "1 seeds" not in told
+
+
+def test_a_cache_that_cannot_be_used_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNCOLLAPSE_CACHE", str(tmp_path))
+    assert (doctor.cache().status, doctor.cache().detail) == ("ok", f"{tmp_path} (exists)")
+    monkeypatch.setenv("UNCOLLAPSE_CACHE", str(tmp_path / "new"))
+    assert (doctor.cache().status, doctor.cache().detail) == ("ok", f"{tmp_path / 'new'} (not made yet)")
+    monkeypatch.setenv("UNCOLLAPSE_CACHE", str(tmp_path / ("x" * 300)))
+    assert doctor.cache().status == "note"
+    assert "counts as absent; set UNCOLLAPSE_CACHE" in doctor.cache().detail
+    monkeypatch.setattr(doctor, "cache_folder", lambda: doctor.NO_CACHE)
+    assert (doctor.cache().status, doctor.cache().detail[:34]) == ("note", "none, as there is no home folder; ")
+
+
 def test_an_edited_spec_is_noticed(comparison: Path) -> None:
     path = next(comparison.glob("runs/*")) / "spec.json"
     document = json.loads(path.read_text(encoding="utf-8"))

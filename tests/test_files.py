@@ -13,7 +13,7 @@ import pytest
 
 import uncollapse
 from uncollapse.errors import UserError
-from uncollapse.files import append_line, read_lines, to_json, write_atomic, write_json
+from uncollapse.files import append_line, read_lines, readable, to_json, write_atomic, write_json
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(uncollapse.__file__).parents[1])}
 
@@ -141,3 +141,11 @@ def test_blocks_are_written_as_one_file_and_a_failure_among_them_leaves_the_old(
         write_atomic(path, broken())
     assert path.read_bytes() == b"\0\0\0\1\1\1\2\2\2"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_may_not_be_looked_at_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    long = tmp_path / ("x" * 300) / "a"  # as a folder that may not be entered, it fails at a look, for root too
+    with pytest.raises(OSError, match="too long"):
+        long.stat()
+    assert [readable(path) for path in (tmp_path / "a", long, tmp_path / "b", tmp_path)] == [True, False, False, False]

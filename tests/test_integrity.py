@@ -99,6 +99,21 @@ def test_samples_with_a_flipped_bit_are_named(run: Path) -> None:
     assert only(run).name == "samples"
 
 
+def test_a_finished_run_misses_its_samples_and_a_compact_record_does_not(run: Path) -> None:
+    shutil.rmtree(run / "samples")
+    found = only(run)
+    assert (found.name, found.status) == ("samples", "bad")
+    assert "the folder is gone; measures and weights do not need it" in found.detail
+    (run / "history.jsonl").unlink()  # compact records keep neither
+    assert list(findings(run)) == []
+
+
+def test_an_unfinished_run_may_have_no_samples_yet(run: Path) -> None:
+    shutil.rmtree(run / "samples")
+    (run / "result.json").unlink()
+    assert list(findings(run)) == []
+
+
 def test_clocks_are_only_clocks(run: Path) -> None:
     path = run / "timing.jsonl"
     path.write_bytes(b"{\n" + path.read_bytes())

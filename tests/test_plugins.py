@@ -102,6 +102,17 @@ def test_a_loss_that_lacks_a_method_is_refused_in_a_sentence(tmp_path: Path, mon
         resolve("wrong_call:X")
 
 
+def test_a_module_that_exits_is_refused_and_its_prints_are_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    (tmp_path / "script_that_exits.py").write_text("import sys\nprint('working')\nsys.exit(0)")
+    with pytest.raises(UserError, match=r"script_that_exits:X: importing it ended in sys\.exit\(0\); put"):
+        resolve("script_that_exits:X")
+    assert capsys.readouterr() == ("", "working\n")
+
+
 def test_what_is_none_of_the_four_is_refused() -> None:
     with pytest.raises(UserError, match="function is not a Method, a list of Methods, a Task or a part class"):
         load_plugins(["json:loads"])

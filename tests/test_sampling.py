@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,28 @@ def test_small_images_are_enlarged_by_a_whole_factor() -> None:
 def test_a_table_has_a_header_and_the_labels(tmp_path: Path) -> None:
     write(tmp_path / "x.csv", np.array([[0.5, -1.0], [2.0, 3.0]]), np.array([7, 8]))
     assert (tmp_path / "x.csv").read_text().splitlines() == ["x0,x1,label", "0.5,-1.0,7", "2.0,3.0,8"]
+
+
+@pytest.mark.parametrize("name", ["s.npz", "s.csv"])
+def test_samples_that_find_no_room_leave_those_of_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    out, samples = tmp_path / name, np.zeros((3, 2), np.float32)
+    write(out, samples, None)
+    before = out.read_bytes()
+
+    def full(*arguments: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez_compressed", full)
+        patch.setattr("uncollapse.sampling._write_csv", full)
+        with pytest.raises(OSError, match="No space left"):
+            write(out, samples + 1, None)
+    assert out.read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    write(out, samples + 1, None)
+    assert out.read_bytes() != before
 
 
 def test_a_folder_names_number_and_class(tmp_path: Path) -> None:

@@ -6,6 +6,9 @@ failed run, 2 a usage error, 128 + n after signal n. Nothing heavy is imported b
 
 from __future__ import annotations
 
+import io
+import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +19,8 @@ from uncollapse.cli_options import AsJson, Device, Jobs, LabelColumn, OutDirecto
 from uncollapse.cli_train import EXAMPLE as TRAIN_EXAMPLE
 from uncollapse.cli_train import train
 from uncollapse.errors import UserError, system_sentence
+
+OUT_OF_MEMORY = re.compile(r"can't allocate memory|out of memory", re.IGNORECASE)
 
 app = typer.Typer(
     name="uncollapse",
@@ -299,12 +304,27 @@ def doctor(
 
 def main() -> None:
     """The entry point: a user's mistake is one line on stderr and exit code 2, a missing file or full disk 1."""
+    _prepare_streams()
     try:
         app(prog_name="uncollapse")
     except UserError as error:
         _fail(str(error), 2)
     except OSError as error:
         _fail(system_sentence(error), 1)
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or OUT_OF_MEMORY.search(str(error))):
+            raise
+        _fail("There is too little memory for this; choose fewer samples (--n), seeds or units, or a smaller batch.", 1)
+
+
+def _prepare_streams() -> None:
+    """Lets letters that a stream cannot show be replaced, and closed streams be read by nobody."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (for the whole process)
+        elif isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors="replace")
 
 
 def _fail(message: str, code: int) -> None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
@@ -37,9 +39,28 @@ class PlainTable(Table):
         return stream.getvalue().rstrip()
 
 
+class _Console(Console):
+    """Rich's console, which leaves it to us what to do when nobody reads."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process with code 1."""
+        raise BrokenPipeError
+
+
+@contextmanager
+def unread() -> Iterator[None]:
+    """Within, it is no failure that nobody reads stdout to its end, as behind `| head`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The interpreter flushes once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def show(item: object) -> None:
     """Prints a table or a text on stdout; without a terminal lines are as long as they need to be."""
-    console = Console(width=None if sys.stdout.isatty() else WIDE)
+    console = _Console(width=None if sys.stdout.isatty() else WIDE)
     console.print(Text(clean(item)) if isinstance(item, str) else item, soft_wrap=isinstance(item, str))
 
 

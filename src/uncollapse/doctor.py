@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from uncollapse.data.cache import cache_folder
+from uncollapse.data.cache import NO_CACHE, cache_folder
+from uncollapse.data.limits import reason
 from uncollapse.disk import is_comparison, is_run, runs_in, use
 from uncollapse.errors import UserError
 from uncollapse.experiments.packing import LOCK, read_lock
@@ -128,19 +129,36 @@ def machine() -> list[Check]:
         device = "cpu"
     affinity = getattr(os, "sched_getaffinity", None)
     usable = len(affinity(0)) if affinity else os.cpu_count() or 1
-    cache = cache_folder()
     free = shutil.disk_usage(Path.cwd()).free
     low = free < LITTLE_SPACE
     return [
         Check(name="device", status="ok", detail=device),
         Check(name="cores", status="ok", detail=f"{usable} usable, torch uses {torch.get_num_threads()} threads"),
-        Check(name="cache", status="ok", detail=f"{cache} ({'exists' if cache.is_dir() else 'not made yet'})"),
+        cache(),
         Check(
             name="free disk",
             status="note" if low else "ok",
             detail=f"{size(free)} in the current folder" + ("; a long comparison may need more" if low else ""),
         ),
     ]
+
+
+def cache() -> Check:
+    """Where the cache lies, and whether anything can be kept there."""
+    folder = cache_folder()
+    if folder == NO_CACHE:
+        detail = "none, as there is no home folder; set UNCOLLAPSE_CACHE to a folder that keeps downloads"
+        return Check(name="cache", status="note", detail=detail)
+    try:
+        made = folder.is_dir()
+        why = "permission denied" if made and not os.access(folder, os.R_OK | os.X_OK) else ""
+    except OSError as error:
+        made, why = False, reason(error)
+    if why:
+        detail = f"{folder} cannot be used ({why}) and counts as absent; set UNCOLLAPSE_CACHE to another folder"
+        return Check(name="cache", status="note", detail=detail)
+    there = "exists" if os.access(folder, os.W_OK) else "exists, only to be read: nothing new is kept"
+    return Check(name="cache", status="ok", detail=f"{folder} ({there if made else 'not made yet'})")
 
 
 def self_test() -> Check:
@@ -181,13 +199,17 @@ def examine_comparison(directory: Path) -> list[Check]:
     """The lock, each of its runs, `comparison.json` and the report."""
     checks: list[Check] = []
     try:
-        lock = read_lock(directory)
+        names = [Path(run["directory"]).name for run in read_lock(directory)["runs"]]
     except UserError as error:
         checks.append(Check(name=LOCK, status="bad", detail=str(error)))
+    except (KeyError, TypeError) as error:
+        why = f"{error} is missing" if isinstance(error, KeyError) else error
+        detail = f"{LOCK} is damaged ({why}); choose another --out and start the plan again"
+        checks.append(Check(name=LOCK, status="bad", detail=detail))
     else:
-        checks.append(Check(name=LOCK, status="ok", detail=f"{len(lock['runs'])} runs"))
-        for run in lock["runs"]:
-            folder = directory / "runs" / Path(run["directory"]).name
+        checks.append(Check(name=LOCK, status="ok", detail=f"{len(names)} runs"))
+        for name in names:
+            folder = directory / "runs" / name
             if not folder.is_dir():
                 checks.append(Check(name=folder.name, status="note", detail="not started"))
                 continue
@@ -221,6 +243,7 @@ def _more(directory: Path, prefix: str = "") -> list[Check]:
 
 
 def _specification(directory: Path, prefix: str) -> Check:
+    from uncollapse.report.measures import seeds_text
     from uncollapse.run import RunSpec
 
     name = f"{prefix}spec"
@@ -236,15 +259,21 @@ def _specification(directory: Path, prefix: str) -> Check:
             detail=f"hash {document.get('hash')} was written, {spec.hash} is computed: the file was edited or is from "
             "another version",
         )
-    return Check(name=name, status="ok", detail=f"{spec.cell}, {len(spec.seeds)} seeds, hash {spec.hash}")
+    return Check(name=name, status="ok", detail=f"{spec.cell}, {seeds_text(len(spec.seeds))}, hash {spec.hash}")
 
 
 def _history(directory: Path, prefix: str) -> Check:
+    from uncollapse.integrity import is_torn
+
     try:
         lines = list(read_lines(directory / "history.jsonl"))
     except UserError as error:
         what = str(error).partition(";")[0]
         detail = f"{what}; the result and the checkpoints stand: remove that line, or train again with --fresh"
+        return Check(name=f"{prefix}history", status="bad", detail=detail)
+    if is_torn(directory):
+        detail = "the last line is torn, so the end of the history is lost; the result and the checkpoints stand: copy "
+        detail += "the file back, or train again with --fresh"
         return Check(name=f"{prefix}history", status="bad", detail=detail)
     at = max((line.get("update", 0) for line in lines), default=0)
     return Check(name=f"{prefix}history", status="ok", detail=f"{len(lines)} lines up to update {at:,}")
@@ -252,13 +281,15 @@ def _history(directory: Path, prefix: str) -> Check:
 
 def _checkpoint(directory: Path, prefix: str) -> Check:
     from uncollapse.checkpoint import best, newest
+    from uncollapse.integrity import is_at_rest
 
     name = f"{prefix}checkpoint"
     found, skipped = newest(directory / "checkpoints")
     if found is None and skipped:
         return Check(name=name, status="bad", detail=f"{' '.join(skipped)} None is left; train again with --fresh.")
     if found is None:
-        return Check(name=name, status="note", detail="no checkpoint yet")
+        kept = "none, so nothing can be sampled or trained further; compact records of finished runs keep none"
+        return Check(name=name, status="note", detail=kept if is_at_rest(directory) else "no checkpoint yet")
     top, also_skipped = best(directory / "checkpoints")
     newer = f"the newest valid one is of round {found.rounds:,}"
     marked = f", the best of round {top.rounds:,}." if top is not None else "."
@@ -267,8 +298,11 @@ def _checkpoint(directory: Path, prefix: str) -> Check:
 
 
 def _describe_result(result: dict[str, Any]) -> str:
+    from uncollapse.report.measures import seeds_text
+
     diverged = sum(lane["diverged_at"] is not None for lane in result["lanes"])
-    return f"{result['status']} after {result['updates']:,} updates, {len(result['lanes'])} seeds, {diverged} diverged"
+    seeds = seeds_text(len(result["lanes"]))
+    return f"{result['status']} after {result['updates']:,} updates, {seeds}, {diverged} diverged"
 
 
 def _describe_comparison(document: dict[str, Any]) -> str:

@@ -59,6 +59,12 @@ def append_line(path: Path, value: Any) -> int:
         return stream.tell()
 
 
+def readable(path: Path) -> bool:
+    """Whether a file is there that may be read; a folder that may not be entered holds none."""
+    # `is_file` alone raises where the folder may not be entered.
+    return os.access(path, os.R_OK) and path.is_file()
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON lines of a file; a torn last line, as a power cut leaves it, is left out.
 

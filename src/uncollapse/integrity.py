@@ -5,6 +5,7 @@ A whole directory that nobody writes has no finding here. Looks only; the next s
 
 from __future__ import annotations
 
+import os
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -33,6 +34,23 @@ def findings(directory: Path) -> Iterator[Finding]:
     yield from hidden_damage(directory)
     yield from samples(directory)
     yield from clocks(directory)
+
+
+def is_at_rest(directory: Path) -> bool:
+    """Whether a run is finished and nobody was writing more of it."""
+    from uncollapse.run_files import read_result
+
+    return state(directory)[0] not in ("held", "left") and read_result(directory) is not None
+
+
+def is_torn(directory: Path) -> bool:
+    """Whether the history of a finished run ends inside a line; that of an unfinished one may, as a kill leaves it."""
+    path = directory / "history.jsonl"
+    if not path.exists() or not is_at_rest(directory):
+        return False
+    with path.open("rb") as stream:
+        stream.seek(max(stream.seek(0, os.SEEK_END) - 1, 0))
+        return stream.read(1) not in (b"", b"\n")
 
 
 def writer(directory: Path) -> Iterator[Finding]:
@@ -77,9 +95,14 @@ def hidden_damage(directory: Path) -> Iterator[Finding]:
 
 
 def samples(directory: Path) -> Iterator[Finding]:
-    """Files of samples that cannot be read back."""
+    """Files of samples that cannot be read back, or all of them gone."""
+    folder = directory / "samples"
+    # Compact records, which keep no samples, keep no history either.
+    if not folder.exists() and (directory / "history.jsonl").exists() and is_at_rest(directory):
+        detail = "the folder is gone; measures and weights do not need it: copy it back, or draw others with "
+        yield Finding("samples", "bad", f"{detail}`uncollapse sample`")
     damaged = []
-    for path in sorted((directory / "samples").glob("*.npz")):
+    for path in sorted(folder.glob("*.npz")):
         try:
             with zipfile.ZipFile(path) as content:
                 broken = content.testzip()

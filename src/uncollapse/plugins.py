@@ -10,6 +10,7 @@ import pickle
 import re
 import sys
 from collections.abc import Iterable
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from uncollapse.errors import UserError, unknown
@@ -56,7 +57,13 @@ def resolve(reference: str, *, option: str = "--plugin", example: str = "my_meth
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        module = importlib.import_module(module_name)
+        with redirect_stdout(sys.stderr):  # what a module prints is no result
+            module = importlib.import_module(module_name)
+    except SystemExit as error:
+        raise UserError(
+            f"{option} {reference}: importing it ended in sys.exit({error.code!r}); put what a script does under"
+            " `if __name__ == '__main__':`."
+        ) from error
     except ModuleNotFoundError as error:
         if error.name is None or not (module_name + ".").startswith(error.name + "."):
             raise

@@ -26,7 +26,7 @@ def read_result(directory: Path) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
         return None
-    return found if found.get("status") == "finished" else None
+    return found if isinstance(found, dict) and found.get("status") == "finished" else None
 
 
 def is_finished(directory: Path, spec: RunSpec) -> bool:

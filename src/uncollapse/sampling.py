@@ -6,10 +6,12 @@ Behind `uncollapse sample`; what is drawn depends on the run, the seed and the d
 from __future__ import annotations
 
 import csv
+import io
 import math
+import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from uncollapse.errors import UserError, unknown
 from uncollapse.text import clean
@@ -160,26 +162,31 @@ def write(
     import numpy as np
 
     form = out.suffix.lower()
-    if form == ".npz":
-        if labels is None:
-            np.savez_compressed(out, samples=samples)
-        else:
-            np.savez_compressed(out, samples=samples, labels=labels)
-    elif form == ".csv":
-        _write_csv(out, samples, labels)
-    elif form == ".png":
-        _image(grid(pixels(samples, limits))).save(out)
-    else:
+    named: dict[str, Any] = {"samples": samples} | ({} if labels is None else {"labels": labels})
+    if form not in (".npz", ".csv", ".png"):
         out.mkdir(exist_ok=True)
         for number, picture in enumerate(pixels(samples, limits)):
             suffix = "" if labels is None else f"-class-{re.sub(r'[^A-Za-z0-9.]+', '-', str(labels[number]))}"
             _image(picture).save(out / f"{number:06d}{suffix}.png")
+        return
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            if form == ".npz":
+                np.savez_compressed(file, **named)
+            elif form == ".csv":
+                _write_csv(file, samples, labels)
+            else:
+                _image(grid(pixels(samples, limits))).save(file, format="PNG")
+        temporary.replace(out)  # so that earlier samples stay where the new ones have no room
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
-def _write_csv(out: Path, samples: NDArray[Any], labels: NDArray[Any] | None) -> None:
+def _write_csv(file: BinaryIO, samples: NDArray[Any], labels: NDArray[Any] | None) -> None:
     header = [f"x{i}" for i in range(samples.shape[1])] + ([] if labels is None else ["label"])
-    with out.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with io.TextIOWrapper(file, newline="", encoding="utf-8") as text:
+        writer = csv.writer(text)
         writer.writerow(header)
         for number, row in enumerate(samples.tolist()):
             writer.writerow(row if labels is None else [*row, labels[number].item()])

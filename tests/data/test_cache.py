@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from uncollapse.data import cache
-from uncollapse.data.cache import DTYPES, cache_folder, cache_limit, load, save
+from uncollapse.data.cache import DTYPES, NO_CACHE, cache_folder, cache_limit, load, save
 from uncollapse.errors import UserError
 
 ARRAYS = {
@@ -173,6 +173,20 @@ def test_where_it_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "uncollapse"
+
+
+def test_without_a_home_folder_there_is_no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("UNCOLLAPSE_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    def nobody() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", nobody)
+    assert cache_folder() == NO_CACHE
+    assert not save("key", {"x": np.arange(3)})
+    assert load("key") is None
+    assert not NO_CACHE.exists()
 
 
 def test_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

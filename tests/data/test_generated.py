@@ -59,6 +59,7 @@ def test_a_function_may_give_labels() -> None:
         (lambda n: np.zeros((n + 1, 2)), r"an array of shape \(8, 2\) when asked for 7 samples"),
         (lambda n: np.zeros(n), r"an array of shape \(7,\) when asked for 7"),
         (lambda n: 1 / 0, r"failed at drawing 7 samples \(ZeroDivisionError: division by zero\)"),
+        (lambda n: sys.exit(3), r"failed at drawing 7 samples \(SystemExit: 3\)"),
         (lambda n: None, "gives a NoneType"),
         (lambda n: np.full((n, 2, 2), 7.0), r"has the value 7 in row 0"),
     ],

@@ -32,12 +32,21 @@ def by_json(document: object, names: list[str], policies: Counter[str] | None = 
         (None, UNLABELLED),
         (float("nan"), UNLABELLED),
         ("x" * 300, "x" * 300),
-        ("x" * 301, "x" * 297 + "..."),
-        (b"x" * 10**7, "x" * 297 + "..."),
+        ("x" * 301, "x" * 285 + "...e4c11e4fa542"),
+        (b" " + b"x" * 301, "x" * 285 + "...e4c11e4fa542"),
     ],
 )
 def test_a_label_is_one_text(value: object, text: str) -> None:
     assert label_text(value) == text
+
+
+@pytest.mark.parametrize("length", [280, 297, 300, 3_000, 100_000])
+def test_long_labels_that_differ_at_their_end_only_stay_apart(length: int) -> None:
+    start = "".join(np.random.default_rng(length).choice(list("abc"), length))
+    one, other = label_text(f"{start}1"), label_text(f"{start}2")
+    assert one != other
+    assert one == label_text(f"{start}1 ".encode()) == label_text(one)
+    assert max(len(one), len(other)) <= 300
 
 
 def test_labels_of_arrays_lists_and_tensors_agree() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from uncollapse.data.limits import LONGEST_TEXT, check_bad, reason, short, where
+from uncollapse.data.limits import LONGEST_TEXT, check_bad, reason, short, short_label, where
 from uncollapse.data.source import Notes
 from uncollapse.errors import UserError
 
@@ -21,6 +21,13 @@ def check(bad: int, tried: int, count: int | None, *, finished: bool, max_bad: f
 def test_names_of_sides_hold_no_control_characters() -> None:
     assert where("real", "a\x1b[31m\nb.zip") == "real (a[31mb.zip)"
     assert len(short("x" * 1000)) == LONGEST_TEXT
+
+
+def test_only_labels_end_in_a_digest_where_they_are_cut() -> None:
+    long = ["x" * 400 + end for end in "ab"]
+    assert {short(text) for text in long} == {"x" * 297 + "..."}
+    assert len({short_label(text) for text in long}) == 2
+    assert short_label("cat") == short("cat") == "cat"
 
 
 def test_reasons() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from uncollapse.errors import UserError
 from uncollapse.experiments import throughput
+from uncollapse.experiments.compare import compare
 from uncollapse.experiments.estimate import HEAD_SECONDS, HEAD_SECONDS_OF_A_RUN, estimate, run_seconds
 from uncollapse.experiments.packing import key_of, pack
 from uncollapse.experiments.plan import Plan
@@ -85,3 +86,15 @@ def test_the_packing_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_wrong_plan_has_no_estimate() -> None:
     with pytest.raises(UserError, match="did you mean 'vanilla'"):
         estimate(Plan.from_toml(TOML.replace('"vanilla"', '"vanila"')))
+
+
+def test_what_the_comparison_would_refuse_is_refused_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed(directory: Path, spec: object) -> None:
+        raise UserError(f"The code has changed since {directory.parent.name}.")
+
+    plan = Plan.from_toml(TOML)
+    compare(plan, out=tmp_path / "c", jobs=1, device="cpu", time_limit=0.0001, progress=False)
+    estimate(plan, out=tmp_path / "c", jobs=2, device="cpu")
+    monkeypatch.setattr("uncollapse.run_files.check_code", changed)
+    with pytest.raises(UserError, match=r"The code has changed since runs\."):
+        estimate(plan, out=tmp_path / "c", jobs=2, device="cpu")

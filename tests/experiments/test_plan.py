@@ -270,6 +270,8 @@ def test_a_file_wins_over_a_built_in_name_and_unknown_names_show_the_nearest(
         patch.chdir(tmp_path)
         Path("smoke").write_text(GOOD, encoding="utf-8")
         assert load_plan("smoke").name == "two"
+        Path("smoke").write_text(GOOD, encoding="utf-8-sig")  # as some editors begin it
+        assert load_plan("smoke") == Plan.from_toml(GOOD)
     with pytest.raises(UserError, match="did you mean 'demo'"):
         load_plan("demmo")
     with pytest.raises(UserError, match=r"no plan file 'here/plan\.toml'"):

@@ -37,6 +37,21 @@ def test_data_folder_and_cache_are_looked_into(tmp_path: Path, monkeypatch: pyte
     assert cached_weights() == tmp_path / "cache" / WEIGHTS.path
 
 
+@pytest.mark.parametrize("entered", [True, False])
+def test_a_cache_that_may_not_be_entered_counts_as_absent(
+    entered: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inception_weights, "WEIGHTS", replace(WEIGHTS, size=5))
+    monkeypatch.delenv("UNCOLLAPSE_DATA", raising=False)
+    monkeypatch.setenv("UNCOLLAPSE_CACHE", str(tmp_path))
+    place = tmp_path / WEIGHTS.path
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"whole")
+    if not entered:  # root may enter every folder, but no name may be this long; both fail at a look at the file
+        monkeypatch.setenv("UNCOLLAPSE_CACHE", str(tmp_path / ("x" * 300)))
+    assert cached_weights() == (place if entered else None)
+
+
 def test_it_imports_nothing_heavy() -> None:
     heavy = "{'torch', 'scipy', 'sklearn'}"
     code = f"import sys, uncollapse.features.inception_weights; print(sorted({heavy} & set(sys.modules)))"

@@ -26,7 +26,7 @@ TUNING: dict[str, Any] = {
         | {"best": 4.0, "median": 2.0, "worst": 0.0}
         | {
             "trials": [
-                {"trial": 1, "settings": {}, "score": 2.0, "per_seed": [1.0, 3.0], "failed": []},
+                {"trial": 1, "settings": {}, "score": 2.0, "per_seed": [2.0, None], "failed": []},
                 {"trial": 2, "settings": {"dynamics.lr_critic": 0.001, "dynamics.lr_generator": 0.001}, "score": 4.0}
                 | {"per_seed": [4.0, 4.0], "failed": []},
                 {"trial": 3, "settings": {"a": 1}, "score": None, "per_seed": [], "failed": ["RuntimeError: no"]},
@@ -83,7 +83,7 @@ def test_every_trial_says_its_setting_and_how_its_seeds_lie() -> None:
     assert found is not None
     vanilla, lsgan, _ = found.tasks["a"]
     assert [(setting, score.text, score.basis) for setting, score in vanilla.trials] == [
-        ("its default", "2.0", "2 seeds, 1.0 to 3.0"),
+        ("its default", "2.0", "1 seed, 2.0 to 2.0"),
         ("learning rates = 0.001", "4.0", "2 seeds, 4.0 to 4.0"),
         ("a = 1", "failed", ""),
     ]

@@ -76,6 +76,20 @@ def test_the_best_is_best_in_the_direction_of_its_measure(key: str, means: tuple
 
 
 @pytest.mark.parametrize(
+    ("means", "sentence"),
+    [
+        ((0, 0), "On t, a and b are equal with the best solid modes (0.0), but no paired test was made."),
+        ((2, 3, 3), "On t, b and c are equal with the best solid modes (3.0), but"),
+        ((1, 1, 1, 1, 1), "On t, a, b, c and 2 more are equal with the best solid modes (1.0), but"),
+        ((1, 1.2), "On t, b has the best solid modes (1.2), but"),
+    ],
+)
+def test_a_tie_has_no_winner(means: tuple[float, ...], sentence: str) -> None:
+    cells = [cell(name, mean, None, None) for name, mean in zip("abcde", means, strict=False)]
+    assert lead("t", cells, [], "modes_solid").startswith(sentence)
+
+
+@pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({}, "a kept 2.0 more modes"),

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import sklearn.neighbors  # noqa: F401 - sets OpenMP's environment variables at its first import, which is no leak of a test
 
+from uncollapse.data.labels import UNLABELLED
+from uncollapse.data.opening import open_source
 from uncollapse.errors import UserError
 from uncollapse.tasks import find
 from uncollapse.tasks.array_files import read_table
@@ -42,6 +44,25 @@ def test_csv_with_and_without_a_header(tmp_path: Path) -> None:
     np.testing.assert_allclose(plain.x, X, atol=1e-6)
     np.testing.assert_allclose(headed.x, X, atol=1e-6)
     assert headed.modes.names == ("label k0", "label k1")
+
+
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_an_empty_label_is_no_mode_and_evaluate_takes_it_as_no_class(tmp_path: Path, blank: str) -> None:
+    lines = [f"{a},{b},{blank if i < 3 else f'k{i % 2}'}" for i, (a, b) in enumerate(X)]
+    task = write_csv(tmp_path / "a.csv", ["a,b,label", *lines])
+    with pytest.raises(
+        UserError, match=r"missing in 3 of 60 rows \(first in row 0, counted from 0\); give every row a"
+    ):
+        find(task)
+    labels = next(open_source(tmp_path / "a.csv", side="real").chunks(60)).labels
+    assert labels is not None
+    assert list(labels[:4]) == [UNLABELLED, UNLABELLED, UNLABELLED, "k1"]
+    assert find(write_csv(tmp_path / "b.csv", ["a,b,label", *lines[3:]])).classes == 2
+
+
+def test_long_labels_stay_apart(tmp_path: Path) -> None:
+    lines = [f"{a},{b},{'k' * 400}{i % 2}" for i, (a, b) in enumerate(X)]
+    assert find(write_csv(tmp_path / "a.csv", ["a,b,label", *lines])).classes == 2
 
 
 def test_a_missing_file_and_a_wrong_ending(tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Arrays that took long to compute, kept on disk under a key; and where downloads and these lie.
 
 An entry is one safetensors file whose content is checked by a sha256 when it is read, so that a damaged one is dropped
-and computed again. The oldest entries go when all together exceed a limit. A cache that cannot be written is no error.
-Entries are written in blocks, and large arrays are mapped, so that memory holds no second copy of what is kept.
+and computed again. The oldest entries go when all together exceed a limit. A cache that cannot be read or written is
+no error. Entries are written in blocks, and large arrays are mapped, so that memory holds no second copy of what is
+kept.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Arrays = Mapping[str, NDArray[Any]]
 FOLDER = "arrays"
 DEFAULT_LIMIT = 10 * GIGA
 LIMIT_NAME = "UNCOLLAPSE_CACHE_GB"
+# Below a file that is no folder nothing can lie, while others may fill a folder in the place for temporary files.
+NO_CACHE = Path(os.devnull) / "uncollapse"
 MOST_HEADER_BYTES, MOST_TENSORS = 1 * MEGA, 64
 ENDING = ".safetensors"
 # Bytes that are written and hashed at a time, and of an array up to which it is read into memory.
@@ -40,11 +43,17 @@ DTYPES: Mapping[str, str] = {
 
 
 def cache_folder() -> Path:
-    """Where downloads and caches lie: ``$UNCOLLAPSE_CACHE``, else ``uncollapse`` in the user's cache folder."""
+    """Where downloads and caches lie: ``$UNCOLLAPSE_CACHE``, else ``uncollapse`` in the user's cache folder.
+
+    A user without a home folder has no cache: `NO_CACHE`, where nothing is found and nothing can be kept.
+    """
     own = os.environ.get("UNCOLLAPSE_CACHE")
     if own:
         return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uncollapse"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "uncollapse"
+    except RuntimeError:  # neither HOME nor an entry among the machine's users
+        return NO_CACHE
 
 
 def cache_limit() -> float:

@@ -26,6 +26,7 @@ from uncollapse.data.cache import cache_folder
 from uncollapse.data.idx import read_idx
 from uncollapse.data.limits import MEGA, reason
 from uncollapse.errors import UserError, unknown
+from uncollapse.files import readable
 from uncollapse.text import clean
 from uncollapse.text import size as size_text
 
@@ -155,7 +156,8 @@ def fetch(name: str, *, progress: Callable[[str, int, int | None], None] | None 
         Where the files lie, in the collection's order.
 
     Raises:
-        UserError: No such name, a file of the data folder that is not what it should be, no connection, or offline.
+        UserError: No such name, a file of the data folder that is not what it should be, no connection, offline, or a
+            cache that cannot be written.
     """
     if name not in COLLECTIONS:
         raise unknown("collection", name, COLLECTIONS)
@@ -169,7 +171,7 @@ def locate(download: Download, *, progress: Callable[[str, int, int | None], Non
         UserError: As `fetch`.
     """
     given = os.environ.get("UNCOLLAPSE_DATA")
-    if given and (Path(given) / download.path).is_file():
+    if given and readable(Path(given) / download.path):
         file = Path(given) / download.path
         if not _verified(file, download):
             raise UserError(
@@ -178,7 +180,7 @@ def locate(download: Download, *, progress: Callable[[str, int, int | None], Non
             )
         return file
     file = cache_folder() / download.path
-    if file.is_file():
+    if readable(file):
         if _verified(file, download):
             return file
         with contextlib.suppress(OSError):  # damaged: fetched again
@@ -242,9 +244,9 @@ def _download(download: Download, file: Path, progress: Callable[[str, int, int 
         )
     failures = []
     temporary = file.with_name(f".{file.stem}.{os.getpid()}.tmp{file.suffix}")
+    _check_writable(temporary)
     for url in download.urls:
         try:
-            file.parent.mkdir(parents=True, exist_ok=True)
             _copy(url, temporary, download, progress)
             if not _verified(temporary, download):
                 raise OSError("its sha256 differs from the published one")
@@ -259,6 +261,18 @@ def _download(download: Download, file: Path, progress: Callable[[str, int, int 
         f"{download.path} cannot be fetched ({'; '.join(failures)}); connect to the network, or put the file into a "
         "folder and set UNCOLLAPSE_DATA to that."
     )
+
+
+def _check_writable(temporary: Path) -> None:
+    """Makes the folder and the empty file of a download, so that no mirror is blamed where these cannot be made."""
+    try:
+        temporary.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+    except OSError as error:
+        raise UserError(
+            f"Nothing can be fetched into {clean(temporary.parent)}: this folder cannot be written ({reason(error)}); "
+            "set UNCOLLAPSE_CACHE to a folder that can."
+        ) from error
 
 
 def _copy(url: str, file: Path, download: Download, progress: Callable[[str, int, int | None], None] | None) -> None:

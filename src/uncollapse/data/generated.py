@@ -101,7 +101,7 @@ class _Draws:
             try:
                 with seeded(seed, number):
                     found = self.draw(asked)
-            except Exception as error:
+            except (Exception, SystemExit) as error:  # an exit in the user's code would pass for a result of ours
                 raise failed(self.place, f"drawing {asked} samples", error) from error
             samples, labels = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
             array, tensor, labels = self._array(samples, labels, first=not number)
@@ -231,7 +231,7 @@ def from_reference(reference: str, place: str) -> object:
         return found
     try:
         made: object = found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise failed(place, "calling it without arguments", error) from error
     if isinstance(made, str):
         raise UserError(f"{place} gives a text; return samples, a function f(n), a data set or a Path.")

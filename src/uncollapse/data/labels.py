@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uncollapse.data.limits import EXAMINED_TEXT, GIGA, short
+from uncollapse.data.limits import GIGA, short_label
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
@@ -40,8 +40,8 @@ def label_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, bytes):
-        value = value[: 4 * EXAMINED_TEXT].decode("utf-8", "replace")
-    return short(value).strip() or UNLABELLED
+        value = value.decode("utf-8", "replace")
+    return short_label(value).strip() or UNLABELLED
 
 
 def is_nothing(value: object) -> bool:

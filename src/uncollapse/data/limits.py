@@ -6,6 +6,7 @@ any amount of memory.
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 from uncollapse.data.source import Notes
@@ -28,6 +29,7 @@ MOST_ARRAY_BYTES = 1_000 * GIGA
 CHUNK_BYTES = 64 * MEGA  # pixels or numbers of one chunk, unless one row alone has more
 LISTED_BAD = 3
 LONGEST_TEXT = 300
+DIGEST_LETTERS = 12
 EXAMINED_TEXT = 10 * LONGEST_TEXT  # letters that are looked at; some of them may be left out
 
 
@@ -52,6 +54,21 @@ def short(text: object) -> str:
     shown = clean(whole[:EXAMINED_TEXT])
     fits = len(whole) <= EXAMINED_TEXT and len(shown) <= LONGEST_TEXT
     return shown if fits else f"{shown[: LONGEST_TEXT - 3]}..."
+
+
+def short_label(text: object) -> str:
+    """A label as `short` has it, but a cut one ends in a digest of the whole, so that long ones that differ stay apart.
+
+    >>> short_label("cat"), short_label("a" * 300 + "b") == short_label("a" * 300 + "c")
+    ('cat', False)
+    """
+    whole = str(text).strip()
+    shown = clean(whole[:EXAMINED_TEXT])
+    if len(whole) <= EXAMINED_TEXT and len(shown) <= LONGEST_TEXT:
+        return shown
+    content = (shown + whole[EXAMINED_TEXT:]).encode(errors="surrogatepass")
+    digest = hashlib.sha256(content).hexdigest()[:DIGEST_LETTERS]
+    return f"{shown[: LONGEST_TEXT - DIGEST_LETTERS - 3]}...{digest}"
 
 
 def reason(error: BaseException) -> str:

@@ -9,13 +9,13 @@ import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
 
 import typer
 
-from uncollapse.console import say, show, show_json
+from uncollapse.console import say, show, show_json, unread
 from uncollapse.data.folders import ENDINGS
 from uncollapse.errors import UserError, unknown
 from uncollapse.evaluation.crews import Helped, crew_of
@@ -117,18 +117,20 @@ def run_evaluation(
     options |= {"metrics": names, "command": command_line(real, fake, metrics, given)}
     options["progress"] = told if ranks.leads else None
     try:
-        with crew_for(engine, jobs, ranks, options) as crew:
+        # What a user's sampler prints is no result.
+        with crew_for(engine, jobs, ranks, options) as crew, redirect_stdout(sys.stderr):
             found = evaluate(real, fake, crew=crew, **options)
     except Helped:
         return
     finally:
         told.end()
     report = found.save(directory)
-    if as_json:
-        show_json({**found.document, "directory": plain(str(directory)), "report": plain(str(report))})
-    else:
-        show(found.table())
-        show(str(report))
+    with unread():  # the verdict decides the exit code, whether somebody reads to the end or not
+        if as_json:
+            show_json({**found.document, "directory": plain(str(directory)), "report": plain(str(report))})
+        else:
+            show(found.table())
+            show(str(report))
     if fail_on_collapse and found.verdict.status == "collapsed":
         say("uncollapse: collapsed; --fail-on-collapse was asked for, so the exit code is 3.")
         raise typer.Exit(COLLAPSED)

@@ -172,9 +172,12 @@ def _timed(run: PlannedRun, like: PlannedRun, device: str, directory: Path | Non
     """A run with its time, which is that of a run `like` it; without a directory its settings are not known yet."""
     from uncollapse.checkpoint import folders, step
     from uncollapse.run import is_finished
+    from uncollapse.run_files import check_code
 
     name = run.spec.directory_name
     place = None if directory is None else directory / "runs" / name
+    if place is not None:
+        check_code(place, run.spec)  # as the comparison itself does
     finished = place is not None and is_finished(place, run.spec)
     saved = [] if place is None else folders(place / "checkpoints")
     trained = min(step(saved[0]), run.spec.updates) if saved else 0

@@ -295,7 +295,7 @@ def load_plan(reference: str | Path | Plan) -> Plan:
     path = Path(reference)
     if path.is_file():
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors begin a text with a byte order mark
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not a text file, so it cannot be a plan.") from error
         return Plan.from_toml(text, str(path))

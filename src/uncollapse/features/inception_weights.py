@@ -8,6 +8,7 @@ from pathlib import Path
 
 from uncollapse.data.cache import cache_folder
 from uncollapse.data.fetch import COLLECTIONS
+from uncollapse.files import readable
 from uncollapse.text import size
 
 
@@ -57,9 +58,9 @@ HOW_TO_GET = (
 def cached_weights() -> Path | None:
     """The file in UNCOLLAPSE_DATA or in the cache, as `uncollapse data fetch inception` leaves it; None without one.
 
-    A file of another length, as an interrupted download leaves it, is none.
+    A file of another length, as an interrupted download leaves it, is none; nor is one that may not be read.
     """
     given = os.environ.get("UNCOLLAPSE_DATA")
     folders = [*([Path(given)] if given else []), cache_folder()]
     places = [folder / WEIGHTS.path for folder in folders]
-    return next((place for place in places if place.is_file() and place.stat().st_size == WEIGHTS.size), None)
+    return next((place for place in places if readable(place) and place.stat().st_size == WEIGHTS.size), None)

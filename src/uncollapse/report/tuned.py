@@ -9,7 +9,7 @@ from typing import Any
 
 from uncollapse.experiments.search import RATES
 from uncollapse.report.amounts import NOTHING, Amount, amount_of, success_of
-from uncollapse.report.measures import entry_of, measure_of, p_text
+from uncollapse.report.measures import entry_of, measure_of, p_text, seeds_text
 from uncollapse.report.records import Cell, Record
 from uncollapse.text import seed_text
 
@@ -148,7 +148,7 @@ def _score(trial: Mapping[str, Any], kind: str) -> Amount:
     if not seeds:
         return found
     least, most = (replace(found, value=value).text for value in (min(seeds), max(seeds)))
-    return replace(found, n=len(seeds), basis=f"{len(seeds)} seeds, {least} to {most}")
+    return replace(found, n=len(seeds), basis=f"{seeds_text(len(seeds))}, {least} to {most}")
 
 
 def _sensitivity(row: Mapping[str, Any]) -> tuple[str, Amount, Amount, Amount]:

@@ -97,9 +97,7 @@ def lead(task: str, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], ke
         return _alone(task, next(cell for cell in cells if cell.method in known), key)
     rows = [row for row in rows if row.get("difference") is not None]
     if not rows:
-        top = best(known, key)
-        value = number(known[top], measure_of(key).kind)
-        return f"On {task}, {top} has the best {spoken(key)} ({value}), but no paired test was made."
+        return f"On {task}, {_leading(known, key)}, but no paired test was made."
     beyond = [row for row in rows if _is_beyond(row)]
     open_rows = [row for row in rows if row not in beyond]
     if beyond:
@@ -113,6 +111,17 @@ def lead(task: str, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], ke
         rest = f"; {alike} cannot be told apart from it" if open_rows else ""
         return f"{found} than {rows[0]['baseline']}, beyond chance{more}{_better(beyond, known, key)}{rest}."
     return _undecided(task, rows, cells, key)
+
+
+def _leading(known: Mapping[str, float], key: str) -> str:
+    """Who has the best mean, or that several share it: a tie has no winner."""
+    top = known[best(known, key)]
+    names = [name for name, mean in known.items() if math.isclose(mean, top, abs_tol=1e-12)]
+    value = number(top, measure_of(key).kind)
+    if len(names) == 1:
+        return f"{names[0]} has the best {spoken(key)} ({value})"
+    more = [f"{len(names) - LARGEST} more"] if len(names) > LARGEST else []
+    return f"{joined([*names[:LARGEST], *more])} are equal with the best {spoken(key)} ({value})"
 
 
 def _measured(cells: Sequence[Cell]) -> bool:

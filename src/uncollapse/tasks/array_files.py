@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uncollapse.data.limits import LONGEST_TEXT, short
+from uncollapse.data.limits import LONGEST_TEXT, short, short_label
 from uncollapse.errors import UserError
 
 KEYS = ("features", "x", "images")
@@ -194,7 +194,7 @@ def _lines(file: Path) -> list[list[str]]:
 
 def _cut(label: str) -> str:
     """A label, short enough that one long one does not give all others its room in an array."""
-    return label if len(label) <= LONGEST_TEXT else short(label)
+    return label if len(label) <= LONGEST_TEXT else short_label(label)
 
 
 def _numbers(cells: Sequence[str]) -> list[float] | None:

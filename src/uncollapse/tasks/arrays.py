@@ -17,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from uncollapse.data.labels import UNLABELLED, label_text
 from uncollapse.data.layout import image_layout
 from uncollapse.draws import Draw
 from uncollapse.errors import UserError
@@ -238,6 +239,8 @@ def _checked_labels(given: ArrayLike, count: int, name: str) -> NDArray[Any]:
         raise UserError(f"labels of {name} must have shape ({count},), one a row, not {labels.shape}.")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise UserError(f"labels of {name} hold NaN or infinity; give every row a label or leave the labels out.")
+    if labels.dtype.kind in "OUS":
+        _check_none_missing(given, name)
     names, counts = np.unique(labels, return_counts=True)
     if len(names) < 2 or counts.min() < 2:
         raise UserError(
@@ -245,6 +248,18 @@ def _checked_labels(given: ArrayLike, count: int, name: str) -> NDArray[Any]:
             f"{counts.min()} of {count} rows; merge rare labels or leave the labels out."
         )
     return labels
+
+
+def _check_none_missing(given: ArrayLike, name: str) -> None:
+    """Refuses texts or objects of which some are empty, None or NaN: `evaluate` sees rows without a class there."""
+    # As objects, because NaN beside texts would become the text "nan".
+    listed = np.array(given, dtype=object).tolist()
+    missing = [row for row, label in enumerate(listed) if label_text(label) == UNLABELLED]
+    if missing:
+        raise UserError(
+            f"labels of {name} are missing in {len(missing)} of {len(listed)} rows (first in row {missing[0]}, counted "
+            "from 0); give every row a label or leave the labels out."
+        )
 
 
 def _checked_clusters(given: int | None, count: int) -> int:

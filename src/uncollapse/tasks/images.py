@@ -20,6 +20,7 @@ from uncollapse.data.fetch import COLLECTIONS, dataset
 from uncollapse.draws import Draw
 from uncollapse.errors import UserError
 from uncollapse.features.classifier import find_row, load_classifier
+from uncollapse.files import readable
 from uncollapse.networks.dcgan import DCGAN
 from uncollapse.tasks.judging import as_floats, classified
 from uncollapse.tasks.task import Batch, Modes, Source, Task, training_rows
@@ -105,7 +106,7 @@ def _check_there(name: str) -> None:
     given = os.environ.get("UNCOLLAPSE_DATA")
     folders = [*([Path(given)] if given else []), cache_folder()]
     for download in COLLECTIONS[name].files:
-        if not any((folder / download.path).is_file() for folder in folders):
+        if not any(readable(folder / download.path) for folder in folders):
             raise UserError(
                 f"{download.path} is not on this machine; run `uncollapse data fetch {name}`, or set UNCOLLAPSE_DATA "
                 "to a folder that holds it."

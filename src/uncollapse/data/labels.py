@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uncollapse.data.limits import GIGA, short_label
+from uncollapse.data.limits import GIGA, MOST_LETTERS_TOLD_APART, short_label
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
@@ -40,7 +40,7 @@ def label_text(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, bytes):
-        value = value.decode("utf-8", "replace")
+        value = value[: 4 * MOST_LETTERS_TOLD_APART].decode("utf-8", "replace")
     return short_label(value).strip() or UNLABELLED
 
 

@@ -30,6 +30,7 @@ CHUNK_BYTES = 64 * MEGA  # pixels or numbers of one chunk, unless one row alone 
 LISTED_BAD = 3
 LONGEST_TEXT = 300
 DIGEST_LETTERS = 12
+MOST_LETTERS_TOLD_APART = 1_000_000  # of one label; many rows may name one that is far longer
 EXAMINED_TEXT = 10 * LONGEST_TEXT  # letters that are looked at; some of them may be left out
 
 
@@ -59,10 +60,12 @@ def short(text: object) -> str:
 def short_label(text: object) -> str:
     """A label as `short` has it, but a cut one ends in a digest of the whole, so that long ones that differ stay apart.
 
+    Letters beyond the first `MOST_LETTERS_TOLD_APART` are not looked at.
+
     >>> short_label("cat"), short_label("a" * 300 + "b") == short_label("a" * 300 + "c")
     ('cat', False)
     """
-    whole = str(text).strip()
+    whole = str(text)[:MOST_LETTERS_TOLD_APART].strip()
     shown = clean(whole[:EXAMINED_TEXT])
     if len(whole) <= EXAMINED_TEXT and len(shown) <= LONGEST_TEXT:
         return shown

@@ -131,6 +131,8 @@ def test_a_torn_history_is_damage_once_the_run_is_finished(comparison: Path) -> 
     history.write_bytes(history.read_bytes()[:-3])
     assert list(bad(doctor.examine(run))) == ["history"]
     assert "the last line is torn" in bad(doctor.examine(run))["history"]
+    history.write_bytes(history.read_bytes()[: history.read_bytes().rfind(b"\n", 0, -400) + 1])
+    assert "the last lines are gone, up to update 10, as only update" in bad(doctor.examine(run))["history"]
     (run / "result.json").unlink()  # a kill leaves it so, and the next start cuts it off
     assert bad(doctor.examine(run)) == {}
 

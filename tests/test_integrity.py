@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from uncollapse.integrity import Finding, findings
+from uncollapse.integrity import Finding, findings, lost_end
 from uncollapse.lease import LEASE, STALE_SECONDS, only_writer
 from uncollapse.networks.mlp import MLP
 from uncollapse.run import execute, make_spec
@@ -87,8 +87,32 @@ def test_samples_that_cannot_be_read_are_named(keep: int, run: Path) -> None:
     found = only(run)
     assert (found.name, found.status) == ("samples", "bad")
     assert found.detail.startswith("final.npz damaged; measures and weights do not need them: remove them")
-    path.unlink()
-    assert list(findings(run)) == []
+    path.unlink()  # as it says
+    found = only(run)
+    assert (found.name, found.status) == ("samples", "note")
+    assert found.detail.startswith("final.npz gone; measures and weights do not need them: copy them back")
+
+
+def test_samples_that_are_gone_are_counted(run: Path) -> None:
+    for path in (run / "samples").glob("step-*.npz"):
+        path.unlink()
+    told = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    names = [f"step-{line['update']:08d}.npz" for line in told if line.get("snapshot")]
+    assert len(names) > 3
+    assert only(run).detail.startswith(f"{', '.join(names[:3])} and {len(names) - 3} more gone; ")
+    (run / "result.json").unlink()  # then the samples of the end are yet to come, and those before are not
+    (run / "samples" / "final.npz").unlink()
+    assert only(run).detail.startswith("all are gone; ")
+
+
+def test_what_a_history_lost_at_its_end_is_found_once_the_run_is_finished(run: Path) -> None:
+    assert lost_end(run, 10) == ""
+    assert lost_end(run, 9) == "the last lines are gone, up to update 10, as only update 9 is told"
+    history = run / "history.jsonl"
+    history.write_bytes(history.read_bytes()[:-1])
+    assert lost_end(run, 10) == "the last line is torn"
+    (run / "result.json").unlink()
+    assert lost_end(run, 9) == ""
 
 
 def test_samples_with_a_flipped_bit_are_named(run: Path) -> None:
@@ -103,7 +127,7 @@ def test_a_finished_run_misses_its_samples_and_a_compact_record_does_not(run: Pa
     shutil.rmtree(run / "samples")
     found = only(run)
     assert (found.name, found.status) == ("samples", "bad")
-    assert "the folder is gone; measures and weights do not need it" in found.detail
+    assert found.detail.startswith("all are gone; measures and weights do not need them")
     (run / "history.jsonl").unlink()  # compact records keep neither
     assert list(findings(run)) == []
 

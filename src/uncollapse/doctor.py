@@ -263,20 +263,20 @@ def _specification(directory: Path, prefix: str) -> Check:
 
 
 def _history(directory: Path, prefix: str) -> Check:
-    from uncollapse.integrity import is_torn
+    from uncollapse.integrity import lost_end
 
+    name, stand = f"{prefix}history", "the result and the checkpoints stand"
     try:
         lines = list(read_lines(directory / "history.jsonl"))
     except UserError as error:
         what = str(error).partition(";")[0]
-        detail = f"{what}; the result and the checkpoints stand: remove that line, or train again with --fresh"
-        return Check(name=f"{prefix}history", status="bad", detail=detail)
-    if is_torn(directory):
-        detail = "the last line is torn, so the end of the history is lost; the result and the checkpoints stand: copy "
-        detail += "the file back, or train again with --fresh"
-        return Check(name=f"{prefix}history", status="bad", detail=detail)
+        detail = f"{what}; {stand}: remove that line, or train again with --fresh"
+        return Check(name=name, status="bad", detail=detail)
     at = max((line.get("update", 0) for line in lines), default=0)
-    return Check(name=f"{prefix}history", status="ok", detail=f"{len(lines)} lines up to update {at:,}")
+    if lost := lost_end(directory, at):
+        detail = f"{lost}; {stand}: copy the file back, or train again with --fresh"
+        return Check(name=name, status="bad", detail=detail)
+    return Check(name=name, status="ok", detail=f"{len(lines)} lines up to update {at:,}")
 
 
 def _checkpoint(directory: Path, prefix: str) -> Check:

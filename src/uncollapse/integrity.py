@@ -43,14 +43,26 @@ def is_at_rest(directory: Path) -> bool:
     return state(directory)[0] not in ("held", "left") and read_result(directory) is not None
 
 
-def is_torn(directory: Path) -> bool:
-    """Whether the history of a finished run ends inside a line; that of an unfinished one may, as a kill leaves it."""
-    path = directory / "history.jsonl"
-    if not path.exists() or not is_at_rest(directory):
-        return False
+def lost_end(directory: Path, last: int) -> str:
+    """What the history of a finished run lost at its end; empty where nothing, or where the run is not finished.
+
+    The history of an unfinished run may end anywhere, even inside a line, as a kill leaves it.
+
+    Args:
+        directory: Of the run.
+        last: The last update of which its history tells.
+    """
+    from uncollapse.run_files import read_result
+
+    path, result = directory / "history.jsonl", read_result(directory)
+    if result is None or not path.exists() or not is_at_rest(directory):
+        return ""
     with path.open("rb") as stream:
         stream.seek(max(stream.seek(0, os.SEEK_END) - 1, 0))
-        return stream.read(1) not in (b"", b"\n")
+        if stream.read(1) not in (b"", b"\n"):
+            return "the last line is torn"
+    ended = result.get("updates", 0)
+    return f"the last lines are gone, up to update {ended:,}, as only update {last:,} is told" if last < ended else ""
 
 
 def writer(directory: Path) -> Iterator[Finding]:
@@ -95,12 +107,9 @@ def hidden_damage(directory: Path) -> Iterator[Finding]:
 
 
 def samples(directory: Path) -> Iterator[Finding]:
-    """Files of samples that cannot be read back, or all of them gone."""
+    """Files of samples that are gone or cannot be read back; measures and weights need none of them."""
     folder = directory / "samples"
-    # Compact records, which keep no samples, keep no history either.
-    if not folder.exists() and (directory / "history.jsonl").exists() and is_at_rest(directory):
-        detail = "the folder is gone; measures and weights do not need it: copy it back, or draw others with "
-        yield Finding("samples", "bad", f"{detail}`uncollapse sample`")
+    yield from _lost_samples(directory, folder)
     damaged = []
     for path in sorted(folder.glob("*.npz")):
         try:
@@ -117,6 +126,25 @@ def samples(directory: Path) -> Iterator[Finding]:
             f"{', '.join(damaged)} damaged; measures and weights do not need them: remove them, and draw others with "
             "`uncollapse sample`",
         )
+
+
+def _lost_samples(directory: Path, folder: Path) -> Iterator[Finding]:
+    """What the history tells of and is not there; compact records, which keep no samples, keep no history either."""
+    try:
+        told = [line["update"] for line in read_lines(directory / "history.jsonl") if line.get("snapshot")]
+    except (UserError, KeyError, TypeError):  # a damaged history is a finding of its own
+        return
+    finished = is_at_rest(directory)
+    if not told or not (finished or folder.exists()):
+        return
+    names = [f"step-{update:08d}.npz" for update in told] + ["final.npz"] * finished
+    lost = [name for name in names if not (folder / name).exists()]
+    needless = "measures and weights do not need them: copy them back, or draw others with `uncollapse sample`"
+    if lost == names:
+        yield Finding("samples", "bad", f"all are gone; {needless}")
+    elif lost:
+        some = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        yield Finding("samples", "note", f"{some} gone; {needless}")
 
 
 def clocks(directory: Path) -> Iterator[Finding]:

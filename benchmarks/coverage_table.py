@@ -1,4 +1,8 @@
-"""The repeats that `intervals.py` kept: read, summed up into coverages, and written as a table."""
+"""The repeats that `intervals.py` kept: read, summed up into coverages, and written as a table.
+
+Repeats take gigabytes and stay where they were drawn. What is written into a folder joins what that folder holds, so
+that a table may grow from machine to machine: of a metric in a cell the summary with more repeats stays.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,11 @@ holds 92, or 98 for a plus). The truth behind each number, its standard error, t
 two sides of the misses and Wilson intervals of the coverages are in `coverage.json`.
 
 Commands: `python benchmarks/intervals.py`, which stops and goes on as one likes; `--again 2000`, which draws what lies
-below 92 or is marked with a plus up to 2,000 times and judges it by all of these; then `--table`. By chance one
-interval in 40 that truly holds in 94 % is below 92 after 500 repeats, and one in four that truly holds in 91 % is not.
+below 92 or is marked with a plus up to 2,000 times and judges it by all of these; then `--table`, which adds to what
+is here. By chance one interval in 40 that truly holds in 94 % is below 92 after 500 repeats, and one in four that truly
+holds in 91 % is not.
 """
+Summaries = dict[Cell, dict[str, dict[str, Any]]]
 
 
 @dataclass
@@ -130,6 +136,7 @@ def summarise(cell: Cell, name: str, kept: Kept) -> dict[str, Any] | None:
     width = (high - low)[given & np.isfinite(low) & np.isfinite(high)]
     return {
         "repeats": len(rows),
+        "draws": len(values),
         "without_interval": len(rows) - n,
         "coverage": held / n if n else None,
         "coverage_wilson": wilson(held, n),
@@ -195,9 +202,9 @@ def worst(summaries: Mapping[Cell, Mapping[str, Any]]) -> Iterator[str]:
             yield f"| {name} | {low} | {ranked[0].name} | {high} | {len(cells)} | {span} |"
 
 
-def summaries_of(kept: Mapping[Cell, Kept]) -> dict[Cell, dict[str, dict[str, Any]]]:
+def summaries_of(kept: Mapping[Cell, Kept]) -> Summaries:
     """All that was measured, by cell and metric."""
-    summaries: dict[Cell, dict[str, dict[str, Any]]] = {}
+    summaries: Summaries = {}
     for cell, found in kept.items():
         looked = {name: summarise(cell, name, found) for name in FAMILIES[cell.family].metrics}
         rows = {name: row for name, row in looked.items() if row is not None}
@@ -206,26 +213,66 @@ def summaries_of(kept: Mapping[Cell, Kept]) -> dict[Cell, dict[str, dict[str, An
     return summaries
 
 
-def progress(kept: Mapping[Cell, Kept], repeats: int, fresh: int) -> str:
+def progress(cells: Sequence[Cell], summaries: Summaries, repeats: int, fresh: int) -> str:
     """What is there of what was planned, in one or two sentences."""
-    asked = [(cell, name) for cell in kept for name in FAMILIES[cell.family].metrics]
+    asked = [(cell, name) for cell in cells for name in FAMILIES[cell.family].metrics]
     done, drawn = 0, 0
     for cell, name in asked:
-        measured = {repeat for repeat, found in kept[cell].measured.items() if name in found}
-        done += len(measured) >= repeats
+        found = summaries.get(cell, {}).get(name, {})
         needless = name in OWN_TRUTH or FAMILIES[cell.family].known(cell, name) is not None
-        more = {repeat for repeat, found in kept[cell].fresh.items() if name in found}
-        drawn += needless or len(measured | more) >= fresh
+        done += found.get("repeats", 0) >= repeats
+        drawn += needless or found.get("draws", 0) >= fresh
     text = f"{done} of {len(asked)} coverages have all {repeats} repeats, {drawn} all draws of their truth ({fresh:,})."
     return text + (" **Unfinished.**" if min(done, drawn) < len(asked) else "")
 
 
+@dataclass
+class Record:
+    """What a folder's `coverage.json` holds.
+
+    Attributes:
+        summaries: By cell and metric.
+        seconds: CPU seconds behind a cell.
+        earlier: CPU seconds behind the cells of which nobody kept how they share them.
+        codes: Digests of the code that measured any of it.
+    """
+
+    summaries: Summaries = field(default_factory=dict)
+    seconds: dict[Cell, float] = field(default_factory=dict)
+    earlier: float = 0.0
+    codes: set[str] = field(default_factory=set)
+
+    @classmethod
+    def read(cls, folder: Path) -> Record:
+        """The record of a folder; an empty one where there is none."""
+        path, found = folder / "coverage.json", cls()
+        if path.exists():
+            document = json.loads(path.read_text())
+            found.codes |= set(document["codes"])
+            found.earlier = document["earlier_cpu_seconds"]
+            for row in document["rows"]:
+                cell = Cell(**{name: row[name] for name in Cell.__dataclass_fields__})
+                found.summaries[cell], found.seconds[cell] = row["metrics"], row["cpu_seconds"] or 0.0
+        return found
+
+    def add(self, kept: Mapping[Cell, Kept]) -> None:
+        """Takes up what was drawn here, but keeps each summary that rests on more repeats."""
+        for cell, fresh in summaries_of(kept).items():
+            here = self.summaries.setdefault(cell, {})
+            newer = {name: row for name, row in fresh.items() if row["repeats"] >= here.get(name, row)["repeats"]}
+            if newer:
+                here |= newer
+                self.seconds[cell] = max(kept[cell].seconds, self.seconds.get(cell, 0.0))
+                self.codes |= kept[cell].codes
+
+
 def write_table(folder: Path, kept: Mapping[Cell, Kept], repeats: int, fresh: int) -> None:
-    """Writes coverage.json and README.md, and prints the latter."""
-    summaries = summaries_of(kept)
-    hours = sum(found.seconds for found in kept.values()) / 3600
-    codes = sorted({code for found in kept.values() for code in found.codes})
-    state = f"{progress(kept, repeats, fresh)} CPU time: {hours:.1f} hours."
+    """Joins what is kept to the coverage.json of a folder, writes that and README.md, and prints the latter."""
+    found = Record.read(folder)
+    found.add(kept)
+    summaries = {cell: found.summaries[cell] for cell in kept if cell in found.summaries}
+    hours, codes = (found.earlier + sum(found.seconds.values())) / 3600, sorted(found.codes)
+    state = f"{progress(list(kept), summaries, repeats, fresh)} CPU time: {hours:.1f} hours."
     if len(codes) > 1:
         state += (
             f" The repeats come from {len(codes)} versions of the metrics or of the populations: {', '.join(codes)}."
@@ -233,8 +280,12 @@ def write_table(folder: Path, kept: Mapping[Cell, Kept], repeats: int, fresh: in
     text = "\n".join([HEAD, state, *worst(summaries), *tables(summaries)]) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "README.md").write_text(text)
-    document = record([{**asdict(cell), "metrics": rows} for cell, rows in summaries.items()], threads=1)
-    document |= {"state": state, "codes": codes, "cpu_hours": hours}
+    lines = [
+        {**asdict(cell), "cpu_seconds": round(found.seconds[cell], 1) or None, "metrics": rows}
+        for cell, rows in summaries.items()
+    ]
+    facts = {"state": state, "codes": codes, "cpu_hours": hours, "earlier_cpu_seconds": found.earlier}
+    document = record(lines, threads=1) | facts
     (folder / "coverage.json").write_text(json.dumps(document, indent=1) + "\n")
     print(text)
     print(f"written to {folder}", file=sys.stderr)

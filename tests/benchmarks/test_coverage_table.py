@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -122,12 +123,38 @@ def test_only_simulated_truths_are_drawn_afresh(tmp_path: Path) -> None:
 
 
 def test_an_unfinished_table_says_so() -> None:
+    def progress(kept: table.Kept) -> str:
+        return table.progress([CELL], table.summaries_of({CELL: kept}), 2, 3)
+
     kept = table.Kept(measured={i: {"class_entropy": row(1.0, 0.0, 2.0)} for i in range(2)})
-    assert table.progress({CELL: kept}, 2, 3).startswith("1 of 4 coverages have all 2 repeats, 2 all draws")
-    assert table.progress({CELL: kept}, 2, 3).endswith("**Unfinished.**")
-    whole = {i: dict.fromkeys(cells.LABEL_METRICS, row(1.0, 0.0, 2.0)) for i in range(2)}
+    assert progress(kept).startswith("1 of 4 coverages have all 2 repeats, 2 all draws")
+    assert progress(kept).endswith("**Unfinished.**")
+    assert table.progress([CELL], {}, 2, 3).startswith("0 of 4 coverages have all 2 repeats, 2 all draws")
+    whole = {i: dict.fromkeys(cells.LABEL_METRICS, row(1.0, 0.0, 2.0, truth=1.0)) for i in range(2)}
     done = table.Kept(measured=whole, fresh={2: dict.fromkeys(cells.LABEL_METRICS, row(1.0, None, None))})
-    assert not table.progress({CELL: done}, 2, 3).endswith("**Unfinished.**")
+    assert not progress(done).endswith("**Unfinished.**")
+
+
+def test_a_table_grows_from_machine_to_machine(tmp_path: Path) -> None:
+    other = dataclasses.replace(CELL, size=2)
+    held, missed = row(1.0, 0.0, 2.0), row(1.0, 5.0, 6.0)
+
+    def write(cell: cells.Cell, *rows: cells.Row) -> dict[str, Any]:
+        """What one machine drew, joined; the other cell is empty there."""
+        kept = table.Kept(measured={i: {"class_kl": found} for i, found in enumerate(rows)}, seconds=3600, codes={"b"})
+        table.write_table(tmp_path, {CELL: table.Kept(), other: table.Kept(), cell: kept}, 2, 2)
+        found: dict[str, Any] = json.loads((tmp_path / "coverage.json").read_text())
+        return found
+
+    assert write(CELL, held, held, held)["cpu_hours"] == 1
+    both = write(other, missed, missed)
+    assert both["cpu_hours"] == 2
+    assert [(found["size"], found["metrics"]["class_kl"]["coverage"]) for found in both["rows"]] == [(10, 1), (2, 0)]
+    assert write(CELL, missed, missed) == both, "two repeats do not replace three"
+    again = write(CELL, missed, held, held)
+    assert again["cpu_hours"] == 2, "the same cell drawn again counts once"
+    assert again["rows"][0]["metrics"]["class_kl"]["coverage"] == pytest.approx(2 / 3)
+    assert "2 of 8 coverages have all 2 repeats" in (tmp_path / "README.md").read_text()
 
 
 def test_what_is_forgotten_is_drawn_again(tmp_path: Path) -> None:

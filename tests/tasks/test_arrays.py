@@ -11,6 +11,7 @@ from uncollapse.draws import stream
 from uncollapse.errors import UserError
 from uncollapse.metrics.modes import mode_measures
 from uncollapse.tasks import Arrays, find, from_spec
+from uncollapse.tasks.arrays import SUMMARY, load
 
 
 def three_groups(rows: int = 100) -> tuple[np.ndarray, np.ndarray]:
@@ -176,3 +177,20 @@ def test_colours_are_learned_first_and_come_back_where_they_were(tensor: bool) -
 def test_cubes_without_channels_stay_as_they_are() -> None:
     cubes = np.random.default_rng(0).normal(size=(80, 6, 5, 2))
     assert Arrays(cubes, clusters=2).shape == (6, 5, 2)
+
+
+def test_the_summary_says_which_columns_are_no_features(tmp_path: Path) -> None:
+    lines = [f"{i},{i % 7},{i % 5},{'ab'[i % 2]},1" for i in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join([",x,y,label,labels", *lines]))
+    loaded = load(tmp_path / "a.csv")
+    assert (loaded.shape, loaded.classes) == ((2,), 2)
+    assert loaded.summary == (
+        f"{SUMMARY} Column 'labels' left out, because it is headed as labels are and another holds them. "
+        "Column '' left out, because it has no title of its own and only numbers the rows."
+    )
+
+
+def test_labels_of_two_kinds_are_refused() -> None:
+    mixed = np.array([1, "one"] * 30, dtype=object)
+    with pytest.raises(UserError, match=r"labels of arrays mix int and str; make all of them texts, or numbers\."):
+        Arrays(np.zeros((60, 2)), mixed)

@@ -18,7 +18,7 @@ from uncollapse.data.source import Source
 from uncollapse.errors import UserError
 from uncollapse.text import size as size_text
 
-LEFT_OUT = "column {!r} left out, because it is headed as labels are and others were asked for"
+LEFT_OUT = "column {!r} left out, because it is headed as labels are and another holds them"
 NUMBERING = "column {!r} left out, because it has no title of its own and only numbers the rows"
 BY_PLACE = (
     "name them alike, or give one side without titles (a file without its line of heads, a DataFrame as an array) to "

@@ -64,11 +64,10 @@ def read_numpy(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
         raise UserError(f"{file} needs more memory than there is; give fewer rows.") from error
 
 
-def read_csv(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Rows and perhaps labels of a .csv file, as `read_table` finds them."""
+def read_csv(file: Path) -> Table:
+    """A .csv file as `read_table` finds it, with a sentence where there is too little memory for it."""
     try:
-        table = read_table(file)
-        return table.rows, None if table.labels is None else np.array(table.labels)
+        return read_table(file)
     except MemoryError as error:
         raise UserError(f"{file} needs more memory than there is; save its rows as .npy, or give fewer.") from error
 

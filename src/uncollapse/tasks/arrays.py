@@ -19,6 +19,7 @@ from torch import Tensor
 
 from uncollapse.data.labels import UNLABELLED, label_text
 from uncollapse.data.layout import image_layout
+from uncollapse.data.tables import policies_of
 from uncollapse.draws import Draw
 from uncollapse.errors import UserError
 from uncollapse.networks.mlp import MLP
@@ -241,7 +242,11 @@ def _checked_labels(given: ArrayLike, count: int, name: str) -> NDArray[Any]:
         raise UserError(f"labels of {name} hold NaN or infinity; give every row a label or leave the labels out.")
     if labels.dtype.kind in "OUS":
         _check_none_missing(given, name)
-    names, counts = np.unique(labels, return_counts=True)
+    try:
+        names, counts = np.unique(labels, return_counts=True)
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in labels.tolist()})
+        raise UserError(f"labels of {name} mix {' and '.join(kinds)}; make all of them texts, or numbers.") from error
     if len(names) < 2 or counts.min() < 2:
         raise UserError(
             f"labels of {name} need at least 2 values with 2 rows each, but {str(names[counts.argmin()])!r} has "
@@ -278,7 +283,8 @@ def load(path: Path | str, **options: Any) -> Arrays:
 
     Args:
         path: A .npy (rows only), an .npz with key `features`, `x` or `images` and perhaps `labels`, or a .csv of
-            numbers, with or without a header line; a column headed `label` or `labels` holds the labels.
+            numbers, with or without a header line; a column headed `label` or `labels` holds the labels, and one at
+            the beginning without a title of its own that numbers the rows is no feature, as the summary says.
         **options: `train_size`, `clusters`.
 
     Raises:
@@ -289,5 +295,9 @@ def load(path: Path | str, **options: Any) -> Arrays:
         raise UserError(f"array:{path} must name a {', '.join(SUFFIXES[:2])} or {SUFFIXES[2]} file.")
     if not file.is_file():
         raise UserError(f"There is no file {str(path)!r} (looked in {Path.cwd()}); check the path after array:.")
-    x, labels = read_csv(file) if file.suffix.lower() == ".csv" else read_numpy(file)
-    return Arrays(x, labels, name=f"array:{path}", **options)
+    if file.suffix.lower() != ".csv":
+        return Arrays(*read_numpy(file), name=f"array:{path}", **options)
+    table = read_csv(file)
+    labels = None if table.labels is None else np.array(table.labels)
+    told = [f"{policy[0].upper()}{policy[1:]}." for policy in policies_of(table.left_out, table.numbering)]
+    return Arrays(table.rows, labels, name=f"array:{path}", summary=" ".join([SUMMARY, *told]), **options)

@@ -67,6 +67,13 @@ def test_a_cell_without_results_shows_dashes(capsys: pytest.CaptureFixture[str])
     assert printed(comparison_table(empty), capsys).splitlines()[1].split()[2:6] == ["none", "-", "-", "-"]
 
 
+def test_a_headline_that_is_shown_anyway_is_shown_once() -> None:
+    plan = {"headline": "high_quality_share"}
+    heads = str(comparison_table(document() | {"plan": plan})).splitlines()[0]
+    assert heads.split() == ["method", "task", "seeds", "all", "modes", "solid", "high_quality_share"]
+    assert "modes_hit  high_quality_share" in str(comparison_table(document() | {"plan": {"headline": "modes_hit"}}))
+
+
 def test_a_run_shows_each_seed(capsys: pytest.CaptureFixture[str]) -> None:
     measures = {"averaged": {"modes_solid": 7.0, "modes_hit": 8.0, "high_quality_share": 0.91234}}
     lanes = [

@@ -234,24 +234,21 @@ def _number(value: float | None) -> str:
 
 def comparison_table(document: Mapping[str, Any]) -> Table:
     """One line a cell: success rate and headline first, each with its interval and the number of seeds."""
-    headline = document["plan"].get("headline") or "modes_solid"
+    shown = tuple(dict.fromkeys((document["plan"].get("headline") or "modes_solid", "high_quality_share")))
     rows = []
     for cell in document["cells"]:
         rate = cell["success_rate"]
-        quality = cell["measures"].get("high_quality_share")
         rows.append(
             (
                 cell["method"],
                 cell["task"],
                 seed_text(cell["seeds"], "") or "none",
                 _interval(rate["value"], rate["low"], rate["high"], 0),
-                _summary(cell["measures"].get(headline)),
-                _summary(quality),
+                *(_summary(cell["measures"].get(key)) for key in shown),
                 _remarks(cell),
             )
         )
-    columns = ["method", "task", "seeds", "all modes solid", headline, "high_quality_share", ""]
-    return make_table(columns, rows)
+    return make_table(["method", "task", "seeds", "all modes solid", *shown, ""], rows)
 
 
 def _summary(measure: Mapping[str, Any] | None) -> str:

@@ -241,8 +241,10 @@ def command_line(real: str, fake: str, metrics: str | None, given: Mapping[str, 
 
     >>> command_line("a b", "c", "coverage", {"per_class": True, "seed": 3, "cache": False, "plugins": ("m:a",)})
     "uncollapse evaluate 'a b' c --metrics coverage --per-class --seed 3 --no-cache --plugin m:a"
+    >>> command_line("-1.npy", "c", None, {"seed": 3})
+    'uncollapse evaluate --seed 3 -- -1.npy c'
     """
-    words: list[str] = ["uncollapse", "evaluate", real, fake]
+    words: list[str] = []
     if metrics is not None:
         words += ["--metrics", metrics]
     for key, value in given.items():
@@ -252,4 +254,7 @@ def command_line(real: str, fake: str, metrics: str | None, given: Mapping[str, 
             continue
         for one in value if isinstance(value, tuple | list) else [value]:
             words += [option] if one is True else [option, str(one)]
-    return shlex.join(words)
+    # A path that looks like an option is one, unless two dashes stand before it.
+    sides = [real, fake]
+    words = [*words, "--", *sides] if any(side.startswith("-") for side in sides) else [*sides, *words]
+    return shlex.join(["uncollapse", "evaluate", *words])

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from uncollapse import functional
 from uncollapse.errors import UserError
 from uncollapse.functional import critic_loss, dragan_penalty, generator_loss, gradient_penalty, zero_centred
-from uncollapse.nn import Packed, packed
+from uncollapse.nn import MinibatchDiscrimination, MinibatchStddev, Packed, packed
 from uncollapse.parts import generator_terms
 from uncollapse.parts.generator_terms import DeterminantalPointProcess
 from uncollapse.parts.losses import PARTS, Hinge, Loss, Minimax, Relativistic, TopK
@@ -229,3 +229,28 @@ def test_only_losses_of_pairs_need_as_many_of_both() -> None:
         critic_loss(Relativistic(), real=real, fake=fake)
     with pytest.raises(UserError, match="paired"):
         generator_loss(Relativistic(), real=real, fake=fake)
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm1d(4), MinibatchDiscrimination(4, kernels=2)])
+def test_a_network_that_judges_samples_together_has_no_slope_of_one(layer: nn.Module) -> None:
+    """After a batch norm the scores of a linear critic sum to a constant, so that R1 would silently be 0."""
+    critic = nn.Sequential(nn.Linear(2, 4), layer, nn.LazyLinear(1))
+    real, fake = torch.randn(8, 2), torch.randn(8, 2)
+    critic(real)
+    sentence = rf"critic holds {type(layer).__name__} at '1', which judges a sample by the others of its batch"
+    for penalty in (
+        lambda: zero_centred(critic, real),
+        lambda: gradient_penalty(critic, real=real, fake=fake),
+        lambda: dragan_penalty(critic, real=real),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            penalty()
+
+
+def test_a_fixed_norm_and_a_deviation_over_groups_have_slopes() -> None:
+    real = torch.randn(8, 2)
+    assert zero_centred(nn.Sequential(nn.Linear(2, 4), nn.BatchNorm1d(4), nn.Linear(4, 1)).eval(), real).item() > 0
+    assert zero_centred(nn.Sequential(nn.Linear(2, 4), MinibatchStddev(4), nn.Linear(5, 1)), real).item() > 0
+    forgetful = nn.BatchNorm1d(4, track_running_stats=False)
+    with pytest.raises(UserError, match="BatchNorm1d"):
+        zero_centred(nn.Sequential(nn.Linear(2, 4), forgetful, nn.Linear(4, 1)).eval(), real)

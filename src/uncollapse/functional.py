@@ -16,9 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from uncollapse.errors import UserError
+from uncollapse.nn import MinibatchDiscrimination
 from uncollapse.parts import generator_terms
 from uncollapse.parts.generator_terms import DeterminantalPointProcess
 from uncollapse.parts.losses import Loss
@@ -87,8 +89,9 @@ def gradient_penalty(
     """``weight * E (||grad D(x_hat)|| - 1)^2`` on random points between real and fake samples.
 
     Args:
-        critic: Samples (batch, ...) -> scores (batch,) or (batch, 1). A conditional critic must close over labels that
-            real and fake samples share. Of an `nn.Packed` one give its `.critic`, and both sides as `nn.packed`.
+        critic: Samples (batch, ...) -> scores (batch,) or (batch, 1), each sample judged alone: no batch norm, no
+            minibatch discrimination. A conditional critic must close over labels that real and fake samples share. Of
+            an `nn.Packed` one give its `.critic`, and both sides as `nn.packed`.
         real: (batch, ...).
         fake: (batch, ...), as many as real; no gradient flows to them.
         weight: lambda; 10 in the paper, 0.1 in its authors' code for points in the plane.
@@ -122,7 +125,8 @@ def dragan_penalty(
     """``weight * E (||grad D(x + e s u)|| - 1)^2`` around real samples, ``s = spread * std(x)``, e and u uniform.
 
     Args:
-        critic: Samples (batch, ...) -> scores (batch,) or (batch, 1).
+        critic: Samples (batch, ...) -> scores (batch,) or (batch, 1), each sample judged alone: no batch norm, no
+            minibatch discrimination.
         real: (batch, ...).
         weight: lambda.
         spread: Size of the neighbourhood in standard deviations of the batch.
@@ -147,7 +151,8 @@ def zero_centred(critic: Critic, at: Tensor, *, weight: float = 1.0) -> Tensor:
     """``weight / 2 * E ||grad D(x)||^2``: R1 at real samples, R2 at fake samples.
 
     Args:
-        critic: Samples (batch, ...) -> scores (batch,) or (batch, 1).
+        critic: Samples (batch, ...) -> scores (batch,) or (batch, 1), each sample judged alone: no batch norm, no
+            minibatch discrimination.
         at: (batch, ...), where the slope is pulled to zero.
         weight: gamma.
 
@@ -235,7 +240,10 @@ def gdpp(
 
 
 def bures_distance(*, real: Tensor, fake: Tensor) -> Tensor:
-    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` of the covariances A, B of real and fake features with unit rows.
+    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` with A, B = F^T F of real and fake features F.
+
+    F is centred and then scaled to unit rows. A and B are sums and no means, as in the code that goes with the paper:
+    the value, and what a weight means, grows with N.
 
     Args:
         real: Critic features of real samples (N, d).
@@ -256,6 +264,7 @@ def bures_distance(*, real: Tensor, fake: Tensor) -> Tensor:
 
 def _slope(critic: Critic, at: Tensor) -> Tensor:
     """Gradient of the summed score, differentiable again."""
+    _check_alone(critic)
     point = at.detach().requires_grad_()
     with torch.enable_grad():
         score = critic(point)
@@ -266,6 +275,20 @@ def _slope(critic: Critic, at: Tensor) -> Tensor:
             )
         (slope,) = torch.autograd.grad(score.sum(), point, create_graph=True)
     return slope
+
+
+def _check_alone(critic: Critic) -> None:
+    """Refuses a network that judges a sample by the others too: the slope of a single one is not defined.
+
+    A deviation over small groups (`nn.MinibatchStddev`) is allowed, as in its paper.
+    """
+    for name, module in critic.named_modules() if isinstance(critic, nn.Module) else ():
+        norm = isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats)
+        if norm or isinstance(module, MinibatchDiscrimination):
+            raise UserError(
+                f"critic holds {type(module).__name__} at {name!r}, which judges a sample by the others of its batch, "
+                "so the slope of one sample is not defined; use layer, group or instance norm in its place."
+            )
 
 
 def _column(samples: Tensor) -> tuple[int, ...]:

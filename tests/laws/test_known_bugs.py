@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from itertools import combinations
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -74,7 +76,8 @@ def test_energies_are_hinged_a_sample() -> None:
     fake = torch.tensor([-0.5, -1.5, -4.0])  # energies .5, 1.5 and 4
     judged = Judgement(score=fake, features=fake[:, None])
     nothing = Judgement(score=torch.zeros(1), features=torch.zeros(1, 1))
-    value = EnergyMargin(margin=2.0).critic(nothing, judged, {}, None).item()  # type: ignore[arg-type]
+    scene: Any = SimpleNamespace(fake=torch.zeros(3, 2))
+    value = EnergyMargin(margin=2.0).critic(nothing, judged, {}, scene).item()
     assert value == pytest.approx((1.5 + 0.5 + 0) / 3)
 
 

@@ -109,6 +109,18 @@ def test_a_deviation_over_groups_is_allowed_under_slopes_of_single_samples() -> 
     assert fitted(network, "wgan-gp").mixes
 
 
+def test_a_deviation_over_groups_is_no_excuse_for_what_sees_the_whole_batch() -> None:
+    class Centred(nn.Sequential):
+        def forward(self, samples: Tensor) -> Tensor:
+            scores: Tensor = super().forward(samples)
+            return scores - scores.mean(0)
+
+    network = Centred(nn.Flatten(), MinibatchStddev(4), nn.Linear(7, 1))
+    assert fitted(network).mixes
+    with pytest.raises(UserError, match="scores a sample by the others of its batch too, so the slope of one sample"):
+        fitted(network, "wgan-gp")
+
+
 def test_a_trial_leaves_the_network_as_it_was() -> None:
     network = Normed(SIZES)
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -212,11 +212,8 @@ def test_cross_entropy_equals_torch(loss: type[Loss]) -> None:
 def test_extreme_scores_stay_finite_and_so_do_their_gradients(loss: type[Loss]) -> None:
     score = torch.tensor([-1e4, 1e4], dtype=torch.float32, requires_grad=True)
     judgement = Judgement(score=score, features=score[:, None], second_score=score)
-    state = loss().init_state()
-    for value in (
-        loss().critic(judgement, judgement, state, staged()),
-        loss().generator(judgement, judgement, staged()),
-    ):
+    state, scene = loss().init_state(), staged(fake=torch.zeros(2, 2))
+    for value in (loss().critic(judgement, judgement, state, scene), loss().generator(judgement, judgement, scene)):
         assert value.isfinite()
         assert torch.autograd.grad(value, score)[0].isfinite().all()
 
@@ -234,10 +231,20 @@ def test_errors_by_hand() -> None:
 
 def test_energy_margin_hinges_on_each_sample_and_not_on_the_batch() -> None:
     real, fake = judged(-0.1, -0.3), judged(-0.2, -3.0)  # energies .1 .3 and .2 3
-    value = EnergyMargin(margin=1.0).critic(real, fake, {}, staged()).item()
+    scene = staged(fake=torch.zeros(2, 2))
+    value = EnergyMargin(margin=1.0).critic(real, fake, {}, scene).item()
     assert value == pytest.approx((0.1 + 0.3) / 2 + (0.8 + 0) / 2)
     assert value != pytest.approx((0.1 + 0.3) / 2 + max(1 - (0.2 + 3) / 2, 0))  # the hinge of the mean
-    assert EnergyMargin(margin=1.0).generator(None, fake, staged()).item() == pytest.approx(1.6)
+    assert EnergyMargin(margin=1.0).generator(None, fake, scene).item() == pytest.approx(1.6)
+
+
+@pytest.mark.parametrize(("shape", "margin"), [((2,), 1.0), ((4, 2), 2.0), ((1, 28, 28), 392**0.5)])
+def test_the_margin_grows_with_a_samples_numbers_as_its_energy_does(shape: tuple[int, ...], margin: float) -> None:
+    """An energy below the margin is pushed up and one above is left, whether two pixels or 784 are off by as much."""
+    scene, real = staged(fake=torch.zeros(2, *shape)), judged(0.0, 0.0)
+    assert EnergyMargin().critic(real, judged(-margin + 0.5, -margin - 0.5), {}, scene).item() == pytest.approx(0.25)
+    off = torch.full((1, *shape), 0.5, dtype=torch.float64).flatten(1)
+    assert EnergyMargin().error(off).item() / margin == pytest.approx(0.5 * 2**0.5)
 
 
 def test_boundary_equilibrium_by_hand() -> None:

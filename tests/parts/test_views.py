@@ -213,6 +213,14 @@ def test_shifts_by_hand() -> None:
     assert moved(0.0, 0.0) == [[6, 7, 8, 0], [10, 11, 12, 0], [14, 15, 16, 0], [0, 0, 0, 0]]
 
 
+@pytest.mark.parametrize(("side", "most"), [(8, 1), (20, 3), (28, 4), (32, 4), (36, 5)])
+def test_the_largest_shift_is_rounded_half_up_as_in_the_authors_code(side: int, most: int) -> None:
+    images = torch.zeros(1, side, side)
+    images[:, 0, 0] = 1
+    altered = DiffAugment(colour=0.0, cutout=0.0).alter(images, {**noise(images), "shift": torch.full((1, 2), 0.999)})
+    assert altered.nonzero().tolist() == [[0, most, most]]
+
+
 def test_every_shift_is_as_likely() -> None:
     part = DiffAugment(colour=0.0, shift=0.125, cutout=0.0)
     images = torch.zeros(999, 8, 8)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -124,7 +125,7 @@ def fit_critic(network: nn.Module, method: Method, sizes: Sizes, said: str) -> F
     gives = _given(output)
     _check_reconstruction(output, method, said)
     _check_heads(gives, width, method, sizes, said)
-    mixes = _check_mixing(network, inputs, critic_inputs(method, sizes, 1), method, said)
+    mixes = _check_mixing(network, method, sizes, said)
     return Fit(packs=sizes.packs, width=width, gives=frozenset(gives), mixes=mixes)
 
 
@@ -267,28 +268,32 @@ def reader_of_features(method: Method) -> str:
     return next((type(part).__name__ for part in (*view, *conditioning, *terms)), "")
 
 
-def _check_mixing(
-    network: nn.Module, inputs: tuple[Tensor, ...], others: tuple[Tensor, ...], method: Method, said: str
-) -> bool:
+def _check_mixing(network: nn.Module, method: Method, sizes: Sizes, said: str) -> bool:
     """Whether the samples of a pass change each other's scores; refused where slopes of single ones are asked for."""
     norms = [name for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
-    shown, mixed = inputs[0].clone(), inputs[0].clone()
-    mixed[1:] = others[0][1:]
-    with torch.no_grad():
-        one, other = (
-            as_judgement(copy.deepcopy(network)(packs, *inputs[1:])).score[0].double() for packs in (shown, mixed)
-        )
-    mixes = bool(norms) or not bool((one - other).abs() <= ALIKE * (1 + one.abs()))
     penalty = next((type(part).__name__ for part in method.penalties if part.per_sample), "")
+    mixes = bool(norms) or _moves(network, method, sizes, 1)
+    if not mixes or not penalty:
+        return mixes
     # A deviation over small groups is allowed: its slope is that of the summed score.
-    allowed = not norms and any(isinstance(module, MinibatchStddev) for module in network.modules())
-    if mixes and penalty and not allowed:
+    group = max((module.size for module in network.modules() if isinstance(module, MinibatchStddev)), default=0)
+    wide = replace(sizes, batch=2 * group * sizes.group)
+    if norms or not group or _moves(network, method, wide, group):
         what = f"holds batch norm at {norms[0]!r}" if norms else "scores a sample by the others of its batch too"
         raise UserError(
             f"{said} {what}, so the slope of one sample that {penalty} asks for is not defined; use layer, group or"
             " instance norm, or a method without such a penalty."
         )
     return mixes
+
+
+def _moves(network: nn.Module, method: Method, sizes: Sizes, first: int) -> bool:
+    """Whether the score of the first item depends on the items from this one on."""
+    (shown, *context), (other, *_) = (critic_inputs(method, sizes, number) for number in (0, 1))
+    mixed = torch.cat([shown[:first], other[first:]])
+    with torch.no_grad():
+        one, two = (as_judgement(copy.deepcopy(network)(packs, *context)).score[0].double() for packs in (shown, mixed))
+    return not bool((one - two).abs() <= ALIKE * (1 + one.abs()))
 
 
 def within(said: str) -> str:

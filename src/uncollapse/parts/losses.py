@@ -5,6 +5,7 @@ Contract first, then the parts in the order of publication. Scores follow one co
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -137,7 +138,8 @@ class LeastSquares(Loss):
 class Wasserstein(Loss):
     """The dual of the Wasserstein-1 distance; the critic must be kept Lipschitz by a penalty or a constraint.
 
-    ``L_D = E D(G(z)) - E D(x)``, ``L_G = -E D(G(z))``.
+    ``L_D = E D(G(z)) - E D(x)``, ``L_G = -E D(G(z))``. Without either, which is let through for comparisons, the scores
+    grow without end.
 
     Reference: Arjovsky et al. 2017, arXiv:1701.07875.
     """
@@ -155,11 +157,13 @@ class Wasserstein(Loss):
 class EnergyMargin(Loss):
     """Energy-based GAN: the critic is an auto-encoder whose error is pushed up to a margin on fakes.
 
-    ``E(v) = ||D(v) - v||_2``, ``L_D = E E(x) + E relu(margin - E(G(z)))`` with the hinge on each sample,
-    ``L_G = E E(G(z))``; the generator's gradient flows through both ``v`` and ``D(v)``.
+    ``E(v) = ||D(v) - v||_2``, ``L_D = E E(x) + E relu(m sqrt(d / 2) - E(G(z)))`` with the hinge on each sample of d
+    numbers, ``L_G = E E(G(z))``; the generator's gradient flows through both ``v`` and ``D(v)``. The energy of data
+    must lie below the margin, and a Euclidean norm grows with the root of d: so does the margin, 1 in the plane and 20
+    for 28 x 28 pixels (the paper chooses 10 to 80 for images).
 
     Attributes:
-        margin: m > 0, in the units of the data.
+        margin: m > 0, in the units of the data, for points in the plane.
 
     Reference: Zhao et al. 2017, arXiv:1609.03126.
     """
@@ -178,7 +182,8 @@ class EnergyMargin(Loss):
 
     def critic(self, real: Judgement, fake: Judgement, state: State, scene: Scene) -> Tensor:
         """Low energy on data, at least the margin on each fake."""
-        return -real.score.mean() + (self.margin + fake.score).relu().mean()
+        margin = self.margin * math.sqrt(scene.fake[0].numel() / 2)
+        return -real.score.mean() + (margin + fake.score).relu().mean()
 
     def generator(self, real: Judgement | None, fake: Judgement, scene: Scene) -> Tensor:
         """The fakes' energy."""

@@ -117,7 +117,8 @@ class MinibatchDiscrimination(View):
     """The critic's features are joined by how close each sample is to the others of its batch.
 
     ``o_b(x_i) = sum_{j != i} exp(-||M_ib - M_jb||_1)`` with ``M_i = f(x_i) T``; see
-    `uncollapse.nn.MinibatchDiscrimination`. Real and fake batches never meet.
+    `uncollapse.nn.MinibatchDiscrimination`. Real and fake batches never meet. Its columns have learned scales, which
+    `SpectralNorm` does not bound.
 
     Attributes:
         kernels: B, numbers added to the features (100 in the paper).
@@ -242,7 +243,7 @@ class DiffAugment(View):
         """Shifted by whole pixels; zeros come in."""
         for axis, dim in enumerate((2, 3)):
             side = images.shape[dim]
-            most = round(self.shift * side)
+            most = int(self.shift * side + 0.5)
             by = torch.floor(place[:, axis] * (2 * most + 1)) - most
             origin = torch.arange(side, device=images.device) - by.unsqueeze(-1)  # (packs, side)
             inside = ((origin >= 0) & (origin < side)).to(images.dtype)

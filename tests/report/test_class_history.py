@@ -47,11 +47,11 @@ def test_a_lost_class_fades_and_is_counted(record: Record) -> None:
     assert table.shape == (10, 11)
     assert table[:, -1].tolist() == [255] * 2 + [0] * 8
     assert (table[:, -2] > 0).all()
-    assert first.caption == "seed 0, 8 lost"
-    assert first.alt.endswith("lost: digit 2, digit 3, digit 4, digit 5, digit 6, digit 7, digit 8, digit 9")
+    assert first.caption == "seed 0, 8 hardly made"
+    assert first.alt.endswith("hardly made: digit 2, digit 3, digit 4, digit 5, digit 6, digit 7, digit 8, digit 9")
     # The fair share is half the scale.
     assert np.allclose(ink(second.uri)[:, -1], 127, atol=10)
-    assert (second.caption, second.alt.rpartition("; ")[2]) == ("seed 7", "at the end every class is there")
+    assert (second.caption, second.alt.rpartition("; ")[2]) == ("seed 7", "at the end every class is made")
     assert row.note == "update 0 at the left, 4,000 at the right"
 
 

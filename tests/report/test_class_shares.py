@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from tests.report.synthetic import write_run
 
-from uncollapse.report.class_shares import entropies, final_shares, real_entropy, share_bars
+from uncollapse.report.class_shares import Bars, entropies, final_shares, real_entropy, share_bars
+from uncollapse.report.curves import Panel
 from uncollapse.report.load import load
 from uncollapse.report.palette import styles
 from uncollapse.report.real import real_data
@@ -23,8 +24,15 @@ def record(tmp_path: Path) -> Record:
     return load(run)
 
 
+def only(bars: Bars | None) -> tuple[str, list[Panel]]:
+    """The one row of a chart of one method."""
+    assert bars is not None
+    (row,) = bars.rows
+    return row
+
+
 def test_bars_are_means_over_seeds(record: Record) -> None:
-    ((method, panels),) = share_bars(record.cells, real_data(record, "digits"), columns=11)
+    method, panels = only(share_bars(record.cells, real_data(record, "digits"), columns=11))
     assert method == "a"
     # Means of the two seeds by hand: (0.5 + 0) / 2 = 25 %, (0.5 + 1) / 2 = 75 %.
     assert "mean of 2 seeds: 0: 25 %, 1: 75 %, 2: 0 %" in panels[-1].markup
@@ -49,7 +57,7 @@ def test_a_moment_without_any_finite_seed_is_a_gap(record: Record) -> None:
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     gone = load(record.directory)
     real = real_data(gone, "digits")
-    ((_, panels),) = share_bars(gone.cells, real, columns=11)
+    _, panels = only(share_bars(gone.cells, real, columns=11))
     assert "no finite sample" in panels[-1].markup
     assert panels[-1].markup.count("<rect") == 0
     assert panels[-1].caption == "4,000: none"
@@ -65,7 +73,7 @@ def test_half_a_moment_is_the_mean_of_the_seeds_that_are_left(record: Record) ->
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     lines[-1]["shares"] = [None, [0.0, 1.0] + [0.0] * 8]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    ((_, panels),) = share_bars(load(record.directory).cells, real_data(record, "digits"), columns=11)
+    _, panels = only(share_bars(load(record.directory).cells, real_data(record, "digits"), columns=11))
     assert "mean of 1 seed: 0: 0 %, 1: 100 %" in panels[-1].markup
 
 
@@ -83,3 +91,27 @@ def test_equal_seeds_get_no_interval_line_and_unequal_ones_do(record: Record) ->
     # Only the interval lines of the ten classes are drawn in the page's ink.
     assert unequal.markup.count("stroke: var(--ink)") - equal.markup.count("stroke: var(--ink)") == 10
     assert "none where all are equal" in equal.caption
+
+
+def test_all_charts_of_a_task_share_a_scale_and_ticks_stand_at_the_true_shares(tmp_path: Path) -> None:
+    even = write_run(tmp_path / "1", "a", "unequal-4", [range(4)], hash_="ab", seeds=(0,))
+    lone = write_run(tmp_path / "2", "b", "unequal-4", [range(4)], hash_="cd", seeds=(0,))
+    for run, shares in ((even, [0.25] * 4), (lone, [0.0, 0.9, 0.1, 0.0])):
+        lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+        for line in lines:
+            if "shares" in line:
+                line["shares"] = [shares]
+        (run / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    records = [load(run) for run in (even, lone)]
+    cells = [record.cells[0] for record in records]
+    bars = share_bars(cells, real_data(records[0], "unequal-4"), columns=3)
+    assert bars is not None
+    assert (bars.top, bars.cut) == (pytest.approx(0.9), False)
+    # Zipf's weights 12, 6, 4 and 3 of 25; a chart is 74 high.
+    ticks = "".join(f"M{32.5 * k:.1f} {74 - 74 * share / 25 / 0.9:.1f}h32.5" for k, share in enumerate((12, 6, 4, 3)))
+    for _, panels in bars.rows:
+        assert all(f'class="fair" d="{ticks}"' in panel.markup for panel in panels)
+    assert f'height="{74 * 0.25 / 0.9:.1f}"' in bars.rows[0][1][-1].markup
+    alone = share_bars(cells[:1], real_data(records[0], "unequal-4"), columns=3)
+    assert alone is not None
+    assert alone.top == pytest.approx(2.2 / 4), "equal shares leave room above them"

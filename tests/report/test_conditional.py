@@ -104,7 +104,7 @@ def test_p_values_are_corrected_over_all_comparisons_of_a_task(real: Real) -> No
 
 def test_few_seeds_establish_nothing_and_it_is_said(real: Real) -> None:
     text = " ".join(findings([alone(4), told(4)], real))
-    assert "4.0 more solid classes, which 4 seeds cannot establish (it takes 8)." in text
+    assert "4.0 more solid classes, which 4 seeds cannot establish (it takes 8 for 5 comparisons)." in text
     assert "Not established on so few seeds: Fréchet distance (" in text
     assert "beyond chance" not in text.lower()
 

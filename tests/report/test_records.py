@@ -8,7 +8,7 @@ import pytest
 from tests.report.synthetic import STEPS, write_run
 
 from uncollapse.report.load import read_run
-from uncollapse.report.records import Lane
+from uncollapse.report.records import Cell, Lane
 
 
 @pytest.fixture
@@ -64,3 +64,13 @@ def test_snapshots_give_the_weights_that_are_asked_for_when_all_have_them(run: P
 def test_pickled_samples_are_never_loaded(run: Path) -> None:
     np.savez(run / "samples" / "final.npz", samples=np.array([{}], dtype=object))
     assert read_run(run).final == {}
+
+
+@pytest.mark.parametrize(("unfinished", "finished"), [((), True), ((4,), False)])
+def test_a_cell_whose_runs_are_elsewhere_knows_its_modes_and_whether_it_is_finished(
+    unfinished: tuple[int, ...], finished: bool
+) -> None:
+    entry = {"mean": 2.0, "per_seed": [2.0], "bounds": [0.0, 1000.0]}
+    cell = Cell(method="a", task="t", seeds=(3,), runs=(), measures={"modes_solid": entry}, unfinished=unfinished)
+    assert (cell.modes, cell.finished, cell.shown) == (1000, finished, False)
+    assert not Cell(method="a", task="t", seeds=(), runs=()).finished, "nothing was begun"

@@ -10,7 +10,7 @@ from tests.report.synthetic import write_run
 from uncollapse.report.amounts import Amount
 from uncollapse.report.load import load
 from uncollapse.report.measures import measure_of
-from uncollapse.report.records import Record
+from uncollapse.report.records import Cell, Record
 from uncollapse.report.tables import differences, monitor_rows, outcomes, table
 
 
@@ -40,6 +40,21 @@ def test_strips_place_dots_in_per_cent_and_lift_equal_ones(record: Record) -> No
     assert strip.dots[2][1] != strip.dots[3][1]
     assert strip.mean == pytest.approx(53.12)
     assert (strip.left, 100 - strip.right) == pytest.approx((33.75, 72.5))
+
+
+@pytest.mark.parametrize(("seeds", "dots"), [(5, 5), (6, 1)])
+def test_of_many_seeds_at_one_place_one_dot_counts(seeds: int, dots: int) -> None:
+    """Twelve equal seeds were drawn as five circles, the later ones on top of the first."""
+    entry = {"mean": 8.0, "low": 6.0, "high": 8.0, "per_seed": [8.0] * seeds, "bounds": [0, 8]}
+    cell = Cell(method="a", task="t", seeds=tuple(range(seeds)), runs=(), measures={"modes_solid": entry})
+    made = Record(directory=Path(), kind="comparison", plan={}, cells=(cell,), versions={}, command="")
+    shown = table(made, "t")
+    strip = shown.rows[0].strip
+    assert strip is not None
+    assert len({dot[:2] for dot in strip.dots}) == len(strip.dots) == dots
+    assert sum(dot[3] for dot in strip.dots) == seeds
+    assert shown.counted == (dots == 1)
+    assert strip.dots[-1][2] == ("6 seeds: 8" if dots == 1 else "seed 4: 8")
 
 
 def test_differences_are_amounts_with_their_texts(record: Record) -> None:

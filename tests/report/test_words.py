@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +135,30 @@ def test_of_many_differences_beyond_chance_the_largest_are_named_and_the_rest_co
     told = lead("t", [cell("a", 3, 2, 4), cell("b", 5, 4, 6)], rows, "modes_solid")
     if few:
         assert told == (
-            "On t, m8 kept 8.0 more modes, m7 kept 7.0 more modes and m6 kept 6.0 more modes than b, beyond chance"
-            " (5 more differ, too); 1 of 9 methods cannot be told apart from it."
+            "On t, beyond chance 8 methods kept more modes than b (m8 by 8.0, m7 by 7.0, m6 by 6.0 and 5 more); "
+            "1 of 9 methods cannot be told apart from it."
         )
     else:
         assert told.startswith("On t, m1 kept 1.0 more modes, m2 kept")
         assert told.endswith("; open cannot be told apart from it.")
+
+
+def test_of_many_differences_gains_are_not_hidden_behind_larger_losses() -> None:
+    """Nine of fifteen differences were gains, and a sentence sorted by size named none of them."""
+    losses = [named(f"worse{i}", -10.0 - i, 0.01, 20) for i in range(4)]
+    gains = [named(f"better{i}", 1.0 + i, 0.01, 20) for i in range(5)]
+    cells = [cell("a", 3, 2, 4), cell("b", 5, 4, 6)]
+    assert lead("t", cells, [*losses, *gains], "modes_solid") == (
+        "On t, beyond chance 5 methods kept more modes than b (better4 by 5.0, better3 by 4.0, better2 by 3.0 and 2 "
+        "more) and 4 methods kept fewer modes than b (worse3 by 13.0, worse2 by 12.0, worse1 by 11.0 and 1 more)."
+    )
+    kl = {"kl_all": {"mean": 0.5, "per_seed": [0.5]}}
+    lower = [replace(one, measures=kl) for one in cells]
+    rows = [{**named(f"m{i}", -0.25, 0.01, 20), "measure": "kl_all"} for i in range(9)]
+    assert lead("t", lower, rows, "kl_all") == (
+        "On t, beyond chance 9 methods had a lower KL, all samples than b (m0 by 0.25, m1 by 0.25, m2 by 0.25 and 6 "
+        "more) (the sampling floor is best)."
+    )
 
 
 def silent(method: str, finished: bool, diverged: tuple[int, ...] = (), **measures: Any) -> Cell:

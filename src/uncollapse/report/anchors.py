@@ -14,7 +14,7 @@ LONGEST = 80
 # Places whose names stand in the templates; no key may get one of them.
 PLACES = frozenset({
     "answer", "table", "tuning", "sensitivity", "coverage", "claims", "density", "strip", "curves", "alarms",
-    "classes", "methods", "cost", "outcomes", "warnings", "cost-per-seed", "repeat", "glossary", "next", "evidence",
+    "classes", "methods", "cost", "outcomes", "warnings", "cost-of-each", "repeat", "glossary", "next", "evidence",
     "lost", "repeated", "map", "neighbours", "versus", "metrics", "inputs", "main", "numbers",
 })  # fmt: skip
 

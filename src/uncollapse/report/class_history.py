@@ -18,8 +18,8 @@ from uncollapse.report.records import Array, Cell, Lane
 MOST_SEEDS = 12
 # Shares are drawn from none to twice the fair one, beyond which all look alike.
 TOP = 2.0
-# Of the true share: less than this, and the class is called lost.
-LOST = 0.2
+# Of the true share: less than this, and the class is hardly made, whatever its quality.
+FEW = 0.2
 
 
 def class_history(
@@ -53,12 +53,12 @@ def _picture(cell: Cell, lane: Lane, real: Real, tone: str, weights: str) -> Pic
     relative = np.nan_to_num(table / true).T  # (snapshots, classes) -> (classes, snapshots)
     last = table[-1] / true
     names = real.mode_names if len(real.mode_names) == len(last) else tuple(map(str, range(len(last))))
-    lost = [name for name, value in zip(names, last, strict=True) if value < LOST]
+    few = [name for name, value in zip(names, last, strict=True) if value < FEW]
     if not np.isfinite(last).all():
         told, caption = "the seed had diverged by the end", f"seed {lane.seed}, diverged"
     else:
-        told = f"at the end {'lost: ' + ', '.join(lost) if lost else 'every class is there'}"
-        caption = f"seed {lane.seed}" + (f", {len(lost)} lost" if lost else "")
+        told = f"at the end {'hardly made: ' + ', '.join(few) if few else 'every class is made'}"
+        caption = f"seed {lane.seed}" + (f", {len(few)} hardly made" if few else "")
     alt = f"Shares of the classes of {cell.method} on {real.name}, seed {lane.seed}, at {len(updates)} moments; {told}"
     return Picture(uri=raster.heat(relative / TOP, tone), alt=alt, caption=caption)
 

@@ -6,6 +6,7 @@ A class that dies shows as a bar that shrinks; the real data's shares and entrop
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -20,39 +21,59 @@ from uncollapse.report.planar import spread
 from uncollapse.report.real import Real
 from uncollapse.report.records import Array, Cell
 
+# Bars of one task share a scale, which ends at the largest share, but within these multiples of an equal one: a class
+# that takes all at the start would flatten every later bar.
+LEAST_TOP, MOST_TOP = 2.2, 5.0
 
-def share_bars(
-    cells: Sequence[Cell], real: Real, columns: int, weights: str = "averaged"
-) -> list[tuple[str, list[Panel]]]:
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """Shares of the classes at several moments.
+
+    Attributes:
+        rows: A method and one small bar chart a moment.
+        top: The share at which the scale of all charts ends.
+        cut: Whether some bar is longer than that.
+    """
+
+    rows: list[tuple[str, list[Panel]]]
+    top: float
+    cut: bool
+
+
+def share_bars(cells: Sequence[Cell], real: Real, columns: int, weights: str = "averaged") -> Bars | None:
     """Shares of the classes at several moments, one row of small bar charts a method (mean over seeds)."""
-    rows = []
-    for cell in cells:
-        tables = [
-            (updates, shares) for lane in cell.lanes for updates, shares in [lane.shares(weights)] if len(updates)
-        ]
-        same = [shares for updates, shares in tables if np.array_equal(updates, tables[0][0])]
-        if not same:
-            continue
-        stack = np.array(same)
-        mean = _mean(stack)
-        chosen = spread([int(update) for update in tables[0][0]], columns)
-        # One dead-certain class at the start would flatten every later bar, so bars are cut at five fair shares.
-        top = min(max(2.2, mean.shape[1] * float(np.nan_to_num(mean).max())), 5.0) / mean.shape[1]
-        names = class_labels(real, mean.shape[1])
-        panels = []
-        for update in chosen:
-            moment = list(tables[0][0]).index(update)
-            heights = mean[moment]
-            finite = int(np.isfinite(stack[:, moment]).all(-1).sum())
-            alt = f"Shares of the classes of {cell.method} on {real.name} after {update} updates, "
-            shares_said = ", ".join(
-                f"{k}: {100 * v:.0f} %" for k, v in zip(names, heights, strict=True) if np.isfinite(v)
-            )
-            alt += f"mean of {seeds_text(finite)}: {shares_said or 'no finite sample'}"
-            caption = f"{update:,}" if finite else f"{update:,}: none"
-            panels.append(Panel(title="", method="", markup=_bars(heights, top, alt, names), caption=caption))
-        rows.append((cell.method, panels))
-    return rows
+    found = [(cell, *shares) for cell in cells if (shares := _shares_over_training(cell, weights))]
+    if not found:
+        return None
+    largest, count = max(float(np.nan_to_num(_mean(stack)).max()) for *_, stack in found), found[0][2].shape[-1]
+    top = min(max(LEAST_TOP / count, largest), MOST_TOP / count)
+    rows = [(cell.method, _moments(cell, real, updates, stack, columns, top)) for cell, updates, stack in found]
+    return Bars(rows=rows, top=top, cut=largest > top)
+
+
+def _shares_over_training(cell: Cell, weights: str) -> tuple[Array, Array] | None:
+    """Updates (T,) and shares (seeds, T, K) of the seeds that have them at the same moments; None without any."""
+    tables = [(updates, shares) for lane in cell.lanes for updates, shares in [lane.shares(weights)] if len(updates)]
+    same = [shares for updates, shares in tables if np.array_equal(updates, tables[0][0])]
+    return (tables[0][0], np.array(same)) if same else None
+
+
+def _moments(cell: Cell, real: Real, updates: Array, stack: Array, columns: int, top: float) -> list[Panel]:
+    """One small bar chart for each of at most so many moments."""
+    mean, count = _mean(stack), stack.shape[-1]
+    names, true, panels = class_labels(real, count), true_shares(real), []
+    aims = true if true is not None and len(true) == count else np.full(count, 1 / count)
+    for update in spread([int(update) for update in updates], columns):
+        moment = list(updates).index(update)
+        heights = mean[moment]
+        finite = int(np.isfinite(stack[:, moment]).all(-1).sum())
+        alt = f"Shares of the classes of {cell.method} on {real.name} after {update} updates, "
+        shares_said = ", ".join(f"{k}: {100 * v:.0f} %" for k, v in zip(names, heights, strict=True) if np.isfinite(v))
+        alt += f"mean of {seeds_text(finite)}: {shares_said or 'no finite sample'}"
+        caption = f"{update:,}" if finite else f"{update:,}: none"
+        panels.append(Panel(title="", method="", markup=_bars(heights, aims, top, alt, names), caption=caption))
+    return panels
 
 
 def _mean(stack: Array) -> Array:
@@ -77,8 +98,8 @@ def class_key(real: Real, count: int) -> str:
     return " Classes: " + ", ".join(f"{k} = {name}" for k, name in enumerate(names)) + "."
 
 
-def _bars(heights: Array, top: float, alt: str, labels: Sequence[str]) -> Markup:
-    """A small bar chart in the colour of its surroundings, with the fair share as a line."""
+def _bars(heights: Array, aims: Array, top: float, alt: str, labels: Sequence[str]) -> Markup:
+    """A small bar chart in the colour of its surroundings, with a tick at the true share of each class."""
     width, height, base = 130.0, 92.0, 74.0
     step = width / len(heights)
     thick = max(step - 2, 0.6 * step)
@@ -88,7 +109,9 @@ def _bars(heights: Array, top: float, alt: str, labels: Sequence[str]) -> Markup
         for k, share in enumerate(heights)
         if np.isfinite(share)
     )
-    fair = base - base * min(1 / len(heights) / top, 1)
+    ticks = "".join(
+        f"M{k * step:.1f} {base - base * min(float(aim) / top, 1):.1f}h{step:.1f}" for k, aim in enumerate(aims)
+    )
     names = "".join(
         f'<text x="{(k + 0.5) * step:.1f}" y="{height - 1:.0f}">{escape(label)}</text>'
         for k, label in enumerate(labels)
@@ -96,7 +119,7 @@ def _bars(heights: Array, top: float, alt: str, labels: Sequence[str]) -> Markup
     )
     return Markup(
         f'<svg class="bars" role="img" aria-label="{escape(alt)}" viewBox="0 0 {width:.0f} {height:.0f}">'
-        f'{bars}<path class="fair" d="M0 {fair:.1f}H{width:.0f}"/>'
+        f'{bars}<path class="fair" d="{ticks}"/>'
         f'<path class="base" d="M0 {base:.1f}H{width:.0f}"/>{names}</svg>'
     )
 

@@ -36,12 +36,14 @@ class Contrast:
         alone: The cell of the reference.
         rows: Key -> the paired difference, oriented so that more is better; its p is adjusted over all of the task.
         needed: Fewest common seeds that could establish a difference.
+        together: How many comparisons are corrected together.
     """
 
     told: Cell
     alone: Cell
     rows: Mapping[str, Difference]
     needed: int
+    together: int
 
 
 def findings(cells: Sequence[Cell], real: Real, baseline: str = "") -> tuple[str, ...]:
@@ -93,6 +95,7 @@ def contrasts(cells: Sequence[Cell], baseline: str = "") -> list[Contrast]:
             alone=alone,
             rows={key: row for (method, key), row in rows.items() if method == cell.method},
             needed=needed,
+            together=len(rows),
         )
         for cell in told
     ]
@@ -138,7 +141,8 @@ def _judged(contrast: Contrast, key: str, words: Callable[[str, bool], str]) -> 
     if row.p_adjusted <= ALPHA:
         return f"{size}{_ends(row, key)}, beyond chance (Holm-adjusted p {p_text(row.p_adjusted)})."
     if row.n < contrast.needed and row.difference:
-        return f"{size}, which {seeds_text(row.n)} cannot establish (it takes {contrast.needed})."
+        least = f"it takes {contrast.needed} for {contrast.together} comparison{'s' * (contrast.together != 1)}"
+        return f"{size}, which {seeds_text(row.n)} cannot establish ({least})."
     return "no difference seen."
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from uncollapse.report.amounts import NOTHING, Amount, whole
+from uncollapse.report.amounts import Amount, whole
 from uncollapse.report.records import Cell, Record
 from uncollapse.text import seed_text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one cell cost; amounts are those of one seed, the time that of all.
+    """What one cell cost; updates, samples and parameters are those of one seed, the time that of all.
 
     Attributes:
         method: Its method.
@@ -28,9 +28,9 @@ class Cost:
 
 COSTS = {
     "seeds": "Seeds",
-    "critic_updates": "Critic updates",
-    "generator_updates": "Generator updates",
-    "real_samples": "Real samples read",
+    "critic_updates": "Critic updates, a seed",
+    "generator_updates": "Generator updates, a seed",
+    "real_samples": "Real samples read, a seed",
     "generator_parameters": "Generator parameters",
     "critic_parameters": "Critic parameters",
     "seconds": "Time, all seeds",
@@ -51,7 +51,8 @@ def _cost(cell: Cell) -> Cost:
         *(cost.get(key) for key in ("critic_updates", "generator_updates", "real_samples")),
         *(parameters.get(player) for player in ("generator", "critic")),
     )
-    clock = Amount(value=sum(seconds), kind="seconds") if seconds else NOTHING
+    spent = sum(seconds) if seconds else cost.get("seconds")
+    clock = Amount(value=spent, kind="seconds") if spent else Amount(said="not recorded")
     amounts = (*(whole(count) for count in counts), clock)
     return Cost(method=cell.method, task=cell.task, amounts=amounts, device=str(cost.get("device") or ""))
 

@@ -96,6 +96,7 @@ def _cell(directory: Path, row: Mapping[str, Any]) -> Cell:
         seeds=tuple(row.get("seeds", ())),
         runs=tuple(read_run(folder) for folder in folders if (folder / "spec.json").is_file()),
         diverged=tuple(row.get("diverged") or ()),
+        unfinished=tuple(row.get("unfinished") or ()),
         failed=tuple(row.get("failed") or ()),
         measures=row.get("measures") or {},
         success=row.get("success_rate") or {},

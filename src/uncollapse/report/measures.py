@@ -204,7 +204,8 @@ def number(value: float | None, kind: str = "number") -> str:
         text = "<0.0001" if value > 0 else ">-0.0001"
     else:
         text = f"{value:.2f}" if 0.1 <= abs(value) < 100 or value == 0 else f"{value:.{2 if abs(value) < 0.01 else 3}g}"
-    return text.replace("-", MINUS)
+    # Nothing that rounds to 0 is below it.
+    return text.removeprefix("-") if not text.strip("-0. %") else text.replace("-", MINUS)
 
 
 def span(entry: Mapping[str, Any], kind: str) -> str:

@@ -48,7 +48,7 @@ class TaskPictures:
     losses: list[curves.Panel]
     grids: list[planar.PictureRow]
     history: list[planar.PictureRow]
-    bars: list[tuple[str, list[curves.Panel]]]
+    bars: class_shares.Bars | None
     spread: list[curves.Panel]
     maps: list[curves.Panel]
     findings: tuple[str, ...]
@@ -98,6 +98,7 @@ def _content(record: Record, detail: float) -> dict[str, Any]:
         "title": title(record),
         "subtitle": _subtitle(record),
         "unfinished": _unfinished(record),
+        "bare": record.kind == "comparison" and not record.unfinished and not any(cell.runs for cell in record.cells),
         "answers": answers(record),
         "tables": [tables.table(record, task) for task in record.tasks],
         "differences": {task: tables.differences(record, task) for task in record.tasks},
@@ -136,6 +137,7 @@ def _pictures(record: Record, name: str, looks: Mapping[str, Style], detail: flo
     look, sharp = dict(looks), max(0.4, detail**0.5)
     images = real.images
     by_class = images or (real.labelled and (real.own_arrays or any(cell.conditional for cell in cells)))
+    shown = any(cell.shown for cell in cells)
     count = len(real.mode_names) or next((cell.modes for cell in cells if cell.modes), 0)
     return TaskPictures(
         task=name,
@@ -145,9 +147,9 @@ def _pictures(record: Record, name: str, looks: Mapping[str, Style], detail: flo
         strips=planar.strips(cells, real, look, columns, round(240 * sharp)) if real.planar or images else [],
         modes=curves.modes_over_training(cells, name, look, detail, record.weights),
         losses=curves.losses(cells, name, look, detail),
-        grids=class_grids.class_grids(cells, real, record.weights) if images and count <= ROWS else [],
+        grids=class_grids.class_grids(cells, real, record.weights) if shown and images and count <= ROWS else [],
         history=class_history.class_history(cells, real, look, record.weights) if images and count <= ROWS else [],
-        bars=class_shares.share_bars(cells, real, columns, record.weights) if by_class and count <= BARS else [],
+        bars=class_shares.share_bars(cells, real, columns, record.weights) if by_class and count <= BARS else None,
         spread=_spread(record, real, look, count) if by_class else [],
         maps=sample_map.common_maps(cells, real, look, record.weights) if math.prod(real.shape) > 2 else [],
         findings=findings(cells, real, record.baseline),

@@ -170,6 +170,7 @@ class Cell:
         seeds: Every seed that was asked for.
         runs: The run directories that could be read.
         diverged: Seeds whose losses became non-finite.
+        unfinished: Seeds without a result, as the comparison says.
         failed: Entries {"run", "seeds", "error"} of runs that did not finish.
         measures: By key {"mean", "low", "high", "level", "per_seed", "method"}.
         success: {"value", "low", "high", "successes", "n"}, empty when unknown.
@@ -181,6 +182,7 @@ class Cell:
     seeds: tuple[int, ...]
     runs: tuple[RunRecord, ...]
     diverged: tuple[int, ...] = ()
+    unfinished: tuple[int, ...] = ()
     failed: tuple[Mapping[str, Any], ...] = ()
     measures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     success: Mapping[str, Any] = field(default_factory=dict)
@@ -198,7 +200,7 @@ class Cell:
 
     @property
     def modes(self) -> int | None:
-        """Number of true modes K of the task, None when no run says it."""
+        """Number of true modes K of the task, None when neither a run nor the bounds of their count say it."""
         for run in self.runs:
             stated = (run.result or {}).get("modes") or run.spec.get("modes")
             if isinstance(stated, Mapping) and stated.get("names"):
@@ -206,12 +208,21 @@ class Cell:
             widths = [len(row) for line in run.snapshots for row in line.get("shares", ()) if row]
             if widths:
                 return max(widths)
-        return None
+        # Compact records keep comparison.json alone.
+        bounds = self.measures.get("modes_solid", {}).get("bounds")
+        return round(bounds[1]) if bounds else None
 
     @property
     def finished(self) -> bool:
-        """Whether every readable run has its result."""
-        return bool(self.runs) and all(run.result is not None for run in self.runs)
+        """Whether every readable run has its result; where none can be read, whether the comparison misses no seed."""
+        if not self.runs:
+            return bool(self.measures or self.diverged) and not self.unfinished
+        return all(run.result is not None for run in self.runs)
+
+    @property
+    def shown(self) -> bool:
+        """Whether samples of a run are there."""
+        return any("samples" in run.final for run in self.runs)
 
     @property
     def conditional(self) -> bool:

@@ -148,7 +148,7 @@ def _monitored(record: Record) -> Sheet:
 def _costs(record: Record) -> Sheet:
     columns = (*CELL, *found(*costs.COSTS.items(), ("device", "Device")))
     rows: list[tuple[Entry, ...]] = [(row.task, row.method, *row.amounts, row.device) for row in costs.costs(record)]
-    return sheet_of("cost", "Cost per seed", columns, rows)
+    return sheet_of("cost", "Cost", columns, rows)
 
 
 def _outcomes(record: Record) -> Sheet:

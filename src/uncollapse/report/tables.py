@@ -6,7 +6,7 @@ Numbers are `Amount`s, so that the page, Markdown, LaTeX, CSV and JSON say the s
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,6 +29,9 @@ from uncollapse.report.records import Cell, Record
 from uncollapse.report.words import MANY
 from uncollapse.text import seed_text
 
+# Seeds at one place that are drawn one by one.
+MOST_DOTS = 5
+
 
 @dataclass(frozen=True, kw_only=True)
 class Strip:
@@ -38,14 +41,14 @@ class Strip:
         left: Where the interval begins, from the left.
         right: Where it ends, from the right.
         mean: Where the mean stands.
-        dots: (position, lift, words) of each seed.
+        dots: (position, lift, words, how many) of each seed, or of many seeds at one place.
         label: All of it in words.
     """
 
     left: float
     right: float
     mean: float
-    dots: tuple[tuple[float, float, str], ...]
+    dots: tuple[tuple[float, float, str, int], ...]
     label: str
 
 
@@ -79,6 +82,11 @@ class Table:
     rows: tuple[Row, ...]
     top: str
     floor: str
+
+    @property
+    def counted(self) -> bool:
+        """Whether a dot of a strip stands for many seeds."""
+        return any(dot[3] > 1 for row in self.rows if row.strip for dot in row.strip.dots)
 
     @property
     def ranked(self) -> tuple[Row, ...]:
@@ -144,8 +152,7 @@ def _strip(cell: Cell, entry: Mapping[str, Any], headline: Measure, top: float) 
     label = f"{cell.method}: {headline.title} {number(entry['mean'], headline.kind)}, interval "
     label += f"{span(entry, headline.kind)}, {seeds_text(len(known))}"
     label += f" ({', '.join(said)})" if len(said) <= MANY else ""
-    dots = tuple((*dot, words) for dot, words in zip(_dots(place[3:]), said, strict=True))
-    return Strip(left=place[0], right=100 - place[1], mean=place[2], dots=dots, label=label)
+    return Strip(left=place[0], right=100 - place[1], mean=place[2], dots=_dots(place[3:], said), label=label)
 
 
 def _seed_value(value: float, kind: str) -> str:
@@ -153,15 +160,18 @@ def _seed_value(value: float, kind: str) -> str:
     return f"{value:g}" if kind == "count" else number(value, kind)
 
 
-def _dots(places: list[float]) -> list[tuple[float, float]]:
-    """Dots with a small lift where several seeds share a place: 0, 3, -3, 6, -6 pixels, then again."""
-    seen: dict[float, int] = {}
-    dots = []
-    for place in places:
-        rank = seen[place] = seen.get(place, -1) + 1
-        step = rank % 5
-        dots.append((place, 3.0 * ((step + 1) // 2) * (1 if step % 2 else -1)))
-    return dots
+def _dots(places: Sequence[float], words: Sequence[str]) -> tuple[tuple[float, float, str, int], ...]:
+    """Dots with a small lift where several seeds share a place: 0, 3, -3, 6, -6 pixels; of more one dot that counts."""
+    shared: dict[float, list[str]] = {}
+    for place, said in zip(places, words, strict=True):
+        shared.setdefault(place, []).append(said)
+    dots: list[tuple[float, float, str, int]] = []
+    for place, told in shared.items():
+        if len(told) > MOST_DOTS:
+            dots.append((place, 0.0, f"{len(told)} seeds: {told[0].partition(': ')[2]}", len(told)))
+        else:
+            dots += [(place, 3.0 * ((k + 1) // 2) * (1 if k % 2 else -1), one, 1) for k, one in enumerate(told)]
+    return tuple(dots)
 
 
 def measured(cell: Cell, measure: Measure) -> Amount:

@@ -99,18 +99,38 @@ def lead(task: str, cells: Sequence[Cell], rows: Sequence[Mapping[str, Any]], ke
     if not rows:
         return f"On {task}, {_leading(known, key)}, but no paired test was made."
     beyond = [row for row in rows if _is_beyond(row)]
-    open_rows = [row for row in rows if row not in beyond]
-    if beyond:
-        many = len(rows) > MANY
-        told = sorted(beyond, key=lambda row: -abs(row["difference"]))[:LARGEST] if many else beyond
-        found = f"On {task}, {joined([_seen(row, cells, key) for row in told])}"
-        more = f" ({len(beyond) - len(told)} more differ, too)" if len(told) < len(beyond) else ""
-        alike = (
-            f"{len(open_rows)} of {len(rows)} methods" if many else joined([row["method"] for row in open_rows] or [""])
+    if not beyond:
+        return _undecided(task, rows, cells, key)
+    base, left = rows[0]["baseline"], [row["method"] for row in rows if row not in beyond]
+    if len(rows) > MANY:
+        rest = f"; {len(left)} of {len(rows)} methods cannot be told apart from it" if left else ""
+        return f"On {task}, {_in_groups(beyond, base, key)}{rest}."
+    found = f"On {task}, {joined([_seen(row, cells, key) for row in beyond])}"
+    rest = f"; {joined(left)} cannot be told apart from it" if left else ""
+    return f"{found} than {base}, beyond chance{_better(beyond, known, key)}{rest}."
+
+
+def _in_groups(beyond: Sequence[Mapping[str, Any]], base: str, key: str) -> str:
+    """How many methods differ from the baseline in each direction, and the largest differences of each."""
+    measure, texts = measure_of(key), []
+    for up in (True, False):
+        group = sorted(
+            (row for row in beyond if (row["difference"] > 0) == up), key=lambda row: -abs(row["difference"])
         )
-        rest = f"; {alike} cannot be told apart from it" if open_rows else ""
-        return f"{found} than {rows[0]['baseline']}, beyond chance{more}{_better(beyond, known, key)}{rest}."
-    return _undecided(task, rows, cells, key)
+        if not group:
+            continue
+        if measure.kind == "count":
+            said = f"{'hit' if key == 'modes_hit' else 'kept'} {'more' if up else 'fewer'} modes"
+        else:
+            said = f"had a {'higher' if up else 'lower'} {spoken(key)}"
+        sizes = [
+            f"{row['method']} by {points(number(abs(row['difference']), measure.kind))}" for row in group[:LARGEST]
+        ]
+        more = [f"{len(group) - LARGEST} more"] if len(group) > LARGEST else []
+        methods = f"{len(group)} method{'s' * (len(group) != 1)}"
+        texts.append(f"{methods} {said} than {base} ({joined([*sizes, *more])})")
+    better = "" if measure.direction == "higher" else f" ({measure.better})"
+    return f"beyond chance {joined(texts)}{better}"
 
 
 def _leading(known: Mapping[str, float], key: str) -> str:

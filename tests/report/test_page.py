@@ -84,7 +84,7 @@ def reader(page: str) -> Reader:
         "on the features of the trained classifier",
         # What the images show, from the numbers of the synthetic cells.
         "cwgan-gp keeps every class in 4 of 4 seeds, wgan-gp in 1 of 4 seeds: 1.0 more solid classes, "
-        "which 4 seeds cannot establish (it takes 8 for 5 comparisons).",
+        "which 4 seeds cannot establish (it takes 8 for 4 comparisons).",
         "The classifier sees the label asked for in 98 % (96 to 99 %, 4 seeds) of the images of cwgan-gp; "
         "of held-out real images it is right on 100 %.",
         "cwgan-gp 0.35 (0.26 to 0.44, 4 seeds): collapse inside classes.",

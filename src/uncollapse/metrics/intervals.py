@@ -23,6 +23,8 @@ NO_VALUES = "none: no values"
 
 # Gaps of values, as a share of the range of their bounds, that are rounding.
 ROUNDING = 1e-9
+# Standard deviations from the mean to a bound, below which a continuous measure's tail away from it is long.
+CROWDED = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +81,16 @@ def mean_interval(
 
     Student's t has width 0 when all seeds agree, and is far too narrow when all but one do. With finite bounds [a, b]
     the interval is therefore the hull of Student's t and an exact binomial (Clopper-Pearson) interval of the steps up
-    and the steps down from the commonest value, a step being the smallest gap between two observed values. In the
-    middle of the range the hull is nearly Student's t. When all values are identical no step has been seen, so a step
-    may be as long as the range allows: for a value v the ends are v - (v - a)(1 - (alpha/2)^(1/n)) and
+    and the steps down from the commonest value. A step of counts is the smallest gap between two of them; of other
+    numbers that gap is an accident, and where their mean lies within 1.5 standard deviations of a bound the largest
+    move from the commonest value is taken. In the middle of the range the hull is nearly Student's t. When all values
+    are identical no step has been seen, so a step may be as long as the range allows: for a value v the ends are v - (v - a)(1 - (alpha/2)^(1/n)) and
     v + (b - v)(1 - (alpha/2)^(1/n)), which by Markov's inequality hold for any distribution on [a, b].
 
     Blind spot: a rare catastrophe that no seed showed is allowed for only when the values are identical. When one seed
     in ten loses all but one of 8 modes and one in five loses one, 8 seeds cover the mean in 73 % of studies, not 95 %.
+    Shares of a Beta(20, 1) law are covered in 91, 95 and 97 % of studies of 4, 8 and 12 seeds, those of a Beta(2, .2),
+    half of which are above .99, in 79, 89 and 93 %.
 
     Args:
         values: One value a seed; None or not finite means that the seed diverged or that the measure is undefined.
@@ -183,9 +188,15 @@ def _steps(values: NDArray[np.float64], low: float, high: float, tail: float) ->
     distinct, times = np.unique(values, return_counts=True)
     commonest = distinct[times == times.max()]
     apart = np.abs(commonest - np.median(values))
-    step = float(np.diff(distinct).min()) if len(distinct) > 1 else math.inf
+    whole = bool((distinct == np.round(distinct)).all())
+    room = min(high - float(values.mean()), float(values.mean()) - low)
+    crowded = len(distinct) > 1 and room < CROWDED * float(values.std(ddof=1))
     ends = []
     for anchor in map(float, commonest[apart <= apart.min() + ROUNDING * (high - low)]):
+        # Counts move by their smallest gap. Of other numbers that gap is an accident: where they crowd at a bound, the
+        # largest move seen is taken, as a tail away from the bound is what Student's t misses there.
+        moves = np.abs(distinct - anchor).max(keepdims=True) if crowded and not whole else np.diff(distinct)
+        step = float(moves.min()) if len(distinct) > 1 else math.inf
         up = _side(float(np.clip(values - anchor, 0, None).sum()), len(values), high - anchor, step, tail)
         down = _side(float(np.clip(anchor - values, 0, None).sum()), len(values), anchor - low, step, tail)
         ends.append((anchor + up[0] - down[1], anchor + up[1] - down[0]))

@@ -434,3 +434,10 @@ def test_the_examples_in_docstrings_are_right(name: str) -> None:
     result = doctest.testmod(importlib.import_module(name))
     assert result.attempted > 0
     assert result.failed == 0
+
+
+def test_a_run_that_stands_in_two_results_speaks_once() -> None:
+    rows = json.loads((ROOT / "src" / "uncollapse" / "evidence.json").read_text(encoding="utf-8"))["rows"]
+    ring = [row["result"] for row in rows if (row["method"], row["task"], row["label"]) == ("r1", "ring-8", "")]
+    assert ring == ["cures"], "the untuned runs of mode-coverage-tuned are those of cures"
+    assert any(row["label"] == "tuned" for row in rows)

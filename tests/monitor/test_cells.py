@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from scipy.stats import binom
 
 from uncollapse.draws import stream
 from uncollapse.errors import UserError
-from uncollapse.monitor.cells import PICTURES, Cells, classes, clusters
+from uncollapse.monitor.cells import PICTURES, SURE, Cells, classes, clusters
 from uncollapse.tasks import find
 
 
@@ -92,9 +94,49 @@ def test_missing_cells_are_those_that_surely_have_less_than_half(eight: Cells) -
     four = by_name["cluster 4"]
     assert four.share_fake == pytest.approx(12 / 1_012)
     assert four.share_real == pytest.approx(float(eight.weights[3]))
-    assert four.p_adjusted == pytest.approx(8 * binom.cdf(12, 1_012, eight.weights[3] / 2))
+    # Of the cell's rows each is a fake with a chance of 506 to 500, had the fakes half of its share.
+    rows = int((eight.of_real == 3).sum())
+    assert four.p_adjusted == pytest.approx(8 * binom.cdf(12, rows + 12, 506 / 1_006))
     assert 0 < four.low < 12 / 1_012 < four.high
     assert found[0].mode == max(found, key=lambda lost: lost.share_real - lost.share_fake).mode
+
+
+def test_true_shares_need_no_allowance_for_the_reference(eight: Cells) -> None:
+    known = replace(eight, shares=np.full(8, 1 / 8))
+    cells = np.repeat(np.arange(8), [30] * 7 + [2])
+    (found,) = known.missing(cells, [()] * 8)
+    assert found.p_adjusted == pytest.approx(8 * binom.cdf(2, 212, 1 / 16))
+    assert eight.missing(cells, [()] * 8)[0].p_adjusted > found.p_adjusted
+
+
+def test_outlying_rows_of_the_reference_are_not_surely_missing() -> None:
+    named, guessed = 0, 0
+    for seed in range(12):
+        draws = np.random.default_rng(seed)
+        real, fake = (torch.from_numpy(draws.standard_t(3, (n, 2)).astype(np.float32)) for n in (300, 3_000))
+        found = clusters(real, k=None, seed=0)
+        cells = found.assign(fake)
+        counts = np.bincount(cells[cells >= 0], minlength=len(found))
+        tails = len(found) * binom.cdf(counts, 3_000, found.weights / 2)
+        guessed += ((tails <= 0.05) & (counts < found.weights * 750)).any()
+        named += bool(found.missing(cells, [()] * len(found)))
+        # A cell that holds a tenth of the reference and gets nothing is named all the same.
+        largest = int(found.weights.argmax())
+        lost = found.missing(cells[cells != largest], [()] * len(found))
+        assert found.names[largest] in {cell.mode for cell in lost}
+    assert named == 0
+    assert guessed >= 3  # as if two rows told the share of a cell
+
+
+@pytest.mark.parametrize(("real", "fake"), [(50, 20), (100, 400), (300, 300), (400, 60)])
+def test_half_of_the_real_share_is_called_less_no_more_often_than_is_said(real: int, fake: int) -> None:
+    rows, made = np.arange(real + 1)[:, None], np.arange(fake + 1)[None]
+    called = binom.cdf(made, rows + made, fake / (fake + 2 * real)) <= SURE
+    chances = [
+        float((binom.pmf(rows, real, share) * binom.pmf(made, fake, share / 2) * called).sum())
+        for share in np.geomspace(0.005, 0.9, 25)
+    ]
+    assert 0.1 * SURE < max(chances) < SURE
 
 
 def test_few_fakes_prove_nothing_missing(eight: Cells) -> None:

@@ -190,6 +190,29 @@ def test_the_cache_gives_the_same_and_saves_the_work(monkeypatch: pytest.MonkeyP
     assert again.ordinary.signs(fakes) == first.ordinary.signs(fakes)
 
 
+def test_ranges_that_an_older_version_kept_are_made_anew_beside_its_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, _ = points()
+    first = make_reference(x)
+    kept = cache.load(first.digest)
+    assert kept is not None
+    older = {name: array for name, array in kept.items() if name != "way"}
+    cache.save(first.digest, {**older, "low": np.full(5, 7.0), "high": np.full(5, 9.0)})
+    monkeypatch.setattr(reference, "clusters", None)  # would fail if it was called
+    again = make_reference(x)
+    assert torch.equal(again.cells.centres, first.cells.centres)
+    assert again.ordinary.low.tolist() == first.ordinary.low.tolist()
+    now = cache.load(first.digest)
+    assert now is not None
+    assert now["high"].tolist() == first.ordinary.high.tolist()
+
+
+def test_a_saved_state_knows_its_reference_in_every_version() -> None:
+    # By the digest, which is that of versions whose ranges were quantiles.
+    x = torch.stack([torch.arange(120.0).remainder(8), torch.arange(120.0).remainder(7)], 1)
+    digest = "42d3a8827fae88a26d4889a301c823971b7900d9000e8b29176ac1203d1867a8"
+    assert make_reference(x, samples=100, cells=4, cache=False).digest == digest
+
+
 def test_other_data_labels_or_settings_are_another_reference() -> None:
     x, labels = points()
     made = [

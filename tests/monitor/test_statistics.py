@@ -9,8 +9,11 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist, pdist
 
+from uncollapse.draws import stream
 from uncollapse.metrics.manifold import coverage, recall
-from uncollapse.monitor.statistics import NAMES, Anchor, Ordinary, effective_rank, ordinary
+from uncollapse.monitor.encoding import Space
+from uncollapse.monitor.statistics import DUPLICATES, NAMES, Anchor, Ordinary, effective_rank, ordinary
+from uncollapse.tasks import find
 
 
 def cloud(n: int, d: int = 5, seed: int = 0) -> torch.Tensor:
@@ -63,10 +66,71 @@ def test_other_real_rows_are_ordinary_and_losses_are_not(usual: Ordinary) -> Non
     assert not any(sign.loss for sign in usual.signs(2 * cloud(200, seed=5)) if sign.name == "diversity")
 
 
+def of_blobs(n: int, seed: int) -> torch.Tensor:
+    """Points of eight blobs."""
+    return find("blobs-8").held_out(n, stream(seed, "ranges"))[0]
+
+
+def test_a_healthy_generator_is_flagged_in_few_looks_and_a_loss_in_most() -> None:
+    healthy, repeated, narrow = [], [], []
+    for number in range(16):
+        made = ordinary(of_blobs(100, 100 * number), size=50, generator=torch.Generator().manual_seed(number))
+        fresh = [of_blobs(50, 100 * number + look) for look in range(1, 21)]
+        healthy += [[sign.loss for sign in made.signs(fake)] for fake in fresh]
+        repeated += [made.signs(torch.cat([fake[:25]] * 2))[DUPLICATES].loss for fake in fresh]
+        narrow += [made.signs(0.6 * fake)[0].loss for fake in fresh]
+    assert np.mean(healthy, axis=0).max() < 0.02
+    assert np.any(np.array(healthy)[:, : DUPLICATES + 1], axis=1).mean() < 0.02
+    assert min(np.mean(repeated), np.mean(narrow)) > 0.95
+
+
+def test_coordinates_that_were_learnt_from_the_reference_are_allowed_for() -> None:
+    flagged = []
+    for seed in range(2):
+        features = cloud(200, 128, seed) / torch.arange(1, 129).sqrt()
+        space = Space.of(features)
+        fresh = space.project(cloud(100, 128, 50 + seed) / torch.arange(1, 129).sqrt())
+        rows, half = space.project(features), torch.cat([fresh[:50]] * 2)
+        made = ordinary(rows, size=100, generator=torch.Generator().manual_seed(seed), features=features)
+        blind = ordinary(rows, size=100, generator=torch.Generator().manual_seed(seed))
+        assert torch.equal(made.anchor_rows, blind.anchor_rows)
+        assert not any(sign.loss for sign in made.signs(fresh))
+        assert {sign.name for sign in made.signs(half) if sign.loss} >= {"duplicates"}
+        assert made.signs(0.7 * fresh)[0].loss
+        flagged.append(any(sign.loss for sign in blind.signs(fresh)))
+    assert all(flagged)
+
+
+def test_rows_that_are_nearly_all_the_same_have_ranges() -> None:
+    features = torch.zeros(60, 80)
+    features[0] = 1.0
+    made = ordinary(Space.of(features).project(features), size=30, generator=torch.Generator(), features=features)
+    assert np.isfinite([made.low, made.high]).all()
+
+
+def test_one_pair_by_chance_is_no_loss_and_three_are() -> None:
+    made = ordinary(cloud(200, 20), size=100, generator=torch.Generator().manual_seed(0))
+    fake = cloud(100, 20, seed=1)
+    for pairs, loss in ((0, False), (1, False), (3, True)):
+        fake[50 : 50 + pairs] = fake[:pairs]
+        sign = made.signs(fake)[DUPLICATES]
+        assert (sign.value, sign.loss) == (pytest.approx(pairs / 50), loss)
+
+
+def test_a_cache_gives_the_same_ranges_and_none_of_an_older_way(usual: Ordinary) -> None:
+    kept = usual.arrays()
+    again = Ordinary.of_arrays(kept)
+    assert again is not None
+    assert again.signs(cloud(200, seed=8)) == usual.signs(cloud(200, seed=8))
+    assert Ordinary.of_arrays({**kept, "way": np.array([1])}) is None
+    assert Ordinary.of_arrays({name: kept[name] for name in ("anchor", "low", "high")}) is None
+
+
 def test_ranges_enclose_what_they_should(usual: Ordinary) -> None:
     low, high = dict(zip(NAMES, usual.low, strict=True)), dict(zip(NAMES, usual.high, strict=True))
     assert low["diversity"] < 1 < high["diversity"]
     assert 0.8 < low["coverage"] < high["coverage"] <= 1  # 1 - 1 / 2^5 on average at equal sizes
+    assert all(0 <= low[name] < high[name] <= 1 for name in ("duplicates", "coverage", "recall"))
 
 
 def test_fewer_fakes_than_real_rows_have_values_without_a_range(usual: Ordinary) -> None:

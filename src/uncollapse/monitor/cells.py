@@ -66,12 +66,16 @@ class Cells:
         return len(self.names)
 
     @cached_property
+    def real(self) -> Numbers:
+        """Real rows in each cell, (K,)."""
+        return np.bincount(self.of_real[self.of_real >= 0], minlength=len(self))
+
+    @cached_property
     def weights(self) -> NDArray[np.float64]:
         """Share of the real data in each cell, (K,), summing to 1."""
         if self.shares is not None:
             return self.shares
-        counts = np.bincount(self.of_real[self.of_real >= 0], minlength=len(self)).astype(float)
-        shares: NDArray[np.float64] = counts / counts.sum()
+        shares: NDArray[np.float64] = self.real / self.real.sum()
         return shares
 
     def assign(self, rows: Tensor, classes: Numbers | None = None) -> Numbers:
@@ -89,7 +93,8 @@ class Cells:
     def missing(self, cells: Numbers, examples: Sequence[tuple[int, ...]]) -> tuple[Lost, ...]:
         """Cells that surely get less than half of their real share, and less than `REACHED` of it, the largest first.
 
-        Sure: a binomial tail of at most 5 % over all cells together.
+        Sure: the chance that a generator with at least half of every real share has any such cell in one look is at
+        most `SURE`, over all cells together (Bonferroni).
 
         Args:
             cells: Cell of each fake.
@@ -97,7 +102,7 @@ class Cells:
         """
         size = len(cells)
         counts = np.bincount(cells[cells >= 0], minlength=len(self))
-        chance = np.minimum(1.0, len(self) * bdtr(counts, size, HALF * self.weights))
+        chance = np.minimum(1.0, len(self) * self._chances(counts, size))
         found = [
             lost_share(
                 self.names[k], self.kind, (float(self.weights[k]), float(counts[k] / size)), int(counts[k]), size,
@@ -107,6 +112,25 @@ class Cells:
             if chance[k] <= SURE and counts[k] < REACHED * self.weights[k] * size
         ]  # fmt: skip
         return tuple(sorted(found, key=lambda lost: lost.share_fake - lost.share_real))
+
+    def _chances(self, counts: Numbers, size: int) -> NDArray[np.float64]:
+        """Chance of so few fakes in a cell that gets at least half of its real share, (K,), each cell alone.
+
+        With true shares w a tail of Bin(m, w / 2). Else only c of n real rows tell w, and a small cell may be a few
+        outlying ones: each of its c + f rows is a fake with a chance of at least h = (m / 2) / (m / 2 + n), and the
+        tail is that of Bin(c + f, h). Reference: Przyborowski and Wilenski 1940, Biometrika 31; exact for Poisson
+        counts, and on the safe side for these, which vary less.
+
+        Args:
+            counts: f, fakes in each cell.
+            size: m, all fakes.
+        """
+        chances: NDArray[np.float64]
+        if self.shares is not None:
+            chances = bdtr(counts, size, HALF * self.shares)
+        else:
+            chances = bdtr(counts, self.real + counts, HALF * size / (HALF * size + self.real.sum()))
+        return chances
 
     def examples(self, rows: Tensor) -> list[tuple[int, ...]]:
         """Numbers of the real rows (n, q) nearest to each cell's first centre, for pictures."""

@@ -143,9 +143,10 @@ def make_reference(
     read.encoder.width = read.rows.shape[1]
     digest = _digest(read, f"{cells} {samples} {seed} {CELLS} {RANGES}")
     with plain_numbers():
-        space = Space.of(torch.from_numpy(read.rows))
-        projected = space.project(torch.from_numpy(read.rows))
-        found, ranges = prepared(projected, read.known, cells, samples, seed, digest if cache else None)
+        rows = torch.from_numpy(read.rows)
+        space = Space.of(rows)
+        projected = space.project(rows)
+        found, ranges = prepared(projected, read.known, cells, samples, seed, digest if cache else None, features=rows)
         examples, raw = found.examples(projected), _raw(given, seed)
     return Reference(
         encoder=read.encoder, space=space, cells=found, examples=examples, ordinary=ranges, digest=digest,
@@ -260,20 +261,43 @@ def _digest(read: _Read, settings: str) -> str:
 
 
 def prepared(
-    rows: Tensor, known: Known | None, cells: int | None, samples: int, seed: int, key: str | None
+    rows: Tensor,
+    known: Known | None,
+    cells: int | None,
+    samples: int,
+    seed: int,
+    key: str | None,
+    *,
+    features: Tensor | None = None,
 ) -> tuple[Cells, Ordinary]:
-    """Cells and ranges, from the cache where they are there."""
+    """Cells and ranges, from the cache where they are there.
+
+    Args:
+        rows: (n, q) real rows in their coordinates.
+        known: Their classes; None for clusters.
+        cells: Number of clusters; None chooses.
+        samples: Fakes of a look.
+        seed: Of clusters and of random parts.
+        key: Of the cache; None without one.
+        features: (n, d) what the coordinates were learnt from.
+    """
     kept = disk.load(key) if key is not None else None
-    if kept is not None:
-        ranges = Ordinary(anchor_rows=torch.from_numpy(kept["anchor"]), low=kept["low"], high=kept["high"])
-        return Cells.of_arrays(kept), ranges
-    if known is not None:
-        if cells is not None:
-            raise UserError("cells= is the number of clusters, but this reference has classes; leave it out.")
-        found = classes(rows, known.of, known.names, judged=known.judged, seed=seed)
-    else:
-        found = clusters(rows, k=cells, seed=seed)
-    ranges = ordinary(rows, size=samples, generator=stream(seed, "monitor ranges").generator)
-    if key is not None:
-        disk.save(key, {**found.arrays(), **ranges.arrays()})
+    found = None if kept is None else Cells.of_arrays(kept)
+    ranges = None if kept is None else Ordinary.of_arrays(kept)
+    if found is None:
+        found = _cells(rows, known, cells, seed)
+    if ranges is None:  # also where an older version kept others beside these cells
+        generator = stream(seed, "monitor ranges").generator
+        ranges = ordinary(rows, size=samples, generator=generator, features=features)
+        if key is not None:
+            disk.save(key, {**found.arrays(), **ranges.arrays()})
     return found, ranges
+
+
+def _cells(rows: Tensor, known: Known | None, cells: int | None, seed: int) -> Cells:
+    """Classes, else clusters."""
+    if known is None:
+        return clusters(rows, k=cells, seed=seed)
+    if cells is not None:
+        raise UserError("cells= is the number of clusters, but this reference has classes; leave it out.")
+    return classes(rows, known.of, known.names, judged=known.judged, seed=seed)

@@ -1,4 +1,4 @@
-"""Numbers beside coverage at every look, and the range in which other real rows lie.
+"""Numbers beside coverage at every look, and the range in which other real rows lie at nearly every look.
 
 Each compares rows with an anchor, a fixed random part of the reference of the same size, so that their values do not
 depend on how many fakes came.
@@ -6,15 +6,19 @@ depend on how many fakes came.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from uncollapse.errors import UserError
+from uncollapse.monitor.encoding import COMPONENTS, MOST_FITTED, Space
 from uncollapse.monitor.verdict import Sign
 from uncollapse.verdict.pool import cross_distances
 from uncollapse.verdict.repeats import MOST_ROWS, NEAR, SAME
@@ -22,11 +26,18 @@ from uncollapse.verdict.repeats import MOST_ROWS, NEAR, SAME
 Array = NDArray[np.float64]
 
 NAMES = ("diversity", "effective_rank", "duplicates", "coverage", "recall")
-# Rows a side, and random halves of the reference that tell the range.
-MOST, SPLITS, RANGE = 300, 200, (0.005, 0.995)
+RANK, DUPLICATES = NAMES.index("effective_rank"), NAMES.index("duplicates")
+SHARES = tuple(name not in ("diversity", "effective_rank") for name in NAMES)
+# Rows a side, random parts of the reference that tell the range, and how many of their standard deviations it has.
+MOST, SPLITS, DEVIATIONS = 300, 200, 3.0
+# Times that a quarter of the reference tells what its coordinates do to rows they have not seen.
+HELD = 8
 COVERAGE_K, RECALL_K = 5, 3
-# What a cache of ranges depends on beside the data.
-SETTINGS = (MOST, SPLITS, RANGE, COVERAGE_K, RECALL_K, NEAR, MOST_ROWS)
+# A digest holds these beside the data; saved states know their reference by it, so that the pair, the quantiles that
+# once were the range, stays in it.
+SETTINGS = (MOST, SPLITS, (0.005, 0.995), COVERAGE_K, RECALL_K, NEAR, MOST_ROWS)
+# Ranges that a cache keeps are of this way to make them; it counts up with every other.
+WAY = 2
 WORDS = {
     "diversity": "The fakes' mean distance from each other is {value:.2f} times that of real rows",
     "effective_rank": "The fakes vary in {value:.2f} times as many directions as real rows do",
@@ -110,24 +121,90 @@ class Ordinary:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What a cache keeps."""
-        return {"anchor": self.anchor_rows.numpy(), "low": self.low, "high": self.high}
+        return {"anchor": self.anchor_rows.numpy(), "low": self.low, "high": self.high, "way": np.array([WAY])}
+
+    @classmethod
+    def of_arrays(cls, kept: Mapping[str, NDArray[Any]]) -> Self | None:
+        """From what a cache kept; None where another version made its ranges in another way."""
+        if "way" not in kept or kept["way"][0] != WAY:
+            return None
+        return cls(anchor_rows=torch.from_numpy(kept["anchor"]), low=kept["low"], high=kept["high"])
 
 
-def ordinary(rows: Tensor, *, size: int, generator: torch.Generator) -> Ordinary:
-    """The ranges of the numbers over random disjoint parts of the reference.
+def ordinary(rows: Tensor, *, size: int, generator: torch.Generator, features: Tensor | None = None) -> Ordinary:
+    """The ranges in which the numbers of other real rows lie, whatever anchor the reference happened to give.
+
+    From random parts A, B of the reference, both of `size` rows: mean -+ `DEVIATIONS` standard deviations of the
+    numbers of B at the anchor A, and at least all that were seen. One reference tells no quantiles of a percent: its
+    parts share its rows, and all looks share one anchor.
 
     Args:
         rows: (n, q) real rows.
         size: Rows a part; at most half of n, and `MOST`.
         generator: Of the parts.
+        features: (n, d) what the rows were before they got their coordinates; None where these did not learn from them.
     """
     size = min(size, len(rows) // 2, MOST)
     drawn = []
     for _ in range(SPLITS):
         order = torch.randperm(len(rows), generator=generator)
         drawn.append(Anchor(rows[order[:size]]).numbers(rows[order[size : 2 * size]]))
-    low, high = np.quantile(np.stack(drawn), RANGE, axis=0)
-    return Ordinary(anchor_rows=rows[torch.randperm(len(rows), generator=generator)[:size]], low=low, high=high)
+    anchor_rows = rows[torch.randperm(len(rows), generator=generator)[:size]]
+    values = np.stack(drawn)
+    values[:, RANK] = _ranks(rows, size, generator)
+    low, high = _range(values, size)
+    if features is not None and features.shape[1] > COMPONENTS:
+        moved = _moved(features, size, generator)
+        low, high = np.minimum(low, low + moved), np.maximum(high, high + moved)
+    least, most = np.zeros(len(NAMES)), np.where(SHARES, 1.0, np.inf)
+    return Ordinary(anchor_rows=anchor_rows, low=np.clip(low, least, most), high=np.clip(high, least, most))
+
+
+def _range(values: Array, size: int) -> tuple[Array, Array]:
+    """Ends (5,) of the range of other rows from values (splits, 5)."""
+    mean, wide = values.mean(0), DEVIATIONS * values.std(0, ddof=1)
+    low, high = np.minimum(values.min(0), mean - wide), np.maximum(values.max(0), mean + wide)
+    high[DUPLICATES] += 2 / size  # near rows come in pairs, and by chance where the parts have none
+    return low, high
+
+
+def _ranks(rows: Tensor, size: int, generator: torch.Generator) -> Array:
+    """Ratios of the effective ranks of parts drawn with replacement, (splits,).
+
+    Near its maximum the rank falls with the square of how uneven the parts are, and halves of one reference, uneven in
+    opposite ways, hide that.
+    """
+    ratios = []
+    for _ in range(SPLITS):
+        part, anchor = (rows[torch.randint(len(rows), (size,), generator=generator)] for _ in range(2))
+        ratios.append(effective_rank(part) / effective_rank(anchor))
+    return np.array(ratios)
+
+
+def _moved(features: Tensor, size: int, generator: torch.Generator) -> Array:
+    """How far the numbers of real rows that the coordinates have not seen, as they have not seen fakes, lie off (5,).
+
+    Leading components fit the rows that they were learnt from, and others spread less along them. Three quarters of the
+    reference learn them here, so that it shows somewhat more than with all of it.
+
+    Args:
+        features: (n, d).
+        size: Rows a side, at most a quarter of n.
+        generator: Of the quarters.
+    """
+    found, size = [], min(size, len(features) // 4)
+    for _ in range(HELD):
+        order = torch.randperm(len(features), generator=generator)
+        unseen, seen = order[:size], order[size:][:MOST_FITTED]
+        with suppress(UserError):  # rows that are all the same have no coordinates
+            space = Space.of(features[seen])
+            first, second, other = (
+                space.project(features[part]) for part in (seen[:size], seen[size : 2 * size], unseen)
+            )
+            anchor = Anchor(first)
+            found.append(anchor.numbers(other) - anchor.numbers(second))
+    moved: Array = np.mean(found, axis=0) if found else np.zeros(len(NAMES))
+    return moved
 
 
 def effective_rank(rows: Tensor) -> float:

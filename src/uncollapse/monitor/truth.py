@@ -61,7 +61,7 @@ def task_reference(task: Task, *, samples: int, cache: bool = True) -> Reference
         names = tuple(task.modes.names[mode] for mode in seen)
         classes = None if labels is None else Known(names=names, of=labels, judged=True)
         digest = _digest(task, rows, samples)
-        cells, ranges = prepared(projected, classes, None, samples, 0, digest if cache else None)
+        cells, ranges = prepared(projected, classes, None, samples, 0, digest if cache else None, features=rows)
         if known:
             cells = replace(cells, shares=shares[seen] / shares[seen].sum())
         examples = cells.examples(projected)

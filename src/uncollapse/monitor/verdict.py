@@ -20,7 +20,8 @@ class Sign:
     Attributes:
         name: For example "diversity".
         value: Of the fakes.
-        low: Lower end of the range in which 99 % of equally many real rows lie; None where that is not known.
+        low: Lower end of the range in which equally many real rows lie at nearly every look; None where that is not
+            known.
         high: Upper end.
         loss: Whether the value lies outside on the side of less variety.
         sentence: For people.
@@ -54,7 +55,8 @@ class MonitorVerdict:
         n_fake: Fakes looked at.
         shares: Name of each cell -> share of the real rows and of the fakes.
         evidence: Further numbers.
-        what_is_missing: Cells made far too rarely, with the numbers of typical real rows.
+        what_is_missing: Cells surely made far too rarely, with the numbers of typical real rows. Sure is meant of one
+            look: of the looks at a generator that lacks nothing at most 5 % name a cell.
     """
 
     status: Status
@@ -75,7 +77,7 @@ class MonitorVerdict:
 
     @property
     def suggest(self) -> tuple[str, ...]:
-        """What to try, with where it helped; empty as long as nothing is wrong."""
+        """What to try, with where it helped; empty while nothing is wrong, but for about 1 % of looks."""
         if self.status in ("collapsed", "never-healthy"):
             return (*_advice(), *([_SPREAD] if self._narrow else []))
         return (_SPREAD,) if self._narrow and self.status == "healthy" else ()

@@ -66,6 +66,31 @@ def test_an_empty_gallery_is_left_out() -> None:
     assert [(item["key"], len(item["tiles"])) for item in made.galleries] == [("some", 1)]
 
 
+def test_a_row_of_tiles_says_of_how_many_rows_it_is_a_part() -> None:
+    known = Known(source="labels", names=("a", "b"), of={"real": np.where(np.arange(20) == 4, -1, np.arange(20) % 2)})
+    made = album(known)
+    rows = [[], [made.tile("real", 1)], [made.tile("fake", 1)]]
+    made.add("k", "cluster", "Some", "", rows, [("real", []), ("real", range(10)), ("fake", range(3))])
+    assert made.galleries[0]["wholes"] == [
+        # Row 4 has no label; of five rows each the first label met comes first.
+        {"rows": 10, "labels": [["b", 5], ["a", 4]], "kinds": 2},
+        {"rows": 3, "labels": [], "kinds": 0},
+    ]
+    made.add("l", "neighbours", "Others", "", [[made.tile("real", 1)]])
+    assert "wholes" not in made.galleries[1]
+
+
+def test_labels_without_a_name_are_no_label_and_many_are_counted() -> None:
+    made = album(labels=["", *(f"label {row}" for row in range(19))])
+    made.add("k", "cluster", "Some", "", [[made.tile("real", 1)]], [("real", range(20))])
+    assert made.galleries[0]["wholes"][0]["kinds"] == 19
+    given = album(labels=[f"label {row}" for row in range(20)])
+    given._label = lambda role, row: f"label {row}"  # type: ignore[method-assign]
+    given.add("k", "cluster", "Some", "", [[given.tile("real", 1)]], [("real", range(500))])
+    whole = given.galleries[0]["wholes"][0]
+    assert (whole["rows"], whole["kinds"], len(whole["labels"])) == (500, 500, galleries.MOST_LABELS)
+
+
 @pytest.mark.parametrize(
     ("longest", "side_of_all"), [([8], 64), ([28, 20], 56), ([33], 33), ([64], 64), ([65], 64), ([5], 60), ([4000], 64)]
 )

@@ -18,7 +18,10 @@ def test_the_rows_of_two_lost_modes_make_the_two_largest_groups() -> None:
     assert found.share == pytest.approx(0.25, abs=0.04)
     assert [set(place[list(group)].tolist()) for group in found.groups[:2]] in ([{6}, {7}], [{7}, {6}])
     assert len(found.groups) <= 3
-    assert found.looked_at == 400
+    assert found.looked_at == found.of == 400
+    assert (found.p_value, found.beyond_chance) == (pytest.approx(0.001), True)
+    assert found.rows == round(found.share * 400) >= sum(map(len, found.groups))
+    assert found.found >= len(found.groups)
     assert found.sentence.startswith(f"{100 * found.share:.2g} % of the real rows have no fake as near as their 5th")
 
 
@@ -40,7 +43,44 @@ def test_a_perfect_generator_leaves_what_is_expected(n: int, m: int) -> None:
 def test_nothing_is_uncovered_where_all_rows_are_alike() -> None:
     same = np.ones((30, 3))
     found = uncovered(side(same), side(same, "fake"), seed=0)
-    assert (found.groups, found.share) == ((), 0)
+    assert (found.groups, found.share, found.rows) == ((), 0, 0)
+    assert not found.beyond_chance
+
+
+def drawn(kind: str, n: int, seed: int) -> np.ndarray:
+    rows = cloud(n, seed, 3)
+    # Rounded rows are alike in great number, and ties must know nothing of the sides.
+    return np.round(rows * 0.8) if kind == "ties" else rows
+
+
+@pytest.mark.parametrize("kind", ["plain", "ties"])
+@pytest.mark.parametrize(("n", "m"), [(60, 60), (40, 90)])
+def test_a_perfect_generator_is_said_to_leave_too_many_no_more_often_than_the_level(kind: str, n: int, m: int) -> None:
+    alarms = 0
+    for s in range(100):
+        real, fake = side(drawn(kind, n, s)), side(drawn(kind, m, 1_000 + s), "fake")
+        alarms += uncovered(real, fake, seed=s, alpha=0.1).beyond_chance
+    assert alarms <= binom.ppf(0.98, 100, 0.1)
+
+
+def test_a_share_that_chance_may_explain_is_told_as_such() -> None:
+    told = {True: 0, False: 0}
+    for s in range(20):
+        found = uncovered(side(cloud(60, s)), side(cloud(60, 100 + s), "fake"), seed=0)
+        unsure = found.share > found.expected and not found.beyond_chance
+        told[unsure] += 1
+        assert found.sentence.endswith(", and chance may explain the rest.") is unsure
+        assert "looked at" not in found.sentence
+    assert min(told.values()) > 2
+
+
+def test_the_file_holds_counts_and_no_rows() -> None:
+    found = uncovered(side(cloud(60, 0)), side(cloud(60, 1) + 3, "fake"), seed=0)
+    told = found.to_json()
+    assert set(told) == {
+        "rows", "share", "expected", "looked_at", "p_value", "beyond_chance", "groups", "sentence",
+    }  # fmt: skip
+    assert told["groups"] == found.found > 1
 
 
 def test_units_do_not_matter() -> None:
@@ -57,7 +97,9 @@ def test_a_choice_of_many_rows_depends_on_their_content_alone(monkeypatch: pytes
     order = np.random.default_rng(0).permutation(400)
     one = uncovered(side(real), side(fake, "fake"), seed=0)
     two = uncovered(side(real[order]), side(fake[order], "fake"), seed=0)
-    assert one.looked_at == 150
+    assert (one.looked_at, one.of) == (150, 400)
+    assert "(150 of 400 were looked at); a perfect generator" in one.sentence
+    assert one.p_value == two.p_value
     assert one.share == two.share
     assert [set(group) for group in one.groups] == [set(order[list(group)].tolist()) for group in two.groups]
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import doctest
+
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 from scipy.stats import fisher_exact
 from tests.evaluation.making import cloud, side
 
+from uncollapse.evaluation import memorised
 from uncollapse.evaluation.memorised import apart, copies, nearest_rows
 
 TRAIN = side(cloud(300, 0, 6), "train")
@@ -51,6 +54,8 @@ def test_copies_are_counted_whatever_the_sizes(real: int, fake: int) -> None:
     assert found.share_fake == pytest.approx(count / fake, abs=0.03)
     assert found.share_real < 0.03
     assert set(found.copies[: count - 5]) <= set(range(count))
+    # A chance that cannot be told from none is no chance of 0.
+    assert found.sentence.endswith(" do (p < 0.001).")
     assert found.sentence.startswith(f"{100 * found.share_fake:.2g} % of the fakes lie on top of a training row;")
 
 
@@ -76,6 +81,10 @@ def test_fakes_drawn_like_held_out_rows_raise_no_flag_more_often_than_alpha() ->
                        side(cloud(150, 300 + seed, 2), "train"), alpha=0.1)  # fmt: skip
         alarms += found.p_value <= 0.1
     assert alarms <= 9  # of 40 at 10 %: more has a chance below 2 %
+
+
+def test_p_values_are_written_as_in_their_examples() -> None:
+    assert doctest.testmod(memorised).failed == 0
 
 
 def test_an_excess_that_is_small_raises_no_flag() -> None:

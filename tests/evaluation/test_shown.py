@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,21 @@ from tests.evaluation.making import cloud, digits, ring, side
 from torch.overrides import TorchFunctionMode
 
 from uncollapse.evaluation.memorised import copies
-from uncollapse.evaluation.shown import CLUSTER, GROUP, NEIGHBOURS, PAIRS, REPEATED, Exhibits, exhibits, located
+from uncollapse.evaluation.shown import (
+    CLUSTER,
+    GROUP,
+    MOST_CLUSTERS,
+    NEIGHBOURS,
+    PAIRS,
+    REPEATED,
+    Exhibits,
+    exhibits,
+    located,
+)
 from uncollapse.evaluation.sides import Side
 from uncollapse.features.pixels import Pixels
 from uncollapse.verdict.judge import judge
+from uncollapse.verdict.repeats import MOST_GROUPS
 from uncollapse.verdict.verdict import Verdict
 
 IMAGES, LABELS = digits()
@@ -79,8 +91,71 @@ def test_the_lost_digit_and_the_repeated_one_are_shown(images: tuple[dict[str, S
     repeated = of(found, "repeated")[0]
     assert {tile["row"] for tile in repeated["tiles"][0]} <= {*range(280, 300), 0}
     assert found.document["dimensions"] is None
+    assert found.document["dimension_test"] is None
     assert found.document["uncovered"]["share"] > found.document["uncovered"]["expected"]
     assert found.pictures["map_state"].sum() > 0
+
+
+def test_every_row_of_tiles_says_of_how_many_it_is_a_part(images: tuple[dict[str, Side], Exhibits]) -> None:
+    sides, found = images
+    for kind in ("sample", "uncovered", "repeated", "cluster"):
+        for gallery in of(found, kind):
+            assert len(gallery["wholes"]) == len(gallery["tiles"])
+            assert all(
+                whole["rows"] >= len(row) for whole, row in zip(gallery["wholes"], gallery["tiles"], strict=True)
+            )
+    first, told = of(found, "uncovered")[0], found.document["uncovered"]
+    count = first["wholes"][0]["rows"]
+    cut = [len(gallery["tiles"][0]) < gallery["wholes"][0]["rows"] for gallery in of(found, "cluster")]
+    assert any(cut)
+    assert first["title"] == f"Never made, group 1: {count} of the {told['rows']} real rows without a near fake"
+    assert [gallery["title"] for gallery in of(found, "sample")] == [
+        "28 of the 300 real rows, chosen at random", "28 of the 300 fakes, chosen at random",
+    ]  # fmt: skip
+    assert len(sides["fake"]) == 300
+
+
+def test_all_clusters_are_in_the_file_and_the_first_have_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, fake = ring(600, 0)[0], ring(600, 1, modes=[0, 0, 0, 1, 2, 3])[0]
+    sides = {"real": side(real), "fake": side(fake, "fake")}
+    found = shown(sides)
+    rows = found.document["clusters"]
+    assert sum(row["n_real"] for row in rows) == sum(row["n_fake"] for row in rows) == 600
+    assert len(rows) > MOST_CLUSTERS
+    monkeypatch.setattr(sys.modules["uncollapse.evaluation.shown"], "MOST_CLUSTERS", 2)
+    less = shown(sides).document
+    uneven = [row["gallery"] for row in less["clusters"] if row["state"] != "even"]
+    assert len(uneven) > 2
+    assert len([key for key in uneven if key]) == sum(g["kind"] == "cluster" for g in less["galleries"]) == 2
+    assert all(row["gallery"] is None for row in less["clusters"] if row["state"] == "even")
+
+
+def test_groups_of_repeats_are_counted_or_said_to_be_the_least(images: tuple[dict[str, Side], Exhibits]) -> None:
+    sides, found = images
+    verdict = judged(sides)
+    groups = verdict.details["repeated"]
+    assert found.document["repeated"] == {
+        "groups": len(groups), "all_groups": len(groups) < MOST_GROUPS,
+        "share": next(row.value_fake for row in verdict.evidence if row.metric == "repeats"),
+    }  # fmt: skip
+
+    def told(**details: Any) -> Any:
+        changed = replace(verdict, details={key: value for key, value in details.items() if value is not None})
+        return exhibits(sides, None, changed, None, alpha=0.03, seed=0).document["repeated"]
+
+    many = [(number, number + 1) for number in range(0, 2 * MOST_GROUPS, 2)]
+    assert told(repeated=many) == {**found.document["repeated"], "groups": MOST_GROUPS, "all_groups": False}
+    assert told(repeated=many[:-1])["all_groups"] is True
+    assert told(repeated=many, repeated_groups=260) == {**told(repeated=many), "groups": 260, "all_groups": True}
+    assert told(repeated=None) is None
+
+
+def test_the_lost_digit_has_its_names_beside_each_other(images: tuple[dict[str, Side], Exhibits]) -> None:
+    _, found = images
+    same = found.document["same"]
+    assert any("uncovered-0" in row["groups"] for row in same)
+    keys = {gallery["key"] for gallery in of(found, "uncovered")}
+    assert {key for row in same for key in row["groups"]} <= keys
 
 
 def test_neighbours_are_the_nearest_rows_with_their_distances(images: tuple[dict[str, Side], Exhibits]) -> None:
@@ -102,6 +177,7 @@ def test_vectors_have_places_instead_of_pictures(vectors: Exhibits) -> None:
     assert starved
     assert all(" (x1 near " in row["name"] and ", x2 near " in row["name"] for row in vectors.document["clusters"])
     assert [row["name"] for row in vectors.document["dimensions"]] != []
+    assert vectors.document["dimension_test"]["dimensions"] == 2
     # The lost modes lie at 270 and 315 degrees.
     assert any("x2 near -1" in row["name"] for row in starved)
 
@@ -129,7 +205,26 @@ def test_with_training_rows_the_copies_stand_first_beside_what_they_copy() -> No
     assert {(row[1]["side"], row[1]["note"]) for row in rows} == {("train", "0")}
     assert all(row[1]["row"] == 7 + (row[0]["row"] - 150) // 10 for row in rows)
     assert of(found, "neighbours")[0]["title"] == "Fakes and their nearest training rows"
+    # The sentence on copies stands above; here it says which of them are shown.
+    assert of(found, "neighbours")[0]["sentence"] == (
+        "Numbers are distances between features; 0 is a copy. The 8 fakes are the nearest of 31 that lie on top of a "
+        "training row."  # one of those that are no copies is very near one by chance
+    )
     assert set(found.pictures["map_side"].tolist()) == {0, 1}
+
+
+def test_few_copies_and_none_are_told_too() -> None:
+    train = cloud(200, 0, 9)
+
+    def sentence(count: int) -> str:
+        fakes = np.concatenate([cloud(150, 1, 9), train[:count]])
+        found = shown({"real": side(cloud(150, 2, 9)), "fake": side(fakes, "fake"), "train": side(train, "train")})
+        told: str = of(found, "neighbours")[0]["sentence"]
+        return told.removeprefix("Numbers are distances between features; 0 is a copy. ")
+
+    assert sentence(3) == "The first 3 fakes lie on top of a training row. The others were chosen at random."
+    assert sentence(8) == "The 8 fakes lie on top of a training row."
+    assert sentence(0) == "The fakes were chosen at random."
 
 
 class Largest(TorchFunctionMode):
@@ -174,8 +269,9 @@ def test_twenty_thousand_rows_a_side_take_no_more_memory_than_five_thousand(tmp_
 def test_rows_by_chance_without_a_near_fake_are_not_called_never_made() -> None:
     found = shown({"real": side(cloud(120, 0)), "fake": side(cloud(300, 1), "fake")})
     titles = [gallery["title"] for gallery in of(found, "uncovered")]
-    told = found.document["uncovered"]
-    assert all(title.startswith("Never made") == (told["share"] > told["expected"]) for title in titles)
+    assert found.document["uncovered"]["beyond_chance"] is False
+    assert titles
+    assert all(title.startswith("Farthest from all fakes, group ") for title in titles)
 
 
 def test_a_folder_names_its_tiles_by_its_files(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ and metrics are set by hand, so that a test can say which of them must appear.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,8 +142,16 @@ class Album:
         name = f"{side}/{row:05d}.png" if samples.thumbs is not None else ""
         return {"side": side, "row": int(row), "name": name, "thumb": thumb, "label": label, "note": note}
 
-    def gallery(self, key: str, kind: str, title: str, sentence: str, rows: Sequence[Any]) -> dict[str, Any]:
-        return {"key": key, "kind": kind, "title": title, "sentence": sentence, "tiles": list(rows)}
+    def gallery(
+        self, key: str, kind: str, title: str, sentence: str, rows: Sequence[Any], wholes: Sequence[Any] = ()
+    ) -> dict[str, Any]:
+        head = {"key": key, "kind": kind, "title": title, "sentence": sentence, "tiles": list(rows)}
+        return head | ({"wholes": list(wholes)} if wholes else {})
+
+    def whole(self, side: str, rows: Sequence[Any]) -> dict[str, Any]:
+        labels = self.sides[side].labels
+        counts = Counter() if labels is None else Counter(labels[row] for row in rows)
+        return {"rows": len(rows), "labels": [list(pair) for pair in counts.most_common(20)], "kinds": len(counts)}
 
 
 def class_counts(real: Samples, fake: Samples) -> dict[str, Any] | None:
@@ -197,7 +206,8 @@ def cluster_rows(
                 [album.tile(side, row) for row in rows_of[:18]]
                 for side, rows_of in zip(("real", "fake"), members, strict=True)
             ]
-            galleries.append(album.gallery(key, "cluster", f"cluster {number}", "", tiles))
+            wholes = [album.whole(side, rows_of) for side, rows_of in zip(("real", "fake"), members, strict=True)]
+            galleries.append(album.gallery(key, "cluster", f"cluster {number}", "", tiles, wholes))
     return sorted(rows, key=lambda row: row["share_fake"] / row["share_real"]), galleries
 
 
@@ -212,21 +222,18 @@ def picture_galleries(
         )
     ]  # fmt: skip
     for number, name in enumerate(lost):
-        rows = [row for row, label in enumerate(real.labels or ()) if label == name][:30]
+        every = [row for row, label in enumerate(real.labels or ()) if label == name]
+        rows = every[:30]
         title, sentence = f"Uncovered group {number + 1}", f"{len(rows)} real samples, all of class {name}."
-        found.append(
-            album.gallery(
-                f"uncovered-{number}", "uncovered", title, sentence, [[album.tile("real", row) for row in rows]]
-            )
-        )
+        tiles, wholes = [[album.tile("real", row) for row in rows]], [album.whole("real", every)]
+        found.append(album.gallery(f"uncovered-{number}", "uncovered", title, sentence, tiles, wholes))
     _, place, counts = np.unique(fake.features, axis=0, return_inverse=True, return_counts=True)
     for number in np.argsort(-counts)[:4]:
         if counts[number] > 1:
             rows = np.flatnonzero(place.ravel() == number)
             title = f"{counts[number]} fakes that are the same"
-            found.append(
-                album.gallery(f"repeated-{number}", "repeated", title, "", [[album.tile("fake", row) for row in rows]])
-            )
+            tiles, wholes = [[album.tile("fake", row) for row in rows]], [album.whole("fake", rows)]
+            found.append(album.gallery(f"repeated-{number}", "repeated", title, "", tiles, wholes))
     neighbours = []
     for row in range(8):
         far = np.linalg.norm(real.features - fake.features[row], axis=1)
@@ -290,7 +297,8 @@ def dimension_rows(real: Samples, fake: Samples) -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": f"x{column}", "real_mean": float(a.mean()), "fake_mean": float(b.mean()),
-                "real_sd": float(a.std()), "fake_sd": float(b.std()), "effect": effect,
+                "real_sd": float(a.std()), "fake_sd": float(b.std()), "effect": effect, "p_adjusted": 0.31,
+                "beyond_chance": False,
                 "sentence": f"The fakes spread {b.std() / a.std():.2f} times as far as the real rows.",
             }
         )  # fmt: skip
@@ -348,6 +356,7 @@ def write_evaluation(
         "clusters": rows,
         "galleries": picture_galleries(real, fake, album, gone, "train" if train else "real") + galleries,
         "dimensions": None if real.thumbs is not None else dimension_rows(real, fake),
+        **counts_of_all(real, fake, lost),
         "per_class": class_verdicts(classes) if per_class and classes else None,
         "versus": other_generator(numbers, classes) if versus else None,
         "memorisation": {
@@ -374,6 +383,29 @@ def write_evaluation(
     (directory / "evaluation.json").write_text(json.dumps(content | changes, allow_nan=False))
     np.savez_compressed(directory / "pictures.npz", **arrays)
     return directory
+
+
+def counts_of_all(real: Samples, fake: Samples, lost: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """How much there is in all of what the galleries show, and the names that one loss has."""
+    rows = sum((real.labels or []).count(row["mode"].removeprefix("class ")) for row in lost)
+    same = [
+        {"mode": row["mode"], "kind": "class", "modes": [], "groups": [f"uncovered-{number}"], "clusters": []}
+        for number, row in enumerate(lost)
+    ]
+    test = {
+        "dimensions": real.features.shape[1], "beyond_chance": 0, "alpha": 0.03, "n_real": len(real.features),
+        "n_fake": len(fake.features),
+        "sentence": f"None of the {real.features.shape[1]} dimensions differs by more than chance.",
+    }  # fmt: skip
+    return {
+        "uncovered": {
+            "rows": rows + 11, "share": 0.23, "expected": 0.03, "looked_at": len(real.features), "p_value": 0.001,
+            "beyond_chance": True, "groups": len(lost) + 2, "sentence": "23 % have no near fake.",
+        },
+        "repeated": {"groups": 12, "all_groups": False, "share": 0.122},
+        "dimension_test": None if real.thumbs is not None else test,
+        "same": same,
+    }  # fmt: skip
 
 
 def class_verdicts(classes: dict[str, Any]) -> list[dict[str, Any]]:

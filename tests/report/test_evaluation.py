@@ -81,8 +81,8 @@ def test_every_section_stands_in_order(reader: Reader) -> None:
         "There is a note on the inputs.",
         "n = 600 real and 500 generated rows",
         # Three tests; 1.00 is at least 0.5 and significant, 0.06 neither.
-        "beyond chance and large enough. Class 3 is 10.3 % of the real data and is hardly made.",
-        "no loss established. Within the classes the fakes are as spread as the real rows.",
+        "Beyond chance and large enough. Class 3 is 10.3 % of the real data and is hardly made.",
+        "No loss established. Within the classes the fakes are as spread as the real rows.",
         "at most 3 % of healthy generators",
         "30 real samples, all of class 3.",
         "Shares of given labels; n = 600 real, 500 generated, 570 runs/pacgan-2/samples rows",
@@ -209,13 +209,110 @@ def test_without_training_data_the_neighbours_stay(full: Path, tmp_path: Path) -
 def test_vectors_show_dimensions_and_numbers_of_rows(tmp_path: Path) -> None:
     reader = Reader(build(write_evaluation(tmp_path, *vectors(5), clusters=4)).read_text())
     assert not [tag for tag, _ in reader.tags if tag == "img"]
-    assert "Which dimensions changed" in reader.text
+    assert "Dimensions, most different first" in reader.text
+    assert "None of the 5 dimensions differs by more than chance." in reader.text
+    assert reader.text.count("Rows are counted from 0.") == 1
     assert "The fakes spread" in reader.text
     assert "generated row 0: real rows" in reader.text
     assert "Drawn at random" not in reader.text
     assert "400 generated rows judged against 400 real ones" in reader.text
     assert "Clusters of the real data" in reader.text
     assert not reader.broken
+
+
+def without_counts(content: dict[str, Any]) -> None:
+    """Makes the file as it was written before anything was counted."""
+    for key in ("uncovered", "repeated", "dimension_test", "same"):
+        del content[key]
+    for gallery in content["galleries"]:
+        gallery.pop("wholes", None)
+    for row in content["dimensions"] or ():
+        del row["p_adjusted"], row["beyond_chance"]
+
+
+def copy_of(full: Path, tmp_path: Path) -> Path:
+    for name in ("evaluation.json", "pictures.npz"):
+        (tmp_path / name).write_bytes((full / name).read_bytes())
+    return tmp_path
+
+
+COUNTED = (
+    "; all labelled 3",
+    "The other 2 groups with 11 rows are no more than a perfect generator would leave.",
+    "4 of at least 12 groups are shown, with",
+    "12 % of the fakes nearly repeat another.",
+    "below as group 1",
+    "Its real rows are mostly of class 3.",
+    "All 10 clusters in numbers",
+)
+
+
+def test_what_is_shown_says_of_how_many(full: Path, tmp_path: Path, reader: Reader) -> None:
+    for sentence in COUNTED:
+        assert sentence in reader.text
+    labels = digit_images()[0].labels
+    assert labels is not None
+    # Thirty of each group are in the file.
+    assert f"and {labels.count('3') - 30} more; all labelled 3" in reader.text
+    old = Reader(change(copy_of(full, tmp_path), without_counts))
+    assert not old.broken
+    assert sections(old) == SECTIONS
+    for sentence in COUNTED[:-1]:
+        assert sentence not in old.text
+    assert "those in the file are all labelled 3" in old.text
+
+
+def test_a_table_that_holds_some_clusters_does_not_call_them_all(full: Path, tmp_path: Path) -> None:
+    text = Reader(change(copy_of(full, tmp_path), lambda content: content["clusters"].__delitem__(slice(4, None)))).text
+    assert "The first 4 clusters in numbers" in text
+    assert "of these real rows." in text
+    assert "All 4 clusters" not in text
+
+
+@pytest.mark.parametrize(
+    ("surplus", "head"), [(True, "the generator never comes near"), (False, "farthest from all fakes")]
+)
+def test_what_a_perfect_generator_leaves_too_is_not_called_lost(
+    full: Path, tmp_path: Path, surplus: bool, head: str
+) -> None:
+    text = Reader(
+        change(copy_of(full, tmp_path), lambda content: content["uncovered"].update(beyond_chance=surplus))
+    ).text
+    assert f"Real samples {head}" in text
+    assert ("nothing says that these were lost" in text) is not surplus
+    assert ("never comes near" in text.lower()) is surplus
+    key = "real, and runs/vanilla/samples never comes near" if surplus else "farthest from all fakes of runs/vanilla"
+    assert key in text
+
+
+def test_vectors_of_old_say_that_no_test_was_made(tmp_path: Path) -> None:
+    write_evaluation(tmp_path, *vectors(5), clusters=4)
+    reader = Reader(change(tmp_path, without_counts))
+    assert "No test was recorded, so any of these differences may be chance." in reader.text
+    assert "by more than chance" not in reader.text
+    assert not reader.broken
+
+
+def test_a_metric_of_copies_stands_once(full: Path, tmp_path: Path) -> None:
+    def both(content: dict[str, Any]) -> None:
+        content["metrics"]["authenticity"] = content["memorisation"]["metrics"]["authenticity"]
+
+    reader = Reader(change(copy_of(full, tmp_path), both))
+    names = [attributes["id"] for _, attributes in reader.tags if "id" in attributes]
+    assert names.count("metric-authenticity") == 1
+    assert "Authenticity stands with the copies of the training data." in reader.text
+    alone = Reader(change(tmp_path, lambda content: content.pop("memorisation")))
+    assert [a["id"] for _, a in alone.tags if "id" in a].count("metric-authenticity") == 1
+    assert "stands with the copies" not in alone.text
+
+
+def test_a_verdict_that_names_its_number_of_samples_does_not_repeat_it(tmp_path: Path) -> None:
+    real, fake = digit_images(healthy=True, n_real=300, n_fake=200)
+    write_evaluation(tmp_path, real, fake, status="inconclusive")
+    said = "about 1,200 samples a side would show it."
+    text = Reader(change(tmp_path, lambda content: content["verdict"].update(sentence=said))).text
+    assert said in text
+    assert "For an answer" not in text
 
 
 def test_two_dimensions_are_shown_as_points_and_densities(tmp_path: Path) -> None:
@@ -307,6 +404,7 @@ def test_two_thousand_large_thumbnails_stay_below_five_megabytes(tmp_path: Path)
 
 
 def test_small_thumbnails_are_all_shown(reader: Reader) -> None:
+    assert "Rows are counted" not in reader.text
     words = [a["alt"] or "" for tag, a in reader.tags if tag == "img"]
     assert sum("real sample real/" in alt and "label 3" in alt for alt in words) >= 30
     assert sum(alt.startswith("training sample train/") for alt in words) == 40

@@ -6,6 +6,7 @@ import pytest
 from tests.report.synthetic_evaluation import digit_images, write_evaluation
 
 from uncollapse.report.evaluation_answer import (
+    ASKED,
     MARKS,
     MEANINGS,
     class_rows,
@@ -13,11 +14,16 @@ from uncollapse.report.evaluation_answer import (
     flags,
     lost,
     mark,
+    needed,
     scale_end,
     sizes,
 )
+from uncollapse.report.evaluation_exhibits import Same
 from uncollapse.report.evaluation_load import load_evaluation
-from uncollapse.report.evaluation_record import STATUSES, Evaluation, Evidence, Loss, Verdict
+from uncollapse.report.evaluation_record import STATUSES, ClassVerdict, Evaluation, Evidence, Loss, Verdict
+from uncollapse.verdict.repeats import REPEATS
+from uncollapse.verdict.shares import CLASSES, REGIONS
+from uncollapse.verdict.spread import MINIMUM_OVERALL, OVERALL
 
 
 def a_test(effect: float | None = 0.6, p: float | None = 0.001, *, sure: bool = True, name: str = "m") -> Evidence:
@@ -75,7 +81,7 @@ def test_losses_are_shown_folded_and_counted() -> None:
     verdict = Verdict(status="collapsed", sentence="", lost=tuple(loss(f"m{i}", 0.2, 0.0) for i in range(250)))
     shown, folded, left_out = lost(verdict)
     assert (len(shown), len(folded), left_out) == (10, 200, 40)
-    assert (shown[0].real, shown[0].fake, shown[0].interval) == ("20 %", "0 %", "0 to 1 %")
+    assert (shown[0].real, shown[0].fake, shown[0].interval) == ("20 %", "0 %", "0 to 1.0 %")
     assert shown[0].strip is not None
     # The line ends at 1.05 x 20 %, so the real share stands at 95.24 % of it.
     assert shown[0].strip.marks == ((95.24, "reference"), (0.0, "mean"))
@@ -106,7 +112,75 @@ def test_sizes_and_classes(record: Evaluation) -> None:
     counted = replace(record, verdict=replace(record.verdict, n_real=250, n_fake=0), inputs={})
     assert sizes(counted) == "n = 250 real and 0 generated rows"
     assert sizes(replace(record, inputs={})) == ""
-    rows, left_out = class_rows(record)
-    assert left_out == 0
+    rows, folded, left_out = class_rows(record)
+    assert (len(rows), folded, left_out) == (10, [], 0)
     assert (rows[0].status, rows[0].n_fake, rows[-1].status) == ("collapsed", "0", "healthy")
     assert {row.label for row in rows[:2]} == {"3", "7"}
+
+
+def test_many_classes_are_folded_away_and_counted(record: Evaluation) -> None:
+    row = ClassVerdict(label="a", n_real=1, n_fake=1, status="healthy", sentence="", evidence=())
+    shown, folded, left_out = class_rows(replace(record, per_class=(row,) * 230))
+    assert (len(shown), len(folded), left_out) == (30, 170, 30)
+
+
+def test_each_test_of_the_verdict_says_what_its_effect_is_a_part_of() -> None:
+    assert set(ASKED) == {CLASSES, REGIONS, "spread within classes", "spread within clusters", OVERALL, REPEATS}
+    said = {name: evidence((a_test(name=name),))[0] for name in ASKED}
+    assert len({row.unit for row in said.values()}) == len(ASKED)
+    assert "surely" in said[REGIONS].unit
+    assert "surely" not in said[CLASSES].unit
+    assert said[REGIONS].strip is not None
+    assert "0.60 of the region's share surely lost" in said[REGIONS].strip.label
+    assert [name for name, row in said.items() if row.remark] == [OVERALL]
+    assert all(f"{minimum:.2f}" in said[OVERALL].remark for minimum in MINIMUM_OVERALL.values())
+    other = evidence((a_test(name="something new"),))[0]
+    assert (other.unit, other.remark) == ("", "")
+    assert evidence((a_test(None, name=REPEATS),))[0].unit == ""
+
+
+def test_both_values_are_said_in_the_unit_of_their_test() -> None:
+    row = replace(a_test(name=REGIONS), value_real=0.108, value_fake=0.0)
+    assert evidence((row,))[0].compared == "11 % of the real rows, 0 % of the fakes"
+    row = replace(row, value_real=0.0108, value_fake=0.0092)
+    assert evidence((row,))[0].compared == "1.1 % of the real rows, 0.9 % of the fakes"
+    row = replace(row, metric=OVERALL, value_real=1.0, value_fake=0.966)
+    assert evidence((row,))[0].compared == "the fakes have 0.97 times the real spread"
+    assert evidence((replace(row, value_fake=None),))[0].compared == ""
+
+
+@pytest.mark.parametrize(
+    ("effect", "ends"), [(0.6, ("0", "1")), (2.0, ("0", "2.3")), (-0.1, ("\u22120.11", "1")), (None, ("", ""))]
+)
+def test_the_ends_of_a_line_are_named(effect: float | None, ends: tuple[str, str]) -> None:
+    assert evidence((a_test(effect),))[0].ends == ends
+
+
+def test_how_many_samples_an_answer_takes_is_said_once() -> None:
+    verdict = Verdict(
+        status="inconclusive", sentence="About 1,204 samples a side would show it.", needed=1204,
+        needed_sentence="1,204 samples a side would tell.",
+    )  # fmt: skip
+    assert needed(verdict) == ""
+    # Another number that holds these digits is another number.
+    for sentence in ("Nothing was found.", "Of 31,204 rows.", "Of 1,204,000 rows."):
+        assert needed(replace(verdict, sentence=sentence)) == "1,204 samples a side would tell."
+    told = replace(verdict, sentence="", needed_sentence="")
+    assert needed(told) == "1,204 samples a side would be enough."
+    assert needed(replace(told, needed=None)) == ""
+
+
+def test_shares_of_one_column_have_one_number_of_digits() -> None:
+    modes = [("a", 0.0108, 0.0), ("b", 0.0100, 0.0), ("c", 0.0092, 0.001)]
+    verdict = Verdict(status="collapsed", sentence="", lost=tuple(loss(*mode) for mode in modes))
+    shown, _, _ = lost(verdict)
+    assert [row.real for row in shown] == ["1.1 %", "1.0 %", "0.9 %"]
+    assert [row.fake for row in shown] == ["0 %", "0 %", "0.1 %"]
+    assert scale_end(verdict) == "1.2 %"
+
+
+def test_a_lost_mode_says_what_else_it_is_called() -> None:
+    same = (Same(mode="3", kind="class", modes=(), groups=("uncovered-0",), clusters=("cluster 2",)),)
+    verdict = Verdict(status="collapsed", sentence="", lost=(loss("3", 0.2, 0.0), loss("7", 0.2, 0.0)))
+    assert [row.also for row in lost(verdict, same)[0]] == ["below as group 1, cluster 2", ""]
+    assert [row.also for row in lost(verdict)[0]] == ["", ""]

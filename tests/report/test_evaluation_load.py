@@ -91,7 +91,8 @@ def test_a_damaged_value_is_named_in_one_sentence(
     "key",
     [
         "metrics", "names", "extractor", "inputs", "notes", "classes", "clusters", "galleries", "dimensions",
-        "per_class", "versus", "memorisation", "next", "command", "versions", "seconds",
+        "per_class", "versus", "memorisation", "next", "command", "versions", "seconds", "uncovered", "repeated",
+        "dimension_test", "same",
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("null", [True, False])
@@ -115,8 +116,12 @@ def test_nesting_without_end_is_told(tmp_path: Path) -> None:
 
 
 def test_an_estimate_without_a_value_keeps_its_reason(tmp_path: Path, content: dict[str, Any]) -> None:
-    gone = {"value": None, "reason": None, "details": {"p": 0.5, "list": [1], "flag": True, "word": "x"}}
+    gone = {
+        "value": None,
+        "reason": None,
+        "details": {"p": 0.5, "list": [1], "flag": True, "word": "x", "ends": [0.5, 1], "two": ["a", "b"]},
+    }
     (tmp_path / "evaluation.json").write_text(json.dumps(content | {"metrics": {"recall": gone}}))
     found = load_evaluation(tmp_path).metrics["recall"]
     assert (found.value, found.reason) == (None, "no reason was recorded")
-    assert found.details == {"p": "0.5", "word": "x"}
+    assert found.details == {"p": 0.5, "word": "x", "ends": (0.5, 1)}

@@ -88,9 +88,22 @@ def test_the_legend_names_only_what_appears() -> None:
     marked = np.array([True, False, True, False])
     texts = [key.text for key in keys(pictures(SQUARE, np.array([0, 0, 1, 2]), marked=marked), "mine", "theirs")]
     assert texts == [
-        "real", "generated (mine)", "theirs", "real, and the generator never comes near", "generated again and again",
+        "real", "generated (mine)", "theirs", "real, and mine never comes near", "generated again and again by mine",
     ]  # fmt: skip
+    alone = [key.text for key in keys(pictures(SQUARE, side, marked=marked), "mine", "")]
+    assert alone[2:] == ["real, and the generator never comes near", "generated again and again"]
     assert keys(Pictures(), "mine", "") == []
+
+
+@pytest.mark.parametrize(
+    ("other", "text"),
+    [("", "real, farthest from all fakes"), ("theirs", "real, farthest from all fakes of mine")],
+)
+def test_the_legend_does_not_say_never_of_what_a_perfect_generator_leaves_too(other: str, text: str) -> None:
+    shown = pictures(SQUARE, np.array([0, 0, 1, 2]), marked=np.array([True, False, False, False]))
+    texts = [key.text for key in keys(shown, "mine", other, surplus=False)]
+    assert text in texts
+    assert not any("never" in said for said in texts)
 
 
 def test_two_dimensional_rows_share_one_window() -> None:

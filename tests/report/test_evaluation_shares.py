@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,8 +8,8 @@ from scipy.stats import binomtest
 from tests.report.synthetic_evaluation import digit_images, write_evaluation
 
 from uncollapse.report.evaluation_load import load_evaluation
-from uncollapse.report.evaluation_record import Classes, Dimension
-from uncollapse.report.evaluation_shares import class_bars, clusters, dimensions
+from uncollapse.report.evaluation_record import Classes
+from uncollapse.report.evaluation_shares import class_bars, clusters
 from uncollapse.report.evaluation_tiles import DETAILS, Thumbs
 
 
@@ -50,29 +51,55 @@ def test_without_counts_there_are_no_bars(counts: tuple[tuple[int, ...], tuple[i
 
 def test_changed_clusters_have_pictures_and_all_have_numbers(tmp_path: Path) -> None:
     record = load_evaluation(write_evaluation(tmp_path, *digit_images(n_real=400, n_fake=400), clusters=8))
-    pictured, rows, left_out = clusters(record, Thumbs(record.pictures.thumbs), DETAILS[0])
-    assert (len(rows), left_out) == (8, 0)
+    found = clusters(record, Thumbs(record.pictures.thumbs), DETAILS[0])
+    assert (len(found.rows), found.left_out, found.further) == (8, 0, 0)
     changed = [cluster for cluster in record.clusters if cluster.state != "even"]
     assert changed
-    assert [row.name for row in pictured] == [cluster.name for cluster in changed]
-    first, row = record.clusters[0], rows[0]
+    assert [row.name for row in found.pictured] == [cluster.name for cluster in changed]
+    first, row = record.clusters[0], found.rows[0]
     assert first.share_real
     assert first.share_fake is not None
     assert row.ratio == f"{first.share_fake / first.share_real:.2g}"
     assert (row.state, row.n_real, row.p) == ("starved", str(first.n_real), "below 0.001")
-    assert pictured[0].pictures is not None
-    assert [line.lead for line in pictured[0].pictures.rows] == ["real", "generated"]
+    assert found.pictured[0].pictures is not None
+    assert [line.lead for line in found.pictured[0].pictures.rows] == ["real", "generated"]
     # Vectors have the numbers alone.
-    assert clusters(record, Thumbs(None), DETAILS[0])[0] == []
+    assert clusters(record, Thumbs(None), DETAILS[0]).pictured == ()
 
 
-def test_dimensions_are_listed_with_their_spread_and_counted() -> None:
-    row = Dimension(name="x", real_mean=0.0, fake_mean=1.0, real_sd=1.0, fake_sd=0.5, effect=0.7, sentence="Moved.")
-    gone = Dimension(name="y", real_mean=None, fake_mean=1.0, real_sd=1.0, fake_sd=0.5, effect=None, sentence="")
-    shown, left_out = dimensions((row, gone, *[row] * 48))
-    assert (len(shown), left_out) == (40, 10)
-    assert (shown[0].real, shown[0].fake, shown[0].effect) == ("0.00 ± 1.00", "1.00 ± 0.50", "0.70")
-    assert shown[0].strip is not None
-    # From -1 to 1.5 with 8 % of that on each side: 0 stands at 1.2 / 2.9.
-    assert shown[0].strip.marks[0] == (pytest.approx(100 * 1.2 / 2.9, abs=0.01), "mean upper")
-    assert (shown[1].strip, shown[1].effect) == (None, "none")
+def test_a_table_says_whether_it_holds_all_clusters(tmp_path: Path) -> None:
+    record = load_evaluation(write_evaluation(tmp_path, *digit_images(n_real=400, n_fake=300), clusters=8))
+    whole = clusters(record, Thumbs(None), DETAILS[0])
+    assert whole.head == "All 8 clusters"
+    assert whole.note == "All 8 clusters, of 400 real and 300 generated rows that were looked at closely."
+    # As in files of old, which hold but the first eight of twenty.
+    part = clusters(replace(record, clusters=record.clusters[:3]), Thumbs(record.pictures.thumbs), DETAILS[0])
+    held = sum(cluster.share_real or 0 for cluster in record.clusters[:3])
+    assert part.head == "The first 3 clusters"
+    assert part.note.endswith(f"looked at closely. They hold {100 * held:.0f} % of these real rows.")
+    assert clusters(replace(record, clusters=()), Thumbs(None), DETAILS[0]).rows == ()
+
+
+def test_clusters_beyond_those_with_pictures_are_counted(tmp_path: Path) -> None:
+    record = load_evaluation(write_evaluation(tmp_path, *digit_images(n_real=400, n_fake=400), clusters=8))
+    changed = sum(cluster.state != "even" for cluster in record.clusters)
+    found = clusters(record, Thumbs(record.pictures.thumbs), replace(DETAILS[0], groups=1))
+    assert changed > 1
+    assert (len(found.pictured), found.further) == (1, changed - 1)
+
+
+def test_shares_of_one_column_have_one_number_of_digits(tmp_path: Path) -> None:
+    bars = class_bars(classes((108, 92, 800), (100, 90, 810)))
+    assert bars is not None
+    assert [side[1] for bar in bars.bars for side in bar.sides] == [
+        "10.8 %",
+        "10.0 %",
+        "9.2 %",
+        "9.0 %",
+        "80.0 %",
+        "81.0 %",
+    ]
+    record = load_evaluation(write_evaluation(tmp_path, *digit_images(n_real=400, n_fake=400), clusters=8))
+    found = clusters(record, Thumbs(None), DETAILS[0])
+    texts = [text for row in found.rows for text in (row.real, row.fake) if text not in ("0 %", "100 %")]
+    assert len({len(text.split(".")[-1]) if "." in text else 0 for text in texts}) == 1

@@ -5,6 +5,7 @@ import pytest
 from uncollapse.report.evaluation_strips import (
     Scale,
     difference_strip,
+    effect_scale,
     effect_strip,
     interval_strip,
     ratio_strip,
@@ -42,6 +43,12 @@ def test_an_effect_is_a_bar_from_zero(effect: float, minimum: float, bar: tuple[
     assert strip.spans == ((pytest.approx(bar[0], abs=0.01), pytest.approx(bar[1], abs=0.01), "effect large"),)
     assert strip.marks[0] == (pytest.approx(limit, abs=0.01), "limit")
     assert ("zero" in [kind for _, kind in strip.marks]) is (effect < 0)
+
+
+def test_the_scale_of_an_effect_is_that_of_shares_where_it_can_be() -> None:
+    assert effect_scale(0.6, 0.5) == effect_scale(0.0, None) == Scale(low=0.0, high=1.0)
+    assert effect_scale(2.0, 1.0).high == pytest.approx(2.3)
+    assert effect_scale(-0.1, 0.5).low == pytest.approx(-0.11)
 
 
 def test_without_an_effect_there_is_nothing_to_draw() -> None:

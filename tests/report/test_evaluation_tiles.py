@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from uncollapse.report.evaluation_record import Gallery, Tile
+from uncollapse.report.evaluation_exhibits import Gallery, Tile, Whole
 from uncollapse.report.evaluation_tiles import DETAILS, Thumbs, group
 
 RNG = np.random.default_rng(0)
@@ -19,8 +19,9 @@ def tile(row: int, side: str = "real", label: str = "", note: str = "", thumb: i
     return Tile(side=side, row=row, name=f"{row}.png", thumb=thumb, label=label, note=note)
 
 
-def gallery(rows: Sequence[Sequence[Tile]], kind: str = "uncovered") -> Gallery:
-    return Gallery(key="k", kind=kind, title="t", sentence="s", rows=tuple(tuple(row) for row in rows))
+def gallery(rows: Sequence[Sequence[Tile]], kind: str = "uncovered", wholes: Sequence[Whole] = ()) -> Gallery:
+    shown = tuple(tuple(row) for row in rows)
+    return Gallery(key="k", kind=kind, title="t", sentence="s", rows=shown, wholes=tuple(wholes))
 
 
 def decoded(uri: str) -> Image.Image:
@@ -56,7 +57,9 @@ def test_words_say_what_a_sample_is() -> None:
 
 def test_a_label_that_all_share_is_said_once() -> None:
     found = group(gallery([[tile(i, label="7") for i in range(40)]]), Thumbs(COLOUR), DETAILS[0]).rows[0]
-    assert (found.label, found.lead, found.side) == ("7", "real", "real")
+    # A file of old does not say of how many rows these are a part.
+    assert (found.labelled, found.label) == ("those in the file are all labelled", "7")
+    assert (found.lead, found.side) == ("real", "real")
     assert [shot.caption for shot in found.shots] == [""] * 32
     assert found.more == 8
     mixed = group(gallery([[tile(1, label="7"), tile(2, label="8")]]), Thumbs(COLOUR), DETAILS[0]).rows[0]
@@ -77,12 +80,50 @@ def test_small_thumbnails_are_shown_with_sharp_pixels() -> None:
     assert not Thumbs(None).sharp
 
 
+@pytest.mark.parametrize(
+    ("labels", "said", "label"),
+    [
+        ((("7", 98),), "all labelled", "7"),
+        ((("7", 90), ("8", 8)), "those shown and 90 of all 98 labelled", "7"),
+        # Even where another label is more frequent in the whole group, what is said of "7" is true.
+        ((("8", 58), ("7", 40)), "those shown and 40 of all 98 labelled", "7"),
+    ],
+)
+def test_what_is_said_of_a_label_is_said_of_the_whole_group(
+    labels: tuple[tuple[str, int], ...], said: str, label: str
+) -> None:
+    whole = Whole(rows=98, labels=labels, kinds=len(labels))
+    found = group(gallery([[tile(i, label="7") for i in range(28)]], wholes=[whole]), Thumbs(COLOUR), DETAILS[0])
+    row = found.rows[0]
+    assert (row.labelled, row.label, row.more) == (said, label, 70)
+
+
+def test_most_of_a_mixed_group_and_none_of_an_even_one_have_a_label() -> None:
+    tiles = [[tile(1, label="7"), tile(2, label="8")]]
+
+    def said(*labels: tuple[str, int]) -> tuple[str, str]:
+        whole = Whole(rows=sum(count for _, count in labels), labels=labels, kinds=len(labels))
+        row = group(gallery(tiles, wholes=[whole]), Thumbs(COLOUR), DETAILS[0]).rows[0]
+        assert [shot.caption for shot in row.shots] == ["7", "8"]
+        return row.labelled, row.label
+
+    assert said(("7", 60), ("8", 38)) == ("60 of 98 labelled", "7")
+    assert said(("7", 49), ("8", 49)) == ("", "")
+
+
+def test_of_samples_chosen_at_random_the_title_says_of_how_many() -> None:
+    rows = [[tile(i) for i in range(28)]]
+    for kind, more in (("sample", 0), ("uncovered", 872)):
+        found = group(gallery(rows, kind=kind, wholes=[Whole(rows=900)]), Thumbs(COLOUR), DETAILS[0])
+        assert found.rows[0].more == more
+
+
 def test_vectors_are_listed_by_their_rows() -> None:
-    rows = [[tile(1_234, label="a", thumb=None), tile(5, note="0.2", thumb=None)]]
-    assert group(gallery(rows), Thumbs(None), DETAILS[0]).texts == ("real rows 1,234 (label a), 5 (0.2)",)
+    rows = [[tile(1_234, note="0.2", thumb=None), tile(5, thumb=None)]]
+    found = group(gallery(rows, wholes=[Whole(rows=30)]), Thumbs(None), DETAILS[0])
+    assert [line.text for line in found.lines] == ["real rows 1234 (0.2), 5 and 28 more"]
     pairs = [[tile(3, side="fake", thumb=None), tile(8, note="0.31", thumb=None), tile(9, thumb=None)]]
     found = group(gallery(pairs, kind="neighbours"), Thumbs(None), DETAILS[0])
-    assert found.texts == ("generated row 3: real rows 8 (0.31), 9",)
+    assert [line.text for line in found.lines] == ["generated row 3: real rows 8 (0.31), 9"]
     assert found.rows == ()
-    many = group(gallery([[tile(i, thumb=None) for i in range(100)]]), Thumbs(None), DETAILS[0])
-    assert many.texts[0].endswith("63 and 36 more")
+    assert group(gallery(pairs), Thumbs(COLOUR), DETAILS[0], "Of it.").also == "Of it."

@@ -32,6 +32,10 @@ def test_values_keep_their_type() -> None:
     assert full.tally("f") == {"k": 4}
     assert [inner.count("a") for inner in full.nodes("g")] == [1, 2]
     assert [[inner.count("a") for inner in row] for row in full.lists("h")] == [[5], []]
+    pairs = node(k=[["a", 3], []]).pairs("k")
+    assert [(pair.text("[0]"), pair.count("[1]")) for pair in pairs] == [("a", 3), ("", None)]
+    with pytest.raises(Damaged, match=r"top.k\[1\]\[0\] should be a text"):
+        node(k=[["a"], [[]]]).pairs("k")[1].text("[0]")
 
 
 @pytest.mark.parametrize(

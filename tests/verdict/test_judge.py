@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -91,6 +93,34 @@ def test_too_few_rows_are_inconclusive_and_say_how_many_it_takes() -> None:
     assert verdict.needed is not None
     assert 500 < verdict.needed < 5_000
     assert f"{verdict.needed:,}" in verdict.sentence
+
+
+def test_as_many_samples_a_side_are_needed_whichever_side_is_short() -> None:
+    for n, m in ((150, 150), (100, 1_200), (1_200, 100)):
+        needed = asked(ring(n, 0), ring(m, 1)).needed
+        assert needed is not None
+        assert 850 < needed < 1_350
+
+
+def test_samples_that_a_thinned_mixture_leaves_out_are_needed_too() -> None:
+    draws = np.random.default_rng(0)
+    rows = [draws.normal(size=(n, 4)) for n in (320, 160)]
+    kinds = [np.repeat([0, 1, 2], counts) for counts in ([80, 80, 160], [80, 80, 0])]
+    known = Classes(names=list("abc"), real=kinds[0], fake=kinds[1], balanced=True)
+    thinned, whole = asked(*rows, classes=known), asked(rows[0][:160], rows[1])
+    needed = [by_metric(verdict, "region shares").needed for verdict in (thinned, whole)]  # type: ignore[attr-defined]
+    # Of the real rows a half takes part, of the fakes all.
+    assert needed[0] == pytest.approx((2 + 1) / 2 * needed[1], rel=0.15)
+
+
+def test_where_more_samples_would_not_be_looked_at_none_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.import_module("uncollapse.verdict.judge"), "MOST", 100)
+    verdict = asked(ring(80, 0), ring(80, 1))
+    assert verdict.status == "inconclusive"
+    assert verdict.needed is None
+    assert by_metric(verdict, "region shares").needed is None  # type: ignore[attr-defined]
+    assert "for region shares" in verdict.sentence
+    assert "at most 100 samples a side are looked at" in verdict.sentence
 
 
 @pytest.mark.long

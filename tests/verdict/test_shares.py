@@ -37,7 +37,7 @@ def test_a_missing_class_is_named_with_its_shares() -> None:
     assert (found.lost[0].share_real, found.lost[0].share_fake) == (0.1, 0.0)
     assert found.effect == 1.0
     assert p_value(found.statistics) == pytest.approx(0.001)
-    assert "k9 (10 % to 0 %)" in found.sentence
+    assert found.sentence == "1 class is observed at half of the real share or less: k9 (10 % to 0 %)."
 
 
 def test_a_class_with_more_than_half_of_its_share_is_not_lost_however_sure() -> None:
@@ -46,6 +46,13 @@ def test_a_class_with_more_than_half_of_its_share_is_not_lost_however_sure() -> 
     assert found.effect == pytest.approx(0.3)
     assert not found.lost
     assert found.effect < found.minimum_effect
+
+
+def test_exactly_half_is_lost_and_the_sentence_says_so() -> None:
+    found = class_shares(classes([400, 600]), classes([200, 800]), ["a", "b"], alpha=0.03, generator=stream())
+    assert found.effect == found.minimum_effect == 0.5
+    assert [row.mode for row in found.lost] == ["a"]
+    assert "observed at half of the real share or less: a (40 % to 20 %)" in found.sentence
 
 
 def test_only_a_shortfall_counts_not_an_excess() -> None:
@@ -72,6 +79,43 @@ def test_equal_classes_raise_alarms_as_rarely_as_alpha_says() -> None:
         p.append(p_value(found.statistics))
     share = np.mean(np.array(p) <= 0.1)
     assert abs(share - 0.1) < 4 * math.sqrt(0.1 * 0.9 / 300)
+
+
+def shares_found(n: int, m: int, *, repeats: int) -> tuple[float, float, int]:
+    """How often ten equal classes, one made at half, have p at a level; its power and needed rows as stated."""
+    draws, level, kept = np.random.default_rng(1), 0.03 / 4, np.full(10, 0.1)
+    made = np.array([0.05, *[0.95 / 9] * 9])
+    names = [str(i) for i in range(10)]
+    found, stated = [], []
+    for seed in range(repeats + 5):
+        sides = [classes(draws.multinomial(rows, p)) for rows, p in ((n, kept), (m, kept if seed < 5 else made))]
+        asked = class_shares(*sides, names, alpha=0.03, generator=stream(seed))
+        if seed < 5:
+            stated.append(asked.power(level))
+        else:
+            found.append(p_value(asked.statistics) <= level)
+    return np.mean(found), np.mean([power for power, _ in stated]), int(np.mean([rows for _, rows in stated]))
+
+
+def check_power(n: int, m: int, *, repeats: int, within: float) -> None:
+    found, stated, needed = shares_found(n, m, repeats=repeats)
+    assert stated == pytest.approx(found, abs=within)
+    assert 800 < needed < 1_000  # whatever the sizes, as many rows a side are needed
+    assert 0.72 <= shares_found(needed, needed, repeats=repeats)[0] <= 0.9
+
+
+def test_power_and_needed_rows_hold_among_many_fakes() -> None:
+    check_power(400, 5_000, repeats=200, within=0.08)
+
+
+def test_power_and_needed_rows_hold_among_many_real_rows() -> None:
+    check_power(50_000, 400, repeats=200, within=0.08)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("n", "m"), [(500, 500), (400, 5_000), (400, 50_000), (300, 50_000), (50_000, 400)])
+def test_power_and_needed_rows_hold_at_any_sizes(n: int, m: int) -> None:
+    check_power(n, m, repeats=600, within=0.06)
 
 
 @pytest.mark.parametrize(

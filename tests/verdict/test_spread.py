@@ -6,6 +6,7 @@ import torch
 from tests.verdict.making import groups, pool_of
 
 from uncollapse.verdict.pool import Pool, p_value
+from uncollapse.verdict.question import Finding
 from uncollapse.verdict.spread import MINIMUM_OVERALL, _log_ratio, overall_spread, spread
 
 
@@ -29,6 +30,23 @@ def test_a_shrunken_group_is_found_with_its_ratio(images: bool) -> None:
     assert found.effect == pytest.approx(0.3, abs=0.05)
     assert found.value_fake == pytest.approx(0.7, abs=0.05)
     assert "less than the real rows" in found.sentence
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("n", "m"), [(150, 150), (90, 900), (900, 90)])
+def test_power_and_needed_rows_hold_at_any_sizes(n: int, m: int) -> None:
+    def asked(n: int, m: int, seed: int, *, shrunk: bool) -> Finding:
+        draws = np.random.default_rng(seed)
+        fake = (0.9 if shrunk else 1.0) * draws.normal(size=(m, 4))
+        return overall_spread(pool_of(draws.normal(size=(n, 4)), fake, seed=seed), images=False)
+
+    def found(n: int, m: int) -> float:
+        return np.mean([p_value(asked(n, m, 100 + s, shrunk=True).statistics) <= 0.05 for s in range(200)])
+
+    stated = [asked(n, m, seed, shrunk=False).power(0.05) for seed in range(8)]
+    assert np.mean([power for power, _ in stated]) == pytest.approx(found(n, m), abs=0.1)
+    needed = int(np.mean([rows for _, rows in stated]))
+    assert 0.72 <= found(needed, needed) <= 0.9
 
 
 def test_a_wider_group_is_no_loss() -> None:

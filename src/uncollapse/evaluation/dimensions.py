@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from uncollapse.evaluation.exchanges import adjusted_chances
 from uncollapse.evaluation.sides import Side
+from uncollapse.verdict.judge import ALPHA
+from uncollapse.verdict.question import reaches
 
 # Features that are listed, and features that say where a group of rows lies.
 MOST, TOLD = 40, 2
@@ -16,15 +20,59 @@ PART = 4_096
 Numbers = NDArray[np.float64]
 
 
-def dimensions(real: Side, fake: Side) -> list[dict[str, Any]]:
-    """Features with their means and standard deviations on both sides, the most changed first.
+@dataclass(frozen=True, kw_only=True)
+class Differing:
+    """How the features differ.
+
+    Attributes:
+        rows: The features that differ most, as JSON values.
+        test: How many differ by more than chance of how many, at which level, and the same in words.
+    """
+
+    rows: list[dict[str, Any]]
+    test: dict[str, Any]
+
+
+def dimensions(real: Side, fake: Side, *, alpha: float = ALPHA, seed: int = 0) -> Differing:
+    """Features with their means and standard deviations on both sides, the most different first.
 
     effect = max(|m_f - m_r| / s_r, |log(s_f / s_r)|), with s_r the real standard deviation: 1 is a shift by one
-    standard deviation, or a spread that is e times as large or as small.
+    standard deviation, or a spread that is e times as large or as small. Each has a p-value, corrected over all.
+
+    Args:
+        real: Real rows.
+        fake: Fakes.
+        alpha: From which corrected p-value on a feature differs by more than chance.
+        seed: Of the exchanges.
     """
     (mean_real, sd_real), (mean_fake, sd_fake) = moments(real), moments(fake)
-    found = [_row(j, mean_real[j], mean_fake[j], sd_real[j], sd_fake[j]) for j in range(len(mean_real))]
-    return sorted(found, key=lambda row: -row["effect"])[:MOST]
+    chances = adjusted_chances(real, fake, _over_both(real, fake), alpha=alpha, seed=seed)
+    found = [
+        {**_row(j, mean_real[j], mean_fake[j], sd_real[j], sd_fake[j]), "p_adjusted": float(chances[j]),
+         "beyond_chance": reaches(float(chances[j]), alpha)}
+        for j in range(len(mean_real))
+    ]  # fmt: skip
+    beyond = sum(row["beyond_chance"] for row in found)
+    test = {
+        "dimensions": len(found), "beyond_chance": beyond, "alpha": alpha, "n_real": len(real), "n_fake": len(fake),
+        "sentence": _told(beyond, len(found)),
+    }  # fmt: skip
+    return Differing(rows=sorted(found, key=lambda row: -row["effect"])[:MOST], test=test)
+
+
+def _told(beyond: int, of: int) -> str:
+    if of == 1:
+        return f"The one dimension {'differs' if beyond else 'does not differ'} by more than chance."
+    number = {0: "None", of: "All"}.get(beyond, f"{beyond:,}")
+    return f"{number} of the {of:,} dimensions {'differs' if beyond < 2 else 'differ'} by more than chance."
+
+
+def _over_both(real: Side, fake: Side) -> tuple[Numbers, Numbers]:
+    """Middle and spread of each feature over both sides, equally weighted; 0 where only rounding spreads it."""
+    (mean_real, sd_real), (mean_fake, sd_fake) = moments(real), moments(fake)
+    spread = np.sqrt((np.square(sd_real) + np.square(sd_fake)) / 2 + np.square(mean_fake - mean_real) / 4)
+    least = 1e-12 * np.maximum(np.abs(mean_real), np.abs(mean_fake))
+    return (mean_real + mean_fake) / 2, np.where(spread > least, spread, 0.0)
 
 
 def moments(side: Side) -> tuple[Numbers, Numbers]:

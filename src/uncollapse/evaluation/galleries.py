@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from uncollapse.data.labels import UNLABELLED
 from uncollapse.data.limits import MEGA
 from uncollapse.data.source import Pixels
 from uncollapse.evaluation.classes import Known
@@ -16,6 +18,8 @@ from uncollapse.evaluation.sides import Side
 
 # Largest side of a thumbnail, and bytes of whole images that are held while thumbnails are made.
 MOST, HELD = 64, 64 * MEGA
+# Labels of a whole group that are counted one by one.
+MOST_LABELS = 20
 
 
 class Album:
@@ -49,11 +53,39 @@ class Album:
         labels = self.sides[role].rows.labels
         return None if labels is None else labels[row]
 
-    def add(self, key: str, kind: str, title: str, sentence: str, tiles: Sequence[Sequence[dict[str, Any]]]) -> None:
-        """Adds a gallery, unless it would be empty."""
-        rows = [list(row) for row in tiles if row]
-        if rows:
-            self.galleries.append({"key": key, "kind": kind, "title": title, "sentence": sentence, "tiles": rows})
+    def add(
+        self,
+        key: str,
+        kind: str,
+        title: str,
+        sentence: str,
+        tiles: Sequence[Sequence[dict[str, Any]]],
+        wholes: Sequence[tuple[str, Sequence[int]]] = (),
+    ) -> None:
+        """Adds a gallery, unless it would be empty.
+
+        Args:
+            key: Its own name.
+            kind: What kind of gallery it is.
+            title: What stands above it.
+            sentence: What it shows.
+            tiles: Its rows of tiles.
+            wholes: For each row of tiles the side and the numbers of all rows of which the tiles are a part.
+        """
+        kept = [place for place, row in enumerate(tiles) if row]
+        if not kept:
+            return
+        found = {"key": key, "kind": kind, "title": title, "sentence": sentence}
+        self.galleries.append({**found, "tiles": [list(tiles[place]) for place in kept]})
+        if wholes:
+            self.galleries[-1]["wholes"] = [self._whole(*wholes[place]) for place in kept]
+
+    def _whole(self, role: str, rows: Sequence[int]) -> dict[str, Any]:
+        """How many rows there are, and how many have each label, the most frequent ones first; none without labels."""
+        counts = Counter(label for row in rows if (label := self._label(role, row)) is not None)
+        counts.pop(UNLABELLED, None)
+        labels = [[label, count] for label, count in counts.most_common(MOST_LABELS)]
+        return {"rows": len(rows), "labels": labels, "kinds": len(counts)}
 
     def thumbs(self) -> NDArray[np.uint8]:
         """All thumbnails (t, s, s, 3), s <= `MOST`, in the order in which the tiles name them."""

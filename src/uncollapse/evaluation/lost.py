@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,14 +14,15 @@ from torch import Tensor
 
 from uncollapse.evaluation.sides import Side
 from uncollapse.metrics.intervals import wilson
-from uncollapse.verdict.judge import holm
+from uncollapse.verdict.judge import ALPHA, holm
 from uncollapse.verdict.mixture import choose, quotas_of
-from uncollapse.verdict.pool import cross_distances
-from uncollapse.verdict.question import percent
+from uncollapse.verdict.pool import ASSIGNMENTS, cross_distances, p_value
+from uncollapse.verdict.question import percent, reaches
 
 # Rows a side that are looked at, neighbours that make a real row's ball, and groups that are shown.
 LOOKED_AT, NEIGHBOURS, MOST_GROUPS, ROWS_PER_GROUP = 4_000, 5, 6, 8
-BLOCK = 512
+# Rows whose distances, and exchanges whose counts, are looked at together.
+BLOCK, PART = 512, 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,32 +32,53 @@ class Uncovered:
     Attributes:
         groups: Numbers of the real rows, the largest group first, the row farthest from all fakes first; only so many
             groups as hold more rows than a perfect generator would leave too, but at least one.
+        found: Groups before that cut.
+        rows: Real rows in all of them.
         share: Share of the real rows looked at.
         expected: The share that a perfect generator would leave.
         looked_at: Real rows looked at.
+        of: Real rows there are.
+        p_value: Chance that a perfect generator leaves as large a share.
+        beyond_chance: Whether that chance is at most the level.
     """
 
     groups: tuple[tuple[int, ...], ...]
+    found: int
+    rows: int
     share: float
     expected: float
     looked_at: int
+    of: int
+    p_value: float
+    beyond_chance: bool
 
     @property
     def sentence(self) -> str:
         """The answer for people."""
+        some = f" ({self.looked_at:,} of {self.of:,} were looked at)" if self.looked_at < self.of else ""
+        unsure = self.share > self.expected and not self.beyond_chance
+        chance = ", and chance may explain the rest" if unsure else ""
         return (
-            f"{percent(self.share)} of the real rows have no fake as near as their {NEIGHBOURS}th real neighbour; "
-            f"a perfect generator leaves {percent(self.expected)}."
+            f"{percent(self.share)} of the real rows have no fake as near as their {NEIGHBOURS}th real neighbour"
+            f"{some}; a perfect generator leaves {percent(self.expected)}{chance}."
         )
 
+    def to_json(self) -> dict[str, Any]:
+        """All but the row numbers."""
+        told = {key: value for key, value in asdict(self).items() if key not in ("groups", "found", "of")}
+        return {**told, "groups": self.found, "sentence": self.sentence}
 
-def uncovered(real: Side, fake: Side, *, seed: int, classes: tuple[Tensor, Tensor] | None = None) -> Uncovered:
+
+def uncovered(
+    real: Side, fake: Side, *, seed: int, alpha: float = ALPHA, classes: tuple[Tensor, Tensor] | None = None
+) -> Uncovered:
     """The real rows whose ball to their fifth nearest real row holds no fake, in groups of like rows.
 
     Args:
         real: Real rows.
         fake: Fakes.
-        seed: Of the choice of rows, where there are many.
+        seed: Of the choice of rows, where there are many, and of the exchanges behind the p-value.
+        alpha: From which p-value on so many rows are more than a perfect generator leaves.
         classes: Class of every row of each side, where both shall be looked at in one mixture of classes.
     """
     draws = torch.Generator().manual_seed(seed)
@@ -68,19 +91,75 @@ def uncovered(real: Side, fake: Side, *, seed: int, classes: tuple[Tensor, Tenso
     # Differences of moderate size, whatever the unit: squares of float32 end at 1e38 and begin at 1e-38.
     scale = max(_reach(real, numbers, centre), _reach(fake, fakes, centre)) or 1.0
     rows, others = real.centred(numbers, centre, scale), fake.centred(fakes, centre, scale)
-    gap, radius = [], []
-    for part in torch.split(torch.arange(len(rows)), BLOCK):
-        own = cross_distances(rows[part], rows)
-        own[torch.arange(len(part)), part] = torch.inf
-        radius.append(own.kthvalue(min(NEIGHBOURS, len(rows) - 1), dim=1).values)
-        gap.append(cross_distances(rows[part], others).min(1).values)
-    distance = torch.cat(gap)
-    lonely = (distance > torch.cat(radius)).nonzero()[:, 0]
+    near = _near(rows, others, draws)
+    lonely = (near.gap > near.radius).nonzero()[:, 0]
     n, m = len(rows), len(others)
     expected = float(np.prod([(n - 1 - i) / (n + m - 1 - i) for i in range(NEIGHBOURS)]))
-    groups = [_ordered(group, distance, numbers) for group in _groups(rows[lonely], lonely)]
+    chance = _chance(near, draws, max(ASSIGNMENTS, math.ceil(10 / alpha)))
+    groups = [_ordered(group, near.gap, numbers) for group in _groups(rows[lonely], lonely)]
     shown = beyond_chance([len(group) for group in groups], expected * n)
-    return Uncovered(groups=tuple(groups[:shown]), share=len(lonely) / n, expected=expected, looked_at=n)
+    return Uncovered(
+        groups=tuple(groups[:shown]), found=len(groups), rows=len(lonely), share=len(lonely) / n, expected=expected,
+        looked_at=n, of=len(real), p_value=chance, beyond_chance=len(lonely) / n > expected and reaches(chance, alpha),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Near:
+    """What lies near the rows of both sides.
+
+    Attributes:
+        gap: Squared distance of each real row to its nearest fake, (n,).
+        radius: Squared distance of each real row to its fifth nearest real row, (n,).
+        fake: Whether each row of the pool, which is in a random order, is a fake, bool (N,).
+        index: The nearest rows of each row of the pool, within the pool, (N, `NEIGHBOURS`).
+    """
+
+    gap: Tensor
+    radius: Tensor
+    fake: Tensor
+    index: Tensor
+
+
+def _near(rows: Tensor, others: Tensor, draws: torch.Generator) -> _Near:
+    """Neighbours of real rows (n, d) and fakes (m, d); in a random order, so that ties know nothing of the sides."""
+    n = len(rows)
+    mixed = torch.randperm(n + len(others), generator=draws)
+    pool, fake = torch.cat([rows, others])[mixed], mixed >= n
+    gap, radius, index = torch.empty(len(pool)), torch.empty(len(pool)), []
+    for part in torch.split(torch.arange(len(pool)), BLOCK):
+        apart = cross_distances(pool[part], pool)
+        apart[torch.arange(len(part)), part] = torch.inf
+        index.append(apart.topk(min(NEIGHBOURS, len(pool) - 1), dim=1, largest=False).indices)
+        own = part[~fake[part]]
+        apart = apart[~fake[part]]
+        radius[own] = apart[:, ~fake].topk(min(NEIGHBOURS, n - 1), dim=1, largest=False).values[:, -1]
+        gap[own] = apart[:, fake].min(1).values
+    place = torch.empty_like(mixed)
+    place[mixed] = torch.arange(len(mixed))
+    return _Near(gap=gap[place[:n]], radius=radius[place[:n]], fake=fake, index=torch.cat(index))
+
+
+def _chance(near: _Near, draws: torch.Generator, assignments: int) -> float:
+    """Chance that random exchanges of sides leave as many real rows whose nearest rows are real ones alone.
+
+    Under an exchange the neighbours stay, and only their sides change.
+    """
+    count = int(near.fake.sum())
+    statistics = [_alone(~near.fake[None], near.index)]
+    for first in range(0, assignments, PART):
+        drawn = torch.rand(min(PART, assignments - first), len(near.fake), generator=draws, dtype=torch.float64)
+        real = drawn > drawn.kthvalue(count, dim=1, keepdim=True).values
+        statistics.append(_alone(real, near.index))
+    return p_value(torch.cat(statistics).double())
+
+
+def _alone(real: Tensor, index: Tensor) -> Tensor:
+    """How many real rows have real rows alone as neighbours, for some assignments, bool (P, N) to (P,)."""
+    alone = real.clone()
+    for column in index.T:
+        alone &= real[:, column]
+    return alone.sum(1)
 
 
 def beyond_chance(sizes: Sequence[int], expected: float) -> int:

@@ -74,13 +74,22 @@ def copies(real: Side, fake: Side, train: Side, *, alpha: float) -> Copies:
     order = distance.argsort(kind="stable")
     kept = order[distance[order] <= limit]
     said = f"{percent(shares[1])} of the fakes lie on top of a training row; of the real rows {percent(shares[0])} do"
-    sentence = f"{said} (p = {chance:.2g})."
+    sentence = f"{said} ({chance_text(chance)})."
     if shares[0] > SEEN and not flagged:
         sentence = f"{said}. So the real rows were trained on, and nothing can be said: give held-out rows as real."
     return Copies(
         share_real=shares[0], share_fake=shares[1], p_value=chance, flagged=flagged, sentence=sentence,
         copies=tuple(int(i) for i in kept), nearest=index, distance=distance,
     )  # fmt: skip
+
+
+def chance_text(p: float) -> str:
+    """A p-value in a sentence, never as 0.
+
+    >>> chance_text(0.0), chance_text(0.0123), chance_text(0.4)
+    ('p < 0.001', 'p = 0.012', 'p = 0.40')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.2 else f"p = {p:.2f}"
 
 
 def nearest_rows(side: Side, among: Side) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -16,13 +16,16 @@ from uncollapse.evaluation.galleries import Album
 from uncollapse.evaluation.lost import Cluster, Uncovered, clusters, uncovered
 from uncollapse.evaluation.maps import choose, maps
 from uncollapse.evaluation.memorised import Copies, apart
+from uncollapse.evaluation.same import same_rows
 from uncollapse.evaluation.sides import Side
 from uncollapse.verdict.pool import cross_distances
 from uncollapse.verdict.question import percent
+from uncollapse.verdict.repeats import MOST_GROUPS, REPEATS
 from uncollapse.verdict.verdict import Verdict
 
 # Tiles in a row, of groups, of clusters and of repeats; fakes with their neighbours, and neighbours of each.
 GROUP, CLUSTER, REPEATED, PAIRS, NEIGHBOURS = 28, 14, 12, 8, 5
+# Galleries of repeats and of clusters.
 MOST_REPEATED, MOST_CLUSTERS = 6, 8
 # Rows whose distances are looked at together.
 BLOCK = 65_536
@@ -43,11 +46,11 @@ def exhibits(
     real, fake = sides["real"], sides["fake"]
     images = real.source.kind == "images"
     album = Album(sides, known)
-    missed = uncovered(real, fake, seed=seed, classes=None if known is None else known.asked())
-    parts = clusters(verdict.details.get("clusters", ()), alpha=alpha)[:MOST_CLUSTERS]
+    missed = uncovered(real, fake, seed=seed, alpha=alpha, classes=None if known is None else known.asked())
+    parts = clusters(verdict.details.get("clusters", ()), alpha=alpha)
     repeated = verdict.details.get("repeated", ())
     _add_sample(album, real, fake, seed)
-    _add_uncovered(album, missed)
+    groups = _add_uncovered(album, missed)
     _add_repeated(album, repeated)
     rows = [_cluster(album, part, real, fake) for part in parts]
     _add_neighbours(album, sides, copied, seed)
@@ -59,11 +62,15 @@ def exhibits(
     pictures = maps(shown, known, marked, seed=seed)
     if images:
         pictures["thumbs"] = album.thumbs()
+    differing = None if images else dimensions(real, fake, alpha=alpha, seed=seed)
     document = {
         "clusters": rows,
         "galleries": album.galleries,
-        "dimensions": None if images else dimensions(real, fake),
-        "uncovered": {"share": missed.share, "expected": missed.expected, "sentence": missed.sentence},
+        "dimensions": None if differing is None else differing.rows,
+        "dimension_test": None if differing is None else differing.test,
+        "uncovered": missed.to_json(),
+        "repeated": _repeats(verdict),
+        "same": same_rows(verdict, known, groups, [part for part in parts if part.state != "even"]),
     }
     return Exhibits(document=document, pictures=pictures)
 
@@ -80,27 +87,50 @@ def located(verdict: Verdict, real: Side) -> Verdict:
 
 
 def _add_sample(album: Album, real: Side, fake: Side, seed: int) -> None:
-    for side, what in ((real, "Real rows"), (fake, "Fakes")):
+    for side, what in ((real, "real rows"), (fake, "fakes")):
         rows = choose(side, GROUP, seed=seed)
-        title = f"{what}, chosen at random"
-        album.add(f"sample-{side.role}", "sample", title, "", [[album.tile(side.role, int(row)) for row in rows]])
+        title = f"{len(rows):,} of the {len(side):,} {what}, chosen at random"
+        if len(rows) == len(side):
+            title = f"All {len(rows):,} {what}"
+        tiles = [album.tile(side.role, int(row)) for row in rows]
+        album.add(f"sample-{side.role}", "sample", title, "", [tiles], [(side.role, range(len(side)))])
 
 
-def _add_uncovered(album: Album, missed: Uncovered) -> None:
-    count = round(missed.share * missed.looked_at)
+def _add_uncovered(album: Album, missed: Uncovered) -> dict[str, tuple[int, ...]]:
+    """Key of each gallery -> the rows of its group."""
     # What a perfect generator would leave too was not "never made".
-    word = "Never made" if missed.share > missed.expected else "Farthest from all fakes"
-    for number, group in enumerate(missed.groups):
-        title = f"{word}, group {number + 1}: {len(group):,} of the {count:,} real rows without a near fake"
+    word = "Never made" if missed.beyond_chance else "Farthest from all fakes"
+    groups = {f"uncovered-{number}": group for number, group in enumerate(missed.groups)}
+    for number, (key, group) in enumerate(groups.items()):
+        title = f"{word}, group {number + 1}: {len(group):,} of the {missed.rows:,} real rows without a near fake"
         tiles = [album.tile("real", row) for row in group[:GROUP]]
-        album.add(f"uncovered-{number}", "uncovered", title, missed.sentence if not number else "", [tiles])
+        album.add(key, "uncovered", title, missed.sentence if not number else "", [tiles], [("real", group)])
+    return groups
 
 
 def _add_repeated(album: Album, groups: Sequence[Sequence[int]]) -> None:
     for number, group in enumerate(groups[:MOST_REPEATED]):
-        sentence = f"{len(group)} fakes that are nearly the same."
+        sentence = f"{len(group):,} fakes that are nearly the same."
         tiles = [album.tile("fake", row) for row in group[:REPEATED]]
-        album.add(f"repeated-{number}", "repeated", f"Made {len(group)} times", sentence, [tiles])
+        title = f"Made {len(group):,} times"
+        album.add(f"repeated-{number}", "repeated", title, sentence, [tiles], [("fake", group)])
+
+
+def _repeats(verdict: Verdict) -> dict[str, Any] | None:
+    """How many groups of fakes repeat each other, and how many fakes do; None where nobody asked.
+
+    The verdict hands over its largest groups; where these may not be all, their number is the least that there are.
+    """
+    groups = verdict.details.get("repeated")
+    if groups is None:
+        return None
+    count = verdict.details.get("repeated_groups")
+    share = next((row.value_fake for row in verdict.evidence if row.metric == REPEATS), None)
+    return {
+        "groups": len(groups) if count is None else int(count),
+        "all_groups": count is not None or len(groups) < MOST_GROUPS,
+        "share": share,
+    }
 
 
 def _cluster(album: Album, part: Cluster, real: Side, fake: Side) -> dict[str, Any]:
@@ -114,12 +144,14 @@ def _cluster(album: Album, part: Cluster, real: Side, fake: Side) -> dict[str, A
         [album.tile("real", row) for row in part.real[:CLUSTER]],
         [album.tile("fake", row) for row in part.fake[:CLUSTER]],
     ]
-    if part.state != "even":
-        album.add(key, "cluster", f"{name.capitalize()}, {word}", sentence, tiles)
+    pictured = part.state != "even" and sum(it["kind"] == "cluster" for it in album.galleries) < MOST_CLUSTERS
+    if pictured:
+        wholes = [("real", part.real), ("fake", part.fake)]
+        album.add(key, "cluster", f"{name.capitalize()}, {word}", sentence, tiles, wholes)
     return {
         "name": name, "n_real": len(part.real), "n_fake": len(part.fake), "share_real": part.share_real,
         "share_fake": part.share_fake, "low": part.low, "high": part.high, "state": part.state,
-        "p_adjusted": part.p_adjusted, "gallery": key if part.state != "even" else None,
+        "p_adjusted": part.p_adjusted, "gallery": key if pictured else None,
     }  # fmt: skip
 
 
@@ -137,10 +169,18 @@ def _add_neighbours(album: Album, sides: Mapping[str, Side], copied: Copies | No
         found = sorted(zip(far.tolist(), index.tolist(), strict=True))
         tiles.append([album.tile("fake", row), *(album.tile(role, place, f"{gap:.3g}") for gap, place in found)])
     what = "training rows" if role == "train" else "real rows"
-    sentence = "Numbers are distances between features; 0 is a copy." + (
-        "" if copied is None else f" {copied.sentence}"
-    )
+    sentence = f"Numbers are distances between features; 0 is a copy. {_which(len(first), len(tiles), copied)}"
     album.add("neighbours", "neighbours", f"Fakes and their nearest {what}", sentence, tiles)
+
+
+def _which(first: int, shown: int, copied: Copies | None) -> str:
+    """Which fakes are shown, because these are few of all."""
+    if not first or copied is None:
+        return "The fakes were chosen at random."
+    those = f"The first {first} fakes" if first < shown else f"The {shown} fakes"
+    others = " The others were chosen at random." if first < shown else ""
+    nearest = f" are the nearest of {len(copied.copies):,} that" if first < len(copied.copies) else ""
+    return f"{those}{nearest} lie on top of a training row.{others}"
 
 
 def _nearest(rows: Tensor, among: Side, centre: Tensor) -> Tensor:

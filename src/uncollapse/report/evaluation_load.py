@@ -6,30 +6,29 @@ Between the files and the page; a file that is no evaluation is refused with one
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
+from uncollapse.report import evaluation_exhibits_load as exhibits
 from uncollapse.report.evaluation_pictures import read_pictures
 from uncollapse.report.evaluation_record import (
     STATUSES,
     Classes,
     ClassVerdict,
-    Cluster,
-    Dimension,
     Evaluation,
     Evidence,
     Extractor,
-    Gallery,
     Loss,
     Side,
-    Tile,
     Verdict,
     Versus,
 )
-from uncollapse.report.evaluation_values import LONGEST_SENTENCE, Damaged, Node, named
+from uncollapse.report.evaluation_values import LONGEST_NAME, LONGEST_SENTENCE, Damaged, Node, named, shortened
+from uncollapse.text import clean
 
 FILE = "evaluation.json"
 DIRECTIONS = ("lower", "higher", "near")
@@ -77,9 +76,9 @@ def _evaluation(directory: Path, top: Node) -> Evaluation:
         inputs={name: _side(node) for name, node in top.members("inputs").items()},
         notes=top.texts("notes", LONGEST_SENTENCE)[:MOST_SENTENCES],
         classes=_classes(top.node("classes")),
-        clusters=tuple(map(_cluster, top.nodes("clusters"))),
-        galleries=tuple(map(_gallery, top.nodes("galleries"))),
-        dimensions=tuple(map(_dimension, top.nodes("dimensions"))),
+        clusters=tuple(map(exhibits.cluster, top.nodes("clusters"))),
+        galleries=tuple(map(exhibits.gallery, top.nodes("galleries"))),
+        dimensions=tuple(map(exhibits.dimension, top.nodes("dimensions"))),
         per_class=tuple(map(_class_verdict, top.nodes("per_class"))),
         versus=_versus(top.node("versus")),
         memorisation=_memorisation(top.node("memorisation")),
@@ -88,6 +87,10 @@ def _evaluation(directory: Path, top: Node) -> Evaluation:
         versions=_texts(top, "versions"),
         seconds=_numbers(top, "seconds"),
         pictures=read_pictures(directory / "pictures.npz"),
+        uncovered=exhibits.uncovered(top.node("uncovered")),
+        repeated=exhibits.repeated(top.node("repeated")),
+        dimension_test=exhibits.dimension_test(top.node("dimension_test")),
+        same=tuple(map(exhibits.same, top.nodes("same"))),
     )
 
 
@@ -175,14 +178,21 @@ def _estimate(node: Node, name: str) -> Estimate:
     )
 
 
-def _plain(node: Node | None) -> Mapping[str, str]:
-    """The single numbers and texts among the details of an estimate, as text."""
-    content = {} if node is None else node.content
-    return {
-        named(name): node.text(name)
-        for name, value in content.items()
-        if node is not None and isinstance(value, str | int | float) and not isinstance(value, bool)
-    }
+def _plain(node: Node | None) -> Mapping[str, str | float | tuple[float, float]]:
+    """The single numbers and texts among the details of an estimate, and the pairs of numbers."""
+    found: dict[str, str | float | tuple[float, float]] = {}
+    for name, value in ({} if node is None else node.content).items():
+        if isinstance(value, str):
+            found[named(name)] = shortened(clean(value), LONGEST_NAME)
+        elif _is_number(value):
+            found[named(name)] = value
+        elif isinstance(value, list) and len(value) == 2 and all(map(_is_number, value)):
+            found[named(name)] = (value[0], value[1])
+    return found
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _side(node: Node) -> Side:
@@ -217,54 +227,6 @@ def _classes(node: Node | None) -> Classes | None:
     if len(lengths) != 1:
         raise Damaged(f"names, real, fake and other in {node.place} should be equally long lists")
     return Classes(source=node.text("source"), names=names, real=real, fake=fake, other=other)
-
-
-def _cluster(node: Node) -> Cluster:
-    return Cluster(
-        name=node.text("name"),
-        n_real=node.count("n_real"),
-        n_fake=node.count("n_fake"),
-        share_real=node.number("share_real"),
-        share_fake=node.number("share_fake"),
-        low=node.number("low"),
-        high=node.number("high"),
-        state=node.text("state"),
-        p_adjusted=node.number("p_adjusted"),
-        gallery=node.text("gallery"),
-    )
-
-
-def _gallery(node: Node) -> Gallery:
-    return Gallery(
-        key=node.text("key"),
-        kind=node.text("kind"),
-        title=node.text("title"),
-        sentence=node.sentence("sentence"),
-        rows=tuple(tuple(map(_tile, row)) for row in node.lists("tiles") if row),
-    )
-
-
-def _tile(node: Node) -> Tile:
-    return Tile(
-        side=node.text("side"),
-        row=node.count("row"),
-        name=node.text("name"),
-        thumb=node.count("thumb"),
-        label=node.text("label"),
-        note=node.text("note"),
-    )
-
-
-def _dimension(node: Node) -> Dimension:
-    return Dimension(
-        name=node.text("name"),
-        real_mean=node.number("real_mean"),
-        fake_mean=node.number("fake_mean"),
-        real_sd=node.number("real_sd"),
-        fake_sd=node.number("fake_sd"),
-        effect=node.number("effect"),
-        sentence=node.sentence("sentence"),
-    )
 
 
 def _class_verdict(node: Node) -> ClassVerdict:

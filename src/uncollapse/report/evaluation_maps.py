@@ -60,19 +60,30 @@ def maps(pictures: Pictures, classes: Sequence[str], points: int) -> list[Map]:
     return [_map(title, places, pictures, classes, points) for title, places in pictures.maps.items()]
 
 
-def keys(pictures: Pictures, fake: str, other: str) -> list[Key]:
-    """What the marks of the maps mean; only those that appear. `fake` and `other` name the generators."""
+def keys(pictures: Pictures, fake: str, other: str, *, surplus: bool = True) -> list[Key]:
+    """The legend of the maps: what is on them, and with two generators which of them a ring is about.
+
+    Args:
+        pictures: What is on them.
+        fake: Name of the first generator.
+        other: Name of the second; empty without one.
+        surplus: Whether more real rows lie far from all fakes than a perfect generator leaves.
+    """
     side, marked = pictures.side, pictures.marked
     if side is None:
         return []
     lost = marked is not None and bool((marked & (side == REAL)).any())
     repeated = marked is not None and bool((marked & (side == FAKE)).any())
+    who, by = (fake, f" by {fake}") if other else ("the generator", "")
+    far = f"real, and {who} never comes near"
+    if not surplus:
+        far = "real, farthest from all fakes" + (f" of {fake}" if other else "")
     meanings = {
         "dot-real": "real",
         "dot-fake": f"generated{f' ({fake})' if other else ''}",
         "dot-other": other if (side == OTHER).any() else "",
-        "ring-real": "real, and the generator never comes near" if lost else "",
-        "ring-fake": "generated again and again" if repeated else "",
+        "ring-real": far if lost else "",
+        "ring-fake": f"generated again and again{by}" if repeated else "",
     }
     return [Key(markup=_key(kind), text=text) for kind, text in meanings.items() if text]
 

@@ -10,6 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from uncollapse.metrics.estimate import Estimate
+from uncollapse.report.evaluation_exhibits import (
+    Cluster,
+    Dimension,
+    DimensionTest,
+    Gallery,
+    Repeated,
+    Same,
+    Uncovered,
+)
 from uncollapse.report.evaluation_pictures import Pictures
 
 STATUSES = ("healthy", "suspect", "collapsed", "inconclusive")
@@ -137,58 +146,6 @@ class Classes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cluster:
-    """A cluster of real data; `low` and `high` are the interval of `share_fake` / `share_real`."""
-
-    name: str
-    n_real: int | None
-    n_fake: int | None
-    share_real: float | None
-    share_fake: float | None
-    low: float | None
-    high: float | None
-    state: str
-    p_adjusted: float | None
-    gallery: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Tile:
-    """One sample in a gallery; `thumb` is its place among the thumbnails, None for vectors."""
-
-    side: str
-    row: int | None
-    name: str
-    thumb: int | None
-    label: str
-    note: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gallery:
-    """Rows of samples that show one thing; `kind` is uncovered, repeated, neighbours, cluster or sample."""
-
-    key: str
-    kind: str
-    title: str
-    sentence: str
-    rows: tuple[tuple[Tile, ...], ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dimension:
-    """How one column of a table of vectors changed."""
-
-    name: str
-    real_mean: float | None
-    fake_mean: float | None
-    real_sd: float | None
-    fake_sd: float | None
-    effect: float | None
-    sentence: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class ClassVerdict:
     """The judgement within one class."""
 
@@ -243,6 +200,10 @@ class Evaluation:
     versions: Mapping[str, str]
     seconds: Mapping[str, float]
     pictures: Pictures
+    uncovered: Uncovered | None = None
+    repeated: Repeated | None = None
+    dimension_test: DimensionTest | None = None
+    same: tuple[Same, ...] = ()
 
     @property
     def fake_name(self) -> str:

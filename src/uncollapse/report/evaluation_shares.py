@@ -1,20 +1,23 @@
-"""How the rows are shared out: bars of the classes, clusters that starve or are over-fed, dimensions of vectors.
+"""How the rows are shared out: bars of the classes, and clusters that starve or are over-fed.
 
 Counts and shares come from the file; the one thing computed here is Wilson's interval of a counted share.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from uncollapse.report.evaluation_record import Classes, Cluster, Dimension, Evaluation
-from uncollapse.report.evaluation_strips import Scale, Strip, ratio_strip, spread_strip
+from uncollapse.report.evaluation_exhibits import Cluster
+from uncollapse.report.evaluation_record import Classes, Evaluation
+from uncollapse.report.evaluation_same import of_cluster
+from uncollapse.report.evaluation_strips import Scale, Strip, ratio_strip
 from uncollapse.report.evaluation_tiles import Detail, Group, Thumbs, group
-from uncollapse.report.evaluation_words import amount, between, ratios, times
-from uncollapse.report.measures import number, p_text
+from uncollapse.report.evaluation_words import between, places, ratios, share, times
+from uncollapse.report.measures import p_text
 
-MOST_BARS, MOST_ROWS, MOST_DIMENSIONS = 24, 200, 40
+MOST_BARS, MOST_ROWS = 24, 200
+WHOLE = 0.999  # of the real rows: what is left out is rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +66,8 @@ def class_bars(classes: Classes | None, other: str = "") -> ClassBars | None:
     order = sorted(range(len(change)), key=lambda k: -change[k])
     many = len(order) > MOST_BARS
     shown = order[: MOST_BARS + MOST_ROWS] if many else sorted(order)
-    bars = [_class_bar(classes.names[k], k, sides, totals, ends, Scale(low=0.0, high=top)) for k in shown]
+    digits = places(count / totals[side] for side, counts in sides.items() for count in counts)
+    bars = [_class_bar(classes.names[k], k, sides, totals, ends, Scale(low=0.0, high=top), digits) for k in shown]
     how = "given labels" if classes.source == "labels" else "the classes that a classifier sees"
     words = {"real": "real", "fake": "generated", "other": other or "other"}
     sizes = ", ".join(f"{total:,} {words[side]}" for side, total in totals.items())
@@ -73,7 +77,7 @@ def class_bars(classes: Classes | None, other: str = "") -> ClassBars | None:
         bars=tuple(bars[:MOST_BARS]),
         folded=tuple(bars[MOST_BARS:]),
         left_out=len(order) - len(bars),
-        top=number(top, "share"),
+        top=share(top, digits),
         note=note,
     )
 
@@ -91,15 +95,16 @@ def _class_bar(
     totals: dict[str, int],
     ends: dict[str, list[tuple[float, float]]],
     scale: Scale,
+    digits: int,
 ) -> ClassBar:
     rows = []
     for side, counts in sides.items():
         low, high = ends[side][place]
         value = counts[place] / totals[side]
-        share, interval = number(value, "share"), between(low, high)
-        label = f"{name}, {side}: {share}, interval {interval}, {counts[place]:,} of {totals[side]:,}"
+        part, interval = share(value, digits), between(low, high, digits)
+        label = f"{name}, {side}: {part}, interval {interval}, {counts[place]:,} of {totals[side]:,}"
         strip = Strip(label=label, spans=(scale.span(0.0, value, f"bar {side}"), scale.span(low, high, "whisker")))
-        rows.append((side, share, interval, f"{counts[place]:,}", strip))
+        rows.append((side, part, interval, f"{counts[place]:,}", strip))
     return ClassBar(name=name, sides=tuple(rows))
 
 
@@ -119,6 +124,7 @@ class ClusterRow:
         p: Adjusted p.
         strip: The ratio on a logarithmic line; None without one.
         pictures: Its gallery; None without pictures.
+        also: The lost modes that it is of; empty without any.
         by: What the columns "real", "fake", "ratio" and "p" are sorted by.
     """
 
@@ -133,26 +139,83 @@ class ClusterRow:
     p: str
     strip: Strip | None
     pictures: Group | None
+    also: str
     by: Mapping[str, float | None]
 
 
-def clusters(record: Evaluation, thumbs: Thumbs, detail: Detail) -> tuple[list[ClusterRow], list[ClusterRow], int]:
-    """The clusters to show with pictures, all clusters as a table, and how many the table leaves out."""
+@dataclass(frozen=True, kw_only=True)
+class Clusters:
+    """The clusters of a page.
+
+    Attributes:
+        pictured: Those with pictures.
+        rows: All of them, for the table.
+        left_out: How many the table leaves out.
+        head: How many there are, and whether these are all.
+        note: The same as a sentence, with how many rows they are of.
+        further: How many further ones do not have their share, without pictures.
+    """
+
+    pictured: tuple[ClusterRow, ...]
+    rows: tuple[ClusterRow, ...]
+    left_out: int
+    head: str
+    note: str
+    further: int
+
+
+def clusters(record: Evaluation, thumbs: Thumbs, detail: Detail) -> Clusters:
+    """The clusters to show with pictures, all clusters as a table, and how much of all rows these are."""
     found = {gallery.key: gallery for gallery in record.of("cluster")}
+    digits = places(value for it in record.clusters for value in (it.share_real, it.share_fake))
     rows = []
     for cluster in record.clusters[:MOST_ROWS]:
         gallery = found.get(cluster.gallery) if cluster.state != "even" else None
-        rows.append(_cluster(cluster, None if gallery is None else group(gallery, thumbs, detail)))
-    pictured = [row for row in rows if row.pictures is not None and row.pictures.rows]
-    return pictured[: detail.groups], rows, len(record.clusters) - len(rows)
+        pictures = None if gallery is None else group(gallery, thumbs, detail)
+        rows.append(_cluster(cluster, pictures, digits, of_cluster(record.same, cluster.name)))
+    pictured = [row for row in rows if row.pictures is not None and row.pictures.rows][: detail.groups]
+    return Clusters(
+        pictured=tuple(pictured),
+        rows=tuple(rows),
+        left_out=len(record.clusters) - len(rows),
+        head=_cluster_head(record.clusters),
+        note=_cluster_note(record.clusters),
+        further=sum(row.state != "even" for row in rows) - len(pictured),
+    )
 
 
-def _cluster(cluster: Cluster, pictures: Group | None) -> ClusterRow:
+def _held(clusters: Sequence[Cluster]) -> float:
+    """The part of the real rows that some clusters hold; files of old hold but the first clusters."""
+    return sum(cluster.share_real or 0.0 for cluster in clusters)
+
+
+def _cluster_head(clusters: Sequence[Cluster]) -> str:
+    count = f"{len(clusters)} cluster{'s' * (len(clusters) != 1)}"
+    return f"All {count}" if _held(clusters) > WHOLE else f"The first {count}"
+
+
+def _cluster_note(clusters: Sequence[Cluster]) -> str:
+    """How many clusters there are, of how many rows (as a cluster's count and share say), and what part is listed."""
+    counts = []
+    for word, pairs in (
+        ("real", [(it.n_real, it.share_real) for it in clusters]),
+        ("generated", [(it.n_fake, it.share_fake) for it in clusters]),
+    ):
+        known = [(n, part) for n, part in pairs if n and part]
+        if known:
+            n, part = max(known)
+            counts.append(f"{round(n / part):,} {word}")
+    rows = f", of {' and '.join(counts)} rows that were looked at closely" if counts else ""
+    some = "" if _held(clusters) > WHOLE else f" They hold {share(_held(clusters), 0)} of these real rows."
+    return f"{_cluster_head(clusters)}{rows}.{some}"
+
+
+def _cluster(cluster: Cluster, pictures: Group | None, digits: int, also: str) -> ClusterRow:
     ratio = None
     if cluster.share_real and cluster.share_fake is not None:
         ratio = cluster.share_fake / cluster.share_real
     interval = ratios(cluster.low, cluster.high)
-    real, fake = number(cluster.share_real, "share"), number(cluster.share_fake, "share")
+    real, fake = share(cluster.share_real, digits), share(cluster.share_fake, digits)
     label = f"{cluster.name}: made {times(ratio)} times as often as in the real data, interval {interval}"
     return ClusterRow(
         name=cluster.name,
@@ -166,45 +229,6 @@ def _cluster(cluster: Cluster, pictures: Group | None) -> ClusterRow:
         p=p_text(cluster.p_adjusted),
         strip=None if ratio is None else ratio_strip(label, ratio, cluster.low, cluster.high),
         pictures=pictures,
+        also=also,
         by={"real": cluster.share_real, "fake": cluster.share_fake, "ratio": ratio, "p": cluster.p_adjusted},
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DimensionRow:
-    """One column of a table of vectors: mean and standard deviation of both sides, the effect, and its sentence.
-
-    `by` holds what the columns "real", "fake" (by their means) and "effect" are sorted by.
-    """
-
-    name: str
-    real: str
-    fake: str
-    effect: str
-    strip: Strip | None
-    sentence: str
-    by: Mapping[str, float | None]
-
-
-def dimensions(rows: tuple[Dimension, ...]) -> tuple[list[DimensionRow], int]:
-    """The dimensions that changed most, and how many are left out."""
-    shown = [_dimension(row) for row in rows[:MOST_DIMENSIONS]]
-    return shown, len(rows) - len(shown)
-
-
-def _dimension(row: Dimension) -> DimensionRow:
-    strip = None
-    values = (row.real_mean, row.real_sd, row.fake_mean, row.fake_sd)
-    real, fake = (
-        f"{amount(mean)} ± {amount(sd)}" for mean, sd in ((row.real_mean, row.real_sd), (row.fake_mean, row.fake_sd))
-    )
-    if None not in values:
-        mean, sd, other, spread = (float(value or 0.0) for value in values)
-        low, high = min(mean - sd, other - spread), max(mean + sd, other + spread)
-        margin = 0.08 * (high - low) or 1.0
-        scale = Scale(low=low - margin, high=high + margin)
-        label = f"{row.name}: real {real}, generated {fake}"
-        strip = spread_strip(label, scale, (mean, sd), (other, spread))
-    by = {"real": row.real_mean, "fake": row.fake_mean, "effect": row.effect}
-    effect = amount(row.effect)
-    return DimensionRow(name=row.name, real=real, fake=fake, effect=effect, strip=strip, sentence=row.sentence, by=by)

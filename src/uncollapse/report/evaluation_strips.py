@@ -72,10 +72,15 @@ def interval_strip(
     return Strip(label=label, spans=(scale.span(low, high),) if known else (), marks=tuple(marks))
 
 
+def effect_scale(effect: float, minimum: float | None) -> Scale:
+    """The line of an effect: shares of what could be lost stand on 0 to 1, others on one that holds both values."""
+    values = [0.0, effect, *([] if minimum is None else [minimum])]
+    low, high = min(values), max(values)
+    return Scale(low=1.1 * low, high=1.0 if high <= 1 else 1.15 * high)
+
+
 def effect_strip(label: str, effect: float | None, minimum: float | None, kind: str) -> Strip | None:
     """An effect as a bar from zero with a tick at the minimum effect; None without an effect.
-
-    Effects that are shares of what could be lost stand on the scale from 0 to 1; others on one that holds both values.
 
     Args:
         label: What it shows.
@@ -85,12 +90,10 @@ def effect_strip(label: str, effect: float | None, minimum: float | None, kind: 
     """
     if effect is None:
         return None
-    values = [0.0, effect, *([] if minimum is None else [minimum])]
-    low, high = min(values), max(values)
-    scale = Scale(low=1.1 * low, high=1.0 if high <= 1 else 1.15 * high)
+    scale = effect_scale(effect, minimum)
     spans = (scale.span(min(0.0, effect), max(0.0, effect), kind),)
     marks = [] if minimum is None else [(scale.at(minimum), "limit")]
-    marks += [(scale.at(0.0), "zero")] if low < 0 else []
+    marks += [(scale.at(0.0), "zero")] if scale.low < 0 else []
     return Strip(label=label, spans=spans, marks=tuple(marks))
 
 

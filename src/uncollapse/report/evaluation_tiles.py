@@ -11,8 +11,11 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from uncollapse.report.evaluation_exhibits import Gallery, Tile, Whole
 from uncollapse.report.evaluation_pictures import Array
-from uncollapse.report.evaluation_record import SIDES, Evaluation, Gallery, Tile
+from uncollapse.report.evaluation_record import SIDES, Evaluation
+from uncollapse.report.evaluation_rows import Line, line, pair
+from uncollapse.report.evaluation_same import of_group
 from uncollapse.report.evaluation_values import shortened
 
 LONGEST_WORDS = 60  # of a name beside a picture
@@ -75,14 +78,16 @@ class ShotRow:
         lead: What stands before it.
         side: The side that all of them are from; empty when they are of several.
         shots: The samples.
-        more: How many are not drawn.
-        label: The label that all of them have; then it does not stand under each.
+        more: How many are not drawn, of the whole group where the file counts it.
+        labelled: How many of the whole group have the label, in words; empty without a label of all or of most.
+        label: That label; where all that are drawn have it, it does not stand under each.
     """
 
     lead: str
     side: str
     shots: tuple[Shot, ...]
     more: int
+    labelled: str
     label: str
 
 
@@ -94,15 +99,17 @@ class Group:
         key: Its key in the file.
         title: What stands above it.
         sentence: What it shows, in words.
+        also: The lost modes that it is of; empty without any.
         rows: Its rows of pictures; empty where the samples are vectors.
-        texts: For vectors, one line a row with the numbers of the rows.
+        lines: For vectors, one list a row with the numbers of the rows.
     """
 
     key: str
     title: str
     sentence: str
+    also: str
     rows: tuple[ShotRow, ...]
-    texts: tuple[str, ...]
+    lines: tuple[Line, ...]
 
 
 class Thumbs:
@@ -145,35 +152,66 @@ def groups(record: Evaluation, kind: str, thumbs: Thumbs, detail: Detail) -> tup
     if kind == "sample":  # the numbers of random rows say nothing without pictures
         found = tuple(gallery for gallery in found if thumbs.any)
     shown = found[: detail.groups]
-    return [group(gallery, thumbs, detail) for gallery in shown], len(found) - len(shown)
+    drawn = [group(gallery, thumbs, detail, of_group(record.same, gallery.key)) for gallery in shown]
+    return drawn, len(found) - len(shown)
 
 
-def group(gallery: Gallery, thumbs: Thumbs, detail: Detail) -> Group:
+def group(gallery: Gallery, thumbs: Thumbs, detail: Detail, also: str = "") -> Group:
     """One gallery as it is shown."""
     pairs, most = gallery.kind == "neighbours", detail.most(gallery.kind)
     rows = gallery.rows[: detail.pairs] if pairs else gallery.rows[:MOST_LINES]
+    wholes = (gallery.wholes or (None,) * len(gallery.rows))[: len(rows)]
     drawn = any(thumbs.uri(tile.thumb) for row in rows for tile in row)
+    parts = list(zip(rows, wholes, strict=True))
+    lines = [Line(lead=pair(row)) if pairs else line(row, whole) for row, whole in parts]
     return Group(
         key=gallery.key,
         title=gallery.title,
         sentence=gallery.sentence,
-        rows=tuple(_row(row, thumbs, most, pairs) for row in rows) if drawn else (),
-        texts=() if drawn else tuple(_text(row, 2 * most, pairs) for row in rows),
+        also=also,
+        rows=tuple(_row(row, whole, thumbs, most, gallery.kind) for row, whole in parts) if drawn else (),
+        lines=() if drawn else tuple(lines),
     )
 
 
-def _row(tiles: tuple[Tile, ...], thumbs: Thumbs, most: int, pairs: bool) -> ShotRow:
+def _row(tiles: tuple[Tile, ...], whole: Whole | None, thumbs: Thumbs, most: int, kind: str) -> ShotRow:
+    pairs = kind == "neighbours"
     shown = [tile for tile in tiles if thumbs.uri(tile.thumb)][:most]
     sides, labels = {tile.side for tile in tiles}, {tile.label for tile in tiles}
     side = sides.pop() if len(sides) == 1 else ""
     alike = labels.pop() if len(labels) == 1 and len(tiles) > 1 and not pairs else ""
+    labelled, label = ("", "") if pairs else _of_label(alike, whole, len(tiles))
+    count = max(len(tiles), 0 if whole is None else whole.rows)
     return ShotRow(
         lead=SIDES.get(side, side),
         side=side if side in SIDES else "",
         shots=tuple(_shot(tile, thumbs, tile.note or ("" if alike else tile.label)) for tile in shown),
-        more=0 if pairs else len(tiles) - len(shown),
-        label=alike,
+        # Of samples chosen at random the title says of how many.
+        more=0 if pairs or (kind == "sample" and whole is not None) else count - len(shown),
+        labelled=labelled,
+        label=label,
     )
+
+
+def _of_label(alike: str, whole: Whole | None, tiles: int) -> tuple[str, str]:
+    """How many rows have a label, in words, and that label: of the whole group where it is counted.
+
+    Args:
+        alike: The label of all tiles; empty where they have several or none.
+        whole: The group that the tiles are a part of; None where the file does not say.
+        tiles: How many tiles the file has.
+    """
+    if whole is None:
+        return ("those in the file are all labelled", alike) if alike else ("", "")
+    label, count = whole.labels[0] if whole.labels else ("", 0)
+    if count == whole.rows and count > 1:
+        return "all labelled", label
+    if alike and whole.rows > tiles:
+        count = dict(whole.labels).get(alike, tiles)
+        return f"those shown and {count:,} of all {whole.rows:,} labelled", alike
+    if alike:
+        return "all labelled", alike
+    return (f"{count:,} of {whole.rows:,} labelled", label) if 2 * count > whole.rows > 2 else ("", "")
 
 
 def _shot(tile: Tile, thumbs: Thumbs, caption: str) -> Shot:
@@ -189,32 +227,8 @@ def _shot(tile: Tile, thumbs: Thumbs, caption: str) -> Shot:
 def _words(tile: Tile) -> str:
     """What a sample is: "real sample a/b.png (row 12), label 7, 0.31"."""
     name = shortened(tile.name, LONGEST_WORDS)
-    row = "" if tile.row is None else f"row {tile.row:,}"
+    row = "" if tile.row is None else f"row {tile.row}"
     where = f"{name} ({row})" if name and row else name or row
     label = f", label {shortened(tile.label, LONGEST_WORDS)}" if tile.label else ""
     note = f", {shortened(tile.note, LONGEST_WORDS)}" if tile.note else ""
     return f"{SIDES.get(tile.side, tile.side)} sample {where}{label}{note}".strip()
-
-
-def _text(tiles: tuple[Tile, ...], most: int, pairs: bool) -> str:
-    """The rows of a gallery of vectors: "real rows 12 (label 7), 90", or "generated row 3: real rows 8 (0.31), 5"."""
-    if pairs:
-        return ": ".join(_listed(part, most) for part in (tiles[:1], tiles[1:]) if part)
-    return _listed(tiles, most)
-
-
-def _listed(tiles: tuple[Tile, ...], most: int) -> str:
-    sides = [SIDES.get(tile.side, tile.side) for tile in tiles]
-    alike = len(set(sides)) == 1
-    shown = [
-        _place(tile) if alike else f"{side} row {_place(tile)}" for tile, side in zip(tiles[:most], sides, strict=False)
-    ]
-    more = f" and {len(tiles) - most:,} more" if len(tiles) > most else ""
-    head = f"{sides[0]} row{'s' * (len(tiles) > 1)} " if alike else ""
-    return f"{head}{', '.join(shown)}{more}"
-
-
-def _place(tile: Tile) -> str:
-    facts = ", ".join(fact for fact in (tile.label and f"label {tile.label}", tile.note) if fact)
-    place = f"{tile.row:,}" if tile.row is not None else shortened(tile.name, LONGEST_WORDS)
-    return f"{place} ({facts})" if facts else place

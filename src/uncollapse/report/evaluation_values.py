@@ -128,6 +128,11 @@ class Node:
         items = self._items(key)
         return tuple(items.nodes(name) for name in items.content)
 
+    def pairs(self, key: str) -> tuple[Node, ...]:
+        """The list of lists at a key, each as an object with the members "[0]", "[1]", ..."""
+        items = self._items(key)
+        return tuple(items._items(name) for name in items.content)
+
     def texts(self, key: str, most: int = LONGEST_NAME) -> tuple[str, ...]:
         """The list of texts at a key; numbers become texts."""
         items = self._items(key)

@@ -14,11 +14,11 @@ from uncollapse.errors import UserError
 from uncollapse.metrics.inputs import Rows, both, seeded
 from uncollapse.verdict.mixing import difference_sentence
 from uncollapse.verdict.mixture import common_mixture
-from uncollapse.verdict.pool import ASSIGNMENTS, Pool, p_value
+from uncollapse.verdict.pool import ASSIGNMENTS, MOST, Pool, p_value
 from uncollapse.verdict.question import POWER, Finding, reaches
 from uncollapse.verdict.regions import Regions
 from uncollapse.verdict.repeats import repeats
-from uncollapse.verdict.shares import class_shares, region_shares
+from uncollapse.verdict.shares import CLASSES, class_shares, region_shares
 from uncollapse.verdict.spread import overall_spread, spread
 from uncollapse.verdict.verdict import Evidence, Status, Verdict
 
@@ -79,22 +79,24 @@ def judge(
     # The smallest p-value, corrected, has to lie well below alpha, or no loss could be significant.
     assignments = max(assignments, math.ceil(10 / alpha))
     sides = both(real, fake, least=FEWEST)
+    given = len(sides[0]), len(sides[1])
     asked = _asked(classes)
-    if asked is not None and (rows := min(int(kept.sum()) for kept in common_mixture(*asked))) < FEWEST:
-        return _incomparable(rows, alpha, len(sides[0]), len(sides[1]))
+    kept = given if asked is None else tuple(int(rows.sum()) for rows in common_mixture(*asked))
+    if min(kept) < FEWEST:
+        return _incomparable(min(kept), alpha, *given)
     pool = Pool(*sides, generator=draws, assignments=assignments, classes=asked)
     findings = _findings(pool, classes, images, alpha, draws, assignments)
-    evidence = _evidence(findings, alpha, min(len(sides[0]), len(sides[1])))
+    evidence = _evidence(findings, alpha, sum(n / k for n, k in zip(given, kept, strict=True)) / 2)
     status = _status(evidence)
     lost = tuple(row for finding in findings for row in finding.lost)
     quality = difference_sentence(pool, alpha)
     if quality is not None and status in ("healthy", "inconclusive"):
         quality += ". That is not a loss of variety: look for blur, noise, compression or another preprocessing."
-    needed = max((found.needed or 0 for found in evidence), default=0)
+    needed = _needed(evidence) if status == "inconclusive" else None
     return Verdict(
         status=status, alpha=alpha, sentence=_sentence(status, evidence, needed),
         quality=None if quality is None else quality.removesuffix(".") + ".", evidence=evidence, lost=lost,
-        needed=needed if status == "inconclusive" else None, n_real=len(sides[0]), n_fake=len(sides[1]),
+        needed=needed, n_real=given[0], n_fake=given[1],
         details={key: value for finding in findings for key, value in finding.details.items()},
     )  # fmt: skip
 
@@ -151,13 +153,22 @@ def _of_pool(pool: Pool, classes: Classes) -> torch.Tensor:
     return result
 
 
-def _evidence(findings: Sequence[Finding], alpha: float, size: int) -> tuple[Evidence, ...]:
-    """p-values corrected by Holm, and the power of each question at its share of alpha."""
+def _evidence(findings: Sequence[Finding], alpha: float, given: float) -> tuple[Evidence, ...]:
+    """p-values corrected by Holm, and the power of each question at its share of alpha.
+
+    Args:
+        findings: The answers.
+        alpha: Chance of a false alarm of all questions together.
+        given: Rows given for each that may be looked at, the mean of both sides; 1 where no mixture is thinned.
+    """
     p = [p_value(finding.statistics) for finding in findings]
     adjusted = holm(p)
     rows = []
     for finding, raw, corrected in zip(findings, p, adjusted, strict=True):
-        power, needed = finding.power(alpha / len(findings), size)
+        power, needed = finding.power(alpha / len(findings))
+        # Only class shares look at all rows, and of the others' rows the pool holds no more than so many.
+        if power is None or power >= POWER or (finding.metric != CLASSES and needed is not None and needed > MOST):
+            needed = None
         rows.append(
             Evidence(
                 metric=finding.metric,
@@ -169,7 +180,7 @@ def _evidence(findings: Sequence[Finding], alpha: float, size: int) -> tuple[Evi
                 p_adjusted=corrected,
                 significant=reaches(corrected, alpha),
                 power=power,
-                needed=needed if power is not None and power < POWER else None,
+                needed=None if needed is None else math.ceil(needed * given),
                 sentence=finding.sentence,
             )
         )
@@ -191,17 +202,33 @@ def _status(evidence: Sequence[Evidence]) -> Status:
         return "collapsed"
     if any(found.significant for found in evidence):
         return "suspect"
-    if any(found.power is not None and found.power < POWER for found in evidence):
+    if _weak(evidence):
         return "inconclusive"
     return "healthy"
 
 
-def _sentence(status: Status, evidence: Sequence[Evidence], needed: int) -> str:
+def _weak(evidence: Sequence[Evidence]) -> list[Evidence]:
+    return [found for found in evidence if found.power is not None and found.power < POWER]
+
+
+def _needed(evidence: Sequence[Evidence]) -> int | None:
+    """Rows a side that give every question power enough; None where no number would do."""
+    needed = [found.needed for found in _weak(evidence)]
+    return None if None in needed else max((rows for rows in needed if rows is not None), default=None)
+
+
+def _sentence(status: Status, evidence: Sequence[Evidence], needed: int | None) -> str:
     if status == "collapsed":
         return " ".join(found.sentence for found in evidence if found.collapse)
     if status == "suspect":
         said = " ".join(found.sentence for found in evidence if found.significant)
         return f"{said} That is more than chance, and less than what counts as collapse."
-    if status == "inconclusive":
+    if status == "inconclusive" and needed is not None:
         return f"No loss was found, but a loss that matters could hide: about {needed:,} samples a side would show it."
+    if status == "inconclusive":
+        asked = " and ".join(found.metric for found in _weak(evidence) if found.needed is None)
+        return (
+            f"No loss was found, but a loss that matters could hide: for {asked} at most {MOST:,} samples a side are "
+            "looked at, which are too few for these data, however many are given."
+        )
     return "No loss of classes, regions or spread, and no repeats, beyond what chance does."

@@ -27,8 +27,11 @@ class Finding:
         effect: Size of the loss.
         minimum_effect: From where on it counts as collapse.
         signal: What a loss of the minimum effect adds to the statistic at these sizes; None where that is not known.
-        noise: Standard deviation of the statistic under such a loss.
+        noise: Standard deviation of the statistic under such a loss at these sizes.
         base: Where the statistic stands before the signal is added.
+        rows: Rows a side, as many of each, among which exchanges scatter as widely as among those looked at.
+        even: Signal and noise at so many rows a side; None where they are those of these sizes.
+        mirrored: The statistic after real rows and fakes changed places, (1 + P,); None where that is its negative.
         value_real: Number of the real side.
         value_fake: Number of the fake side.
         sentence: The answer for people.
@@ -43,26 +46,44 @@ class Finding:
     signal: float | None
     noise: float = 1.0
     base: float = 0.0
+    rows: float
+    even: tuple[float, float] | None = None
+    mirrored: Tensor | None = None
     value_real: float | None
     value_fake: float | None
     sentence: str
     lost: tuple[Lost, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    def power(self, alpha: float, size: int) -> tuple[float | None, int | None]:
-        """Chance to find the minimum effect at this level, and the rows a side that make it `POWER`.
+    def power(self, alpha: float) -> tuple[float | None, int | None]:
+        """Chance to find the minimum effect at this level, and the rows a side, looked at, that make it `POWER`.
 
-        The statistic under the loss is taken as normal, and the signal to grow with the root of the rows.
+        power = Phi((signal - limit) / noise) at these sizes; needed = rows ((limit' + z noise') / signal')^2 with the
+        even signal' and noise' and z = Phi^-1(0.8), for as many rows of each side. The statistic under the loss is
+        taken as normal, and the signal to grow with the root of the rows.
 
         Args:
             alpha: Level of this question alone.
-            size: Rows of the smaller side.
         """
         if not self.signal or self.signal < 0 or self.noise <= 0:
             return None, None
-        limit = float(torch.quantile(self.statistics[1:].double(), 1 - alpha)) - self.base
-        factor = (limit + float(ndtri(POWER)) * self.noise) / self.signal
-        return float(ndtr((self.signal - limit) / self.noise)), math.ceil(size * factor**2)
+        limit = _end(self.statistics, alpha) - self.base
+        mirrored = -self.statistics if self.mirrored is None else self.mirrored
+        # Sides of one size may change places, so the skew that other sizes give the limit falls out of this mean.
+        even_limit = (limit + _end(mirrored, alpha) + self.base) / 2
+        signal, noise = self.even or (self.signal, self.noise)
+        factor = (even_limit + float(ndtri(POWER)) * noise) / signal
+        return float(ndtr((self.signal - limit) / self.noise)), math.ceil(self.rows * factor**2)
+
+
+def _end(statistics: Tensor, alpha: float) -> float:
+    """What the part alpha of the exchanges, all but the first of (1 + P,), exceeds."""
+    return float(torch.quantile(statistics[1:].double(), 1 - alpha))
+
+
+def even_rows(n_real: int, n_fake: int) -> float:
+    """Rows a side, as many of each, whose means differ by chance as much: the harmonic mean, 2 / (1/n + 1/m)."""
+    return 2 / (1 / n_real + 1 / n_fake)
 
 
 def reaches(p: float, alpha: float) -> bool:
@@ -98,10 +119,22 @@ def standard_scores(fake: Tensor, total: Tensor, n_real: int, n_fake: int) -> Te
     return torch.where(deviation > 0, short / deviation.clamp_min(1e-30), torch.zeros_like(short))
 
 
-def signal_of_half(share: float, n_real: int, n_fake: int) -> float:
-    """Standard errors by which a group of this share falls short when the fakes have half of it."""
-    both = share * (n_real + n_fake / 2) / (n_real + n_fake)
-    return share / 2 / math.sqrt(both * (1 - both) * (1 / n_real + 1 / n_fake))
+def half_made(share: float, n_real: float, n_fake: float) -> tuple[float, float]:
+    """Mean and standard deviation of the standard score of a group of this share p of which fakes make half, q = p / 2.
+
+    (p - q) / e and sqrt(p (1 - p) / n + q (1 - q) / m) / e with e = sqrt(w (1 - w) (1/n + 1/m)), w the pooled share
+    (n p + m q) / (n + m). The deviation is 1 only for n = m: among many fakes w is nearly q, and e too small for p.
+
+    Args:
+        share: Share p of the real rows, in (0, 1).
+        n_real: Real rows n.
+        n_fake: Fakes m.
+    """
+    half = share / 2
+    both = (n_real * share + n_fake * half) / (n_real + n_fake)
+    error = math.sqrt(both * (1 - both) * (1 / n_real + 1 / n_fake))
+    deviation = math.sqrt(share * (1 - share) / n_real + half * (1 - half) / n_fake)
+    return (share - half) / error, deviation / error
 
 
 def lost_share(

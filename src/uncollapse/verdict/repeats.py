@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from uncollapse.verdict.pool import Pool
-from uncollapse.verdict.question import Finding, percent
+from uncollapse.verdict.question import Finding, even_rows, percent
 
 REPEATS = "repeats"
 MINIMUM_REPEATS = 0.05
@@ -38,7 +38,12 @@ def repeats(pool: Pool) -> Finding:
     null = statistics[1:]
     effect = float(statistics[0] - null.mean())
     real, fake = (float(share) for share in shares)
-    noise = math.hypot(float(null.std()), math.sqrt(MINIMUM_REPEATS * (1 - MINIMUM_REPEATS) / pool.n_fake))
+    even = even_rows(pool.n_real, pool.n_fake)
+    groups, count = _groups(pool, partners, close)
+    noise, even_noise = (
+        math.hypot(float(null.std()), math.sqrt(MINIMUM_REPEATS * (1 - MINIMUM_REPEATS) / m))
+        for m in (pool.n_fake, even)
+    )
     return Finding(
         metric=REPEATS,
         statistics=statistics,
@@ -47,10 +52,12 @@ def repeats(pool: Pool) -> Finding:
         signal=MINIMUM_REPEATS,
         noise=noise,
         base=float(null.mean()),
+        rows=even,
+        even=(MINIMUM_REPEATS, even_noise),
         value_real=real,
         value_fake=fake,
         sentence=f"{percent(fake)} of the fakes nearly repeat another fake; of the real rows {percent(real)} do.",
-        details={"repeated": _groups(pool, partners, close)},
+        details={"repeated": groups, "repeated_groups": count},
     )
 
 
@@ -67,8 +74,8 @@ def _excess(pool: Pool, sides: Tensor, rows: Tensor, partners: Tensor, close: Te
     return fake - real
 
 
-def _groups(pool: Pool, partners: Tensor, close: Tensor) -> list[tuple[int, ...]]:
-    """Numbers of the fakes that nearly repeat each other, the largest groups first."""
+def _groups(pool: Pool, partners: Tensor, close: Tensor) -> tuple[list[tuple[int, ...]], int]:
+    """Numbers of the fakes that nearly repeat each other, the largest groups first, and how many groups there are."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -81,4 +88,5 @@ def _groups(pool: Pool, partners: Tensor, close: Tensor) -> list[tuple[int, ...]
     label = torch.from_numpy(found).long()
     sizes = torch.bincount(label)
     largest = [g for g in sizes.argsort(descending=True, stable=True).tolist() if sizes[g] > 1][:MOST_GROUPS]
-    return [pool.numbers((label == g).nonzero()[:, 0], fake=True) for g in largest]
+    groups = [pool.numbers((label == g).nonzero()[:, 0], fake=True) for g in largest]
+    return groups, int((sizes > 1).sum())

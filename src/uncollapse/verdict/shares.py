@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,11 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uncollapse.verdict.pool import ASSIGNMENTS, Pool
-from uncollapse.verdict.question import Finding, lost_share, percent, reaches, signal_of_half, standard_scores, step_max
+from uncollapse.verdict.question import (
+    Finding,
+    even_rows,
+    half_made,
+    lost_share,
+    percent,
+    reaches,
+    standard_scores,
+    step_max,
+)
 from uncollapse.verdict.regions import Regions
 from uncollapse.verdict.verdict import Lost
 
-# A class that keeps less than half of its share counts as lost.
+# A class that is seen to keep half of its share or less counts as lost; what is seen errs on the side of loss, because
+# only large losses are significant.
 MINIMUM_LOSS = 0.5
 # A region counts as lost when it has surely lost this part of its share, and this part of all data: regions are found
 # by looking, and small ones fall short by chance when images are merely shifted.
@@ -40,7 +51,8 @@ def class_shares(
 ) -> Finding:
     """Is a class made too rarely? The largest shortfall over all classes, in standard errors.
 
-    All rows count; under exchange of sides the fakes' counts are hypergeometric.
+    All rows count; under exchange of sides the fakes' counts are hypergeometric. The effect is the largest observed
+    loss 1 - q / p of the classes that are found, an estimate and no bound: that they were found inflates it.
 
     Args:
         real: Class of each real row, 0..K-1.
@@ -71,10 +83,20 @@ def class_shares(
     occupied = p[p > 0]
     typical = float(np.median(occupied)) if len(occupied) else STATED_SHARE
     return Finding(
-        metric=CLASSES, statistics=scores.max(1).values, effect=max(0.0, effect), minimum_effect=MINIMUM_LOSS,
-        signal=signal_of_half(min(typical, 0.9), n, m), value_real=float(p[worst]),
+        metric=CLASSES, effect=max(0.0, effect), minimum_effect=MINIMUM_LOSS, value_real=float(p[worst]),
         value_fake=float(q[worst]), sentence=_class_sentence(names[worst], p[worst], q[worst], lost), lost=lost,
+        **_largest_of(scores, min(typical, 0.9), n, m),
     )  # fmt: skip
+
+
+def _largest_of(scores: Tensor, share: float, n_real: int, n_fake: int) -> dict[str, Any]:
+    """The largest of many standard scores (1 + P, K) as a statistic, and how a group of this share at half moves it."""
+    rows = even_rows(n_real, n_fake)
+    signal, noise = half_made(share, n_real, n_fake)
+    return {
+        "statistics": scores.max(1).values, "mirrored": (-scores).max(1).values, "signal": signal, "noise": noise,
+        "rows": rows, "even": half_made(share, rows, rows),
+    }  # fmt: skip
 
 
 def _class_sentence(name: str, p: float, q: float, lost: Sequence[Lost]) -> str:
@@ -84,7 +106,7 @@ def _class_sentence(name: str, p: float, q: float, lost: Sequence[Lost]) -> str:
         )
         more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
         what = "1 class is" if len(lost) == 1 else f"{len(lost)} classes are"
-        return f"{what} made at less than half of the real share: {listed}{more}."
+        return f"{what} observed at half of the real share or less: {listed}{more}."
     return f"The class that falls shortest is {name}: {percent(p)} of the real rows, {percent(q)} of the fakes."
 
 
@@ -109,6 +131,7 @@ def region_shares(pool: Pool, regions: Regions, *, alpha: float, label: Sequence
             effect=0.0,
             minimum_effect=MINIMUM_REGION_LOSS,
             signal=None,
+            rows=even_rows(n, m),
             value_real=None,
             value_fake=None,
             sentence="The rows fall into no regions that could be lost.",
@@ -128,10 +151,9 @@ def region_shares(pool: Pool, regions: Regions, *, alpha: float, label: Sequence
         for number, g in enumerate((int(sure[place]) for place in _disjoint(gaps, members[sure])), start=1)
     )
     return Finding(
-        metric=REGIONS, statistics=scores.max(1).values, effect=loss[told], minimum_effect=MINIMUM_REGION_LOSS,
-        signal=signal_of_half(STATED_SHARE, n, m), value_real=shares[told][0], value_fake=shares[told][1],
-        sentence=_region_sentence(lost, shares[told], apart=bool(found)), lost=lost,
-        details=details,
+        metric=REGIONS, effect=loss[told], minimum_effect=MINIMUM_REGION_LOSS, value_real=shares[told][0],
+        value_fake=shares[told][1], sentence=_region_sentence(lost, shares[told], apart=bool(found)), lost=lost,
+        details=details, **_largest_of(scores, STATED_SHARE, n, m),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from uncollapse.verdict.pool import Pool
-from uncollapse.verdict.question import Finding, percent
+from uncollapse.verdict.question import Finding, even_rows, percent
 
 OVERALL = "spread overall"
 MINIMUM_SHRINKAGE = 0.1
@@ -37,7 +37,7 @@ def spread(pool: Pool, group: Tensor, *, images: bool, what: str = "classes") ->
     rows = pool.rows[:, :LEADING]
     shares = torch.nn.functional.one_hot(group, int(group.max()) + 1).to(rows.dtype)
     statistics = torch.cat([_log_ratio(rows, shares, part, images) for part in torch.split(pool.sides, CHUNK)])
-    return _finding(f"spread within {what}", f"Within {what}", statistics, MINIMUM_SHRINKAGE)
+    return _finding(f"spread within {what}", f"Within {what}", statistics, MINIMUM_SHRINKAGE, pool)
 
 
 def overall_spread(pool: Pool, *, images: bool) -> Finding:
@@ -50,10 +50,10 @@ def overall_spread(pool: Pool, *, images: bool) -> Finding:
     rows = pool.rows[:, :LEADING]
     everything = torch.ones(len(rows), 1)
     statistics = torch.cat([_log_ratio(rows, everything, part, False) for part in torch.split(pool.sides, CHUNK)])
-    return _finding(OVERALL, "Taken together", statistics, MINIMUM_OVERALL[images])
+    return _finding(OVERALL, "Taken together", statistics, MINIMUM_OVERALL[images], pool)
 
 
-def _finding(metric: str, where: str, statistics: Tensor, minimum: float) -> Finding:
+def _finding(metric: str, where: str, statistics: Tensor, minimum: float, pool: Pool) -> Finding:
     ratio = math.exp(-float(statistics[0]))
     shrunk = f"{percent(1 - ratio)} less" if ratio < 1 else f"{percent(ratio - 1)} more"
     return Finding(
@@ -64,6 +64,7 @@ def _finding(metric: str, where: str, statistics: Tensor, minimum: float) -> Fin
         signal=-math.log(1 - minimum),
         noise=float(statistics[1:].std()),
         base=float(statistics[1:].mean()),
+        rows=even_rows(pool.n_real, pool.n_fake),
         value_real=1.0,
         value_fake=ratio,
         sentence=f"{where}, the fakes spread {shrunk} than the real rows.",

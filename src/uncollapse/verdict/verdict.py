@@ -23,7 +23,8 @@ class Evidence:
         p_adjusted: The same, corrected over all questions asked (Holm).
         significant: Whether `p_adjusted` is at most alpha.
         power: Chance to find a loss of the minimum effect with these sample sizes; None where that is not known.
-        needed: Rows a side for 80 % power at the minimum effect; None where that is not known.
+        needed: Rows a side, as many of each, for 80 % power at the minimum effect; None where that is not known, where
+            these rows are enough, and where it is more than are looked at.
         sentence: The answer for people.
     """
 
@@ -89,7 +90,8 @@ class Verdict:
         quality: What else differs between the sides, which is not collapse; None when nothing does.
         evidence: One entry a question.
         lost: Classes and regions made too rarely, worst first.
-        needed: Rows a side that the weakest question wants; None when all have power enough.
+        needed: Rows a side, as many of each, that the weakest question wants; None when all have power enough, and when
+            some question would want more than are looked at.
         n_real: Real rows.
         n_fake: Fakes.
         details: Row numbers and numbers for pictures: "repeated" groups, "regions".

@@ -111,6 +111,10 @@ def test_what_a_history_lost_at_its_end_is_found_once_the_run_is_finished(run: P
     history = run / "history.jsonl"
     history.write_bytes(history.read_bytes()[:-1])
     assert lost_end(run, 10) == "the last line is torn"
+    history.unlink()
+    assert lost_end(run, 0) == "the whole of it is gone"
+    shutil.rmtree(run / "checkpoints")
+    assert lost_end(run, 0) == "", "compact records keep neither"
     (run / "result.json").unlink()
     assert lost_end(run, 9) == ""
 

@@ -701,7 +701,7 @@ def test_labels_that_cannot_be_meant_are_refused(finished: Path, tmp_path: Path)
 
 def test_without_a_checkpoint_there_are_no_samples(copy: Path) -> None:
     shutil.rmtree(copy / "checkpoints")
-    sentence = f"^{copy} holds no intact checkpoint to sample from; train it again.$"
+    sentence = f"^{copy} holds no intact checkpoint to sample from; train it again with --fresh.$"
     with pytest.raises(UserError, match=sentence):
         load(copy).samples(2, seed=3)
 

@@ -11,7 +11,7 @@ import pytest
 from uncollapse.errors import UserError
 from uncollapse.methods import METHODS
 from uncollapse.parts.losses import LeastSquares
-from uncollapse.run_files import check_code, claim, clear, is_finished, read_result
+from uncollapse.run_files import check_claim, check_code, claim, clear, is_finished, read_result
 from uncollapse.spec import RunSpec, make_spec
 
 SPEC = make_spec("vanilla", "unequal-3", seeds=(3,), updates=10)
@@ -38,7 +38,9 @@ def test_a_directory_is_one_runs_own(tmp_path: Path) -> None:
     claim(tmp_path, SPEC, fresh=False)
     watched = make_spec("vanilla", "unequal-3", seeds=(3,), updates=10, monitor=5)
     with pytest.raises(UserError, match=r"holds another run .*; choose another --out, or --fresh to replace it"):
-        claim(tmp_path, watched, fresh=False)
+        check_claim(tmp_path, watched, fresh=False)
+    check_claim(tmp_path, SPEC, fresh=False)
+    check_claim(tmp_path, watched, fresh=True)
     claim(tmp_path, watched, fresh=True)
     assert json.loads((tmp_path / "spec.json").read_text())["hash"] == watched.hash
 
@@ -65,9 +67,46 @@ def test_a_run_does_not_go_on_with_another_code_of_its_own_parts(
     check_code(tmp_path / "elsewhere", spec)
     assert not is_finished(tmp_path, spec)
     with pytest.raises(UserError, match=r"The code of \S+:Own has changed since .*; restore it, .* or remove"):
-        claim(tmp_path, spec, fresh=False)
+        check_claim(tmp_path, spec, fresh=False)
     claim(tmp_path, spec, fresh=True)
     assert json.loads(path.read_text())["code"] == {name: "another"}
+
+
+def test_what_was_refused_before_its_first_update_may_be_corrected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = make_spec(METHODS["lsgan"].but(name="own", loss=Own()), "unequal-3", seeds=(3,), updates=10)
+    claim(tmp_path, spec, fresh=False)
+    monkeypatch.setattr("uncollapse.method.digest", lambda kind: "another")
+    check_claim(tmp_path, spec, fresh=False)
+    (tmp_path / "checkpoints" / "step-000000004").mkdir(parents=True)
+    with pytest.raises(UserError, match="has changed since"):
+        check_claim(tmp_path, spec, fresh=False)
+
+
+def test_a_run_does_not_go_back(tmp_path: Path) -> None:
+    """It was called finished with fewer updates than its result said, and `doctor` found the history torn."""
+    claim(tmp_path, SPEC, fresh=False)
+    (tmp_path / "checkpoints" / "step-000000010").mkdir(parents=True)
+    check_claim(tmp_path, SPEC, fresh=False)
+    (tmp_path / "checkpoints" / "step-000000061").mkdir()
+    with pytest.raises(UserError, match="holds 61 updates of this run, and 10 are asked for; ask for at least as many"):
+        check_claim(tmp_path, SPEC, fresh=False)
+    check_claim(tmp_path, SPEC, fresh=True)
+    result(tmp_path, updates=61)
+    check_claim(tmp_path, SPEC, fresh=False)
+    assert is_finished(tmp_path, SPEC)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("name", ["samples", "checkpoints", "report.html", "evaluation.json", "plan.lock.json"])
+def test_a_folder_of_something_else_is_left_alone(name: str, fresh: bool, tmp_path: Path) -> None:
+    """`train --fresh --out my-project` removed the user's own folders of these names."""
+    (tmp_path / "notes.txt").touch()
+    check_claim(tmp_path, SPEC, fresh=fresh)
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=rf"holds {name} and is no run, so nothing is written there; choose another"):
+        check_claim(tmp_path, SPEC, fresh=fresh)
 
 
 def test_a_run_of_before_digests_goes_on(tmp_path: Path) -> None:
@@ -110,9 +149,15 @@ def test_only_a_whole_result_of_this_spec_with_enough_updates_is_finished(tmp_pa
 def test_clearing_takes_what_a_run_writes_and_nothing_else(tmp_path: Path) -> None:
     for name in ("history.jsonl", "timing.jsonl", "result.json", "spec.json", "notes.txt"):
         (tmp_path / name).write_text("{}")
-    for name in ("checkpoints", "samples", "tensorboard", "pictures"):
-        (tmp_path / name).mkdir()
+    for name in ("checkpoints/step-000000010", "samples", "tensorboard", "pictures"):
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").touch()
+    for name in ("samples/step-00000010.npz", "samples/final.npz", "checkpoints/mine.pt"):
+        (tmp_path / name).touch()
+    clear(tmp_path)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["checkpoints/mine.pt", "notes.txt", "pictures/file", "samples/file"]
+    for name in ("checkpoints/mine.pt", "samples/file"):
+        (tmp_path / name).unlink()
     clear(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", "pictures"]
-    assert (tmp_path / "pictures/file").exists()

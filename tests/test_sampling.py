@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import uncollapse as uc
 from uncollapse import checkpoint
 from uncollapse.errors import UserError
+from uncollapse.networks.mlp import MLP
 from uncollapse.run import execute, make_spec
 from uncollapse.sampling import check_form, class_number, grid, pixels, upright, write, write_samples
 from uncollapse.tasks import Arrays, find
@@ -215,3 +220,32 @@ def test_a_colour_task_of_ours_is_drawn(tmp_path: Path) -> None:
     with Image.open(tmp_path / "pictures" / "000000.png") as picture:
         found = np.asarray(picture)
     assert (found == pixels(np.moveaxis(first, 0, -1)[None])[0]).all()
+
+
+def test_samples_of_ones_own_arrays_are_in_their_units(tmp_path: Path) -> None:
+    """They were standardised: a good generator of numbers around 100 was judged as collapsed at 0."""
+    rows = np.random.default_rng(0).normal((100, -40), (7, 2), (600, 2)).astype(np.float32)
+    uc.tasks.Arrays(rows).save(tmp_path / "rows.npz")
+    task = uc.tasks.find(f"array:{tmp_path / 'rows.npz'}")
+    assert isinstance(task, Arrays)
+    run = uc.train("vanilla", task, seeds=[0], updates=2, batch=8, out=tmp_path / "run", networks=MLP(width=4))
+    drawn = run.samples(50, seed=0)
+    raw = run._trainers[False].lane_samples(0, 50)
+    torch.testing.assert_close(drawn, raw * torch.tensor(task._scale[1]) + torch.tensor(task._scale[0]))
+    assert abs(drawn.mean(0) - torch.tensor([100.0, -40.0])).max() < 15
+    uc.hub.save(run, tmp_path / "saved")
+    torch.testing.assert_close(uc.hub.load(tmp_path / "saved").samples(50, seed=0), drawn)
+    write_samples(tmp_path / "run", 50, tmp_path / "a.npz")
+    np.testing.assert_allclose(np.load(tmp_path / "a.npz")["samples"], drawn.numpy(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("form", [list, np.array, torch.tensor])
+def test_labels_may_be_a_list_an_array_or_a_tensor(form: Callable[[list[int]], object], tmp_path: Path) -> None:
+    run = uc.train("cgan", "blobs-3", seeds=[0], updates=1, batch=8, out=tmp_path, networks=MLP(width=4))
+    asked = torch.tensor([2, 0, 1])
+    given: Any = form([2, 0, 1])
+    assert torch.equal(run.samples(3, seed=0, labels=given), run.samples(3, seed=0, labels=asked))
+    wrong: tuple[object, ...] = ([0.0, 1.0, 2.0], [0, 1, 3], [0, 1], [True, False, True], "abc", [[0], [1], [2]])
+    for labels in wrong:
+        with pytest.raises(UserError, match="labels must be 3 whole numbers from 0 to 2, one a sample"):
+            run.samples(3, seed=0, labels=labels)  # type: ignore[arg-type]

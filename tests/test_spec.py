@@ -312,7 +312,7 @@ def edited(**changes: Any) -> dict[str, Any]:
         ({"networks__widht": 8}, "'widht'; did you mean 'width'"),
         ({"networks__width": 0}, "^networks.width = 0 is not a whole number of 1 or more."),
         ({"dtype": "float63"}, "^There is no dtype 'float63'; did you mean 'float64'"),
-        ({"updates": "100"}, "^updates = 100 is not possible; give a whole number of 1 or more.$"),
+        ({"updates": "100"}, "^updates = '100' is not possible; give a whole number of 1 or more.$"),
         ({"seeds": [1, 1]}, "^seeds = [1, 1] must be different whole numbers of 0 or more, at least one.$"),
         ({"seeds": ["1"]}, "^seeds = ['1'] must be different whole numbers of 0 or more, at least one.$"),
     ],
@@ -366,7 +366,7 @@ def test_shares_and_types_are_part_of_a_run_and_survive_json() -> None:
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, True, "2"])
 def test_a_number_of_shares_is_a_whole_number_of_one_or_more(value: object) -> None:
-    with pytest.raises(UserError, match=f"^accumulate = {value} is not possible; give a whole number of 1 or more"):
+    with pytest.raises(UserError, match=f"^accumulate = {value!r} is not possible; give a whole number of 1 or more"):
         spec(accumulate=value)
 
 

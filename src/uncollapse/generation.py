@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from uncollapse.draws import stream
+from uncollapse.errors import UserError
 from uncollapse.game import Batch, Game
 from uncollapse.lanes import Lanes, Specification
 from uncollapse.parts.scene import Sizes
@@ -19,6 +21,26 @@ from uncollapse.trees import tree_map
 
 # Numbers in the samples that are made at once, because the layers of a convolution need many times their memory.
 SAMPLED_NUMBERS = 2**21
+
+
+def checked_labels(labels: ArrayLike, n: int, spec: Specification) -> Tensor:
+    """Labels that somebody asks for: a tensor, an array or a list of n whole numbers, as int64 (n,).
+
+    Raises:
+        UserError: The method takes no labels, or these do not fit.
+    """
+    method, classes = spec.method, spec.task.classes
+    if not method.labelled:
+        raise UserError(f"{method.name} is not conditional; leave labels out.")
+    wrong = UserError(f"labels must be {n} whole numbers from 0 to {classes - 1}, one a sample.")
+    try:
+        found = torch.as_tensor(labels)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise wrong from error
+    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+    if found.shape != (n,) or not whole or not ((found >= 0) & (found < classes)).all():
+        raise wrong
+    return found.to(torch.int64)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -55,8 +55,10 @@ def lost_end(directory: Path, last: int) -> str:
     from uncollapse.run_files import read_result
 
     path, result = directory / "history.jsonl", read_result(directory)
-    if result is None or not path.exists() or not is_at_rest(directory):
+    if result is None or not is_at_rest(directory):
         return ""
+    if not path.exists():  # compact records, which keep none, keep no checkpoints either
+        return "the whole of it is gone" if (directory / "checkpoints").exists() else ""
     with path.open("rb") as stream:
         stream.seek(max(stream.seek(0, os.SEEK_END) - 1, 0))
         if stream.read(1) not in (b"", b"\n"):

@@ -141,9 +141,8 @@ class Trainer:
     def play(self, until: int) -> None:
         """What `advance` does in this process."""
         dynamics = self.method.dynamics
-        if self._untried and self.update < until:
-            try_first_update(self, self._clock(self.lanes))
-            self._untried = False
+        if self.update < until:
+            self.try_out()
         while self.update < until:
             critic, generator = self.update, self.generator_updates
             critic_batches = [self.critic_blocks.batch(critic + step) for step in range(dynamics.critic_steps)]
@@ -152,6 +151,16 @@ class Trainer:
             ]
             self.lanes = self._round(self.lanes, critic_batches, generator_batches)
             self.rounds += 1
+
+    def try_out(self) -> None:
+        """Tries the first update of a method with parts of the user's own, once; nothing moves.
+
+        Raises:
+            UserError: It fails; one sentence says how.
+        """
+        if self._untried:
+            try_first_update(self, self._clock(self.lanes))
+            self._untried = False
 
     def diverged(self) -> dict[int, int]:
         """Seed -> critic update at which it became non-finite (the first of its members)."""

@@ -59,5 +59,5 @@ def trained(spec: RunSpec, directory: Path, device: torch.device, *, best: bool 
         reason = skipped[0].rstrip(".") if skipped else "none was saved at a snapshot of a living seed"
         raise UserError(f"{directory} holds no best checkpoint: {reason}; choose averaged (ema) or live weights.")
     if found is None:
-        raise UserError(f"{directory} holds no intact checkpoint to sample from; train it again.")
+        raise UserError(f"{directory} holds no intact checkpoint to sample from; train it again with --fresh.")
     return trainer

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from uncollapse.distributed import Team, train_together
 from uncollapse.errors import UserError
 from uncollapse.files import read_lines
+from uncollapse.generation import checked_labels
 from uncollapse.lease import only_writer
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
@@ -27,7 +29,7 @@ from uncollapse.networks.sources import Network, Pair
 from uncollapse.ranks import Ranks, ranks_of_environment
 from uncollapse.resuming import trained
 from uncollapse.room import check_room
-from uncollapse.run_files import claim, is_finished, read_result
+from uncollapse.run_files import check_claim, claim, is_finished, read_result
 from uncollapse.sitting import Progress, Sitting, Stopped, StoppedByAlarm, read_json
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.tasks.task import Task
@@ -80,7 +82,7 @@ class Run:
         return lanes
 
     def samples(
-        self, n: int, *, seed: int, weights: str = "averaged", labels: Tensor | None = None, draw: int = 0
+        self, n: int, *, seed: int, weights: str = "averaged", labels: ArrayLike | None = None, draw: int = 0
     ) -> Tensor:
         """Samples of the generator that was trained with a seed.
 
@@ -93,27 +95,20 @@ class Run:
             draw: Another number gives other latents.
 
         Returns:
-            (n, *shape), on the CPU.
+            (n, *shape), on the CPU, in the units of the data: those of `tasks.Arrays` are no longer standardised.
         """
         n = as_count(n, name="n", least=0)
         if seed not in self.spec.seeds:
             raise UserError(f"This run has no seed {seed}; it has {', '.join(map(str, self.spec.seeds))}.")
         if weights not in ("averaged", "live", "best"):
             raise UserError(f"There are no {weights!r} weights; choose averaged, live or best.")
-        if labels is not None:
-            self._check_labels(n, labels)
+        labels = None if labels is None else checked_labels(labels, n, self.spec)
         best, lane = weights == "best", self.spec.seeds.index(seed)
         if best not in self._trainers:
             self._trainers[best] = trained(self.spec, self.directory, self._device, best=best)
         averaged = weights != "live"
-        return self._trainers[best].lane_samples(lane, n, averaged=averaged, labels=labels, draw=draw).cpu()
-
-    def _check_labels(self, n: int, labels: Tensor) -> None:
-        method, classes = self.spec.method, self.spec.task.classes
-        if not method.labelled:
-            raise UserError(f"{method.name} is not conditional; leave labels out.")
-        if labels.shape != (n,) or labels.is_floating_point() or not ((labels >= 0) & (labels < classes)).all():
-            raise UserError(f"labels must be {n} whole numbers from 0 to {classes - 1}, one a sample.")
+        drawn = self._trainers[best].lane_samples(lane, n, averaged=averaged, labels=labels, draw=draw).cpu()
+        return self.spec.task.to_original(drawn)
 
 
 def execute(
@@ -160,11 +155,14 @@ def execute(
         if fresh or not is_finished(directory, spec):
             check_room(directory, spec, fresh=fresh)
         with only_writer(directory) as lease:
-            claim(directory, spec, fresh)
-            if not is_finished(directory, spec):
+            check_claim(directory, spec, fresh)
+            if fresh or not is_finished(directory, spec):
                 asked = stop if team is None else lambda: stop() or team.asked
                 watched = lease.watched(asked)
-                Sitting(spec, directory, chosen, progress, watched, checkpoint_seconds, team, logger).run()
+                sitting = Sitting(spec, directory, chosen, progress, watched, checkpoint_seconds, team, logger)
+                sitting.trainer.try_out()  # before anything that is there is replaced
+                claim(directory, spec, fresh)
+                sitting.run()
 
     with threads(spec.threads):
         if ranks.size == 1:
@@ -273,6 +271,9 @@ def _joined(loggers: Sequence[Logger | str]) -> Logger | None:
     if not loggers:
         return None
     from uncollapse.loggers import Guarded, find_loggers
+
+    if isinstance(loggers, str) or not isinstance(loggers, Sequence):
+        raise UserError(f"loggers must be a list of loggers, as [{loggers!r}].")
 
     found = [find_loggers([one]) if isinstance(one, str) else (one,) for one in loggers]
     return Guarded([one for several in found for one in several])

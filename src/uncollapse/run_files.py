@@ -5,19 +5,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from uncollapse.checkpoint import folders, step
 from uncollapse.errors import UserError
 from uncollapse.files import write_json
 from uncollapse.method import own_code
 from uncollapse.networks.own import another
-from uncollapse.records import read_json
+from uncollapse.records import leftovers, read_json, throw_away
 from uncollapse.spec import RunSpec
 from uncollapse.versions import versions
+
+# What a run writes beside its spec, and what other verbs write whose folders are not a run's.
+FOLDERS = ("checkpoints", "samples", "tensorboard")
+FILES = ("result.json", "history.jsonl", "timing.jsonl", "report.html")
+# A comparison keeps it for a run that failed before it was one.
+FAILED = "error.log"
+OTHERS = ("evaluation.json", "comparison.json", "plan.lock.json")
 
 
 def read_result(directory: Path) -> dict[str, Any] | None:
@@ -39,13 +47,14 @@ def is_finished(directory: Path, spec: RunSpec) -> bool:
 
 
 def check_code(directory: Path, spec: RunSpec) -> None:
-    """Refuses a run that began with another code of its own parts, as far as it says with which.
+    """Refuses a run that was trained with another code of its own parts, as far as it says with which.
 
     Raises:
         UserError: Names the parts.
     """
     code, path = own_code(spec.method), directory / "spec.json"
-    if code and path.exists() and (names := rewritten(read_json(path), code)):
+    trained = folders(directory / "checkpoints") or (directory / "result.json").exists()
+    if code and trained and path.exists() and (names := rewritten(read_json(path), code)):
         raise UserError(
             f"The code of {' and '.join(names)} has changed since {directory} was trained with it; restore it, choose"
             f" another --out, or remove {directory} to train it again."
@@ -58,11 +67,19 @@ def rewritten(there: Mapping[str, Any], code: Mapping[str, str]) -> list[str]:
     return [name for name, digest in code.items() if known.get(name, digest) != digest]
 
 
-def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
-    """Makes a directory this run's own, or refuses one that is another's."""
+def check_claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
+    """Refuses a directory that is not, and may not become, this run's; changes nothing.
+
+    Raises:
+        UserError: It holds another run, more of this one than is asked for, or what is no run.
+    """
     path = directory / "spec.json"
-    there = read_json(path) if path.exists() and not fresh else None
-    if there is not None and there.get("hash") != spec.hash:
+    if not path.exists():
+        _check_free(directory)
+    if fresh or not path.exists():
+        return
+    there = read_json(path)
+    if there.get("hash") != spec.hash:
         if another(there, spec.content()):
             raise UserError(
                 f"{directory} was trained with other networks of your own (layers, shapes or starting weights differ);"
@@ -72,11 +89,29 @@ def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
             f"{directory} holds another run ({there['method']['name']} on {there['task']['name']}, hash"
             f" {there.get('hash')}, not {spec.hash}); choose another --out, or --fresh to replace it."
         )
-    if there is not None:
-        check_code(directory, spec)
-    if there is not None and is_finished(directory, spec):
-        return
-    if fresh:
+    check_code(directory, spec)
+    done = max((step(folder) for folder in folders(directory / "checkpoints")), default=0)
+    if read_result(directory) is None and done > spec.updates:
+        raise UserError(
+            f"{directory} holds {done:,} updates of this run, and {spec.updates:,} are asked for; ask for at least"
+            " as many to continue it, or --fresh to replace it."
+        )
+
+
+def _check_free(directory: Path) -> None:
+    """Refuses a folder that holds what a run would write, and is no run: it belongs to something else."""
+    names = [name for name in (*FOLDERS, *FILES, *OTHERS) if (directory / name).exists()]
+    if names:
+        raise UserError(
+            f"{directory} holds {names[0]} and is no run, so nothing is written there; choose another --out."
+        )
+
+
+def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
+    """Makes a directory that `check_claim` lets through this run's own."""
+    path = directory / "spec.json"
+    there = read_json(path) if path.exists() and not fresh else None
+    if fresh and path.exists():
         clear(directory)
     began_under = versions() if there is None else there.get("versions", {})
     # Beside the spec, and not in its hash: for whoever looks at the run before it has a result.
@@ -88,7 +123,13 @@ def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
 
 def clear(directory: Path) -> None:
     """Removes what a run writes, and nothing else; its spec last, so that a half-cleared directory is still its own."""
-    for name in ("checkpoints", "samples", "tensorboard"):
-        shutil.rmtree(directory / name, ignore_errors=True)
-    for name in ("result.json", "history.jsonl", "timing.jsonl", "error.log", "report.html", "spec.json"):
+    for path in [*folders(directory / "checkpoints"), *leftovers(directory), directory / "tensorboard"]:
+        throw_away(path)
+    for pattern in ("step-*.npz", "final.npz"):
+        for path in (directory / "samples").glob(pattern):
+            throw_away(path)
+    for name in ("checkpoints", "samples"):
+        with contextlib.suppress(OSError):  # somebody's own file is in it
+            (directory / name).rmdir()
+    for name in (*FILES, FAILED, "spec.json"):
         (directory / name).unlink(missing_ok=True)

@@ -77,11 +77,10 @@ def write_samples(
     if chosen not in run.spec.seeds:
         raise unknown("seed in this run", chosen, (str(item) for item in run.spec.seeds))
     labels = _labels(run, n, label)
-    samples = run.samples(n, seed=chosen, weights=WEIGHTS[weights], labels=labels, draw=draw).cpu().reshape(n, *shape)
+    samples = run.samples(n, seed=chosen, weights=WEIGHTS[weights], labels=labels, draw=draw)
     limits = (-1.0, 1.0)
     task = run.spec.task
-    if isinstance(task, Arrays):  # trained on standardised rows; the user's units are wanted
-        samples = task.to_original(samples)
+    if isinstance(task, Arrays):
         limits = (float(np.min(np.asarray(task.x))), float(np.max(np.asarray(task.x))))
     out.parent.mkdir(parents=True, exist_ok=True)
     values = None if labels is None else task.label_values[labels.numpy()]

@@ -65,7 +65,7 @@ class RunSpec:
         for name in ("updates", "batch", "threads", "accumulate"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise UserError(f"{name} = {value} is not possible; give a whole number of 1 or more.")
+                raise UserError(f"{name} = {value!r} is not possible; give a whole number of 1 or more.")
         whole = all(type(seed) is int and seed >= 0 for seed in self.seeds)
         if not self.seeds or not whole or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds = {list(self.seeds)} must be different whole numbers of 0 or more, at least one.")

@@ -172,9 +172,9 @@ def run_rows(folder: Path, *, name: str, place: str, n: int | None, seed: int, p
         alive = _first_alive(run)
         task = run.spec.task
         labels = task.balanced_labels(count) if run.spec.method.labelled else None
-        samples = run.samples(count, seed=alive, labels=labels, draw=seed).reshape(count, *task.shape)
+        samples = run.samples(count, seed=alive, labels=labels, draw=seed)
         texts = None if labels is None else label_texts(task.label_values[labels.numpy()], count, place)
-        rows = _in_users_units(task, samples)
+        rows = _as_given(task, samples)
     except UserError as error:
         raise UserError(short(error)) from error
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -190,18 +190,16 @@ def _first_alive(run: Run) -> int:
     return int((alive or list(run.spec.seeds))[0])
 
 
-def _in_users_units(task: Task, samples: Any) -> NDArray[Any]:
-    """Samples as the task's data are: images as bytes, everything else as numbers."""
+def _as_given(task: Task, samples: Any) -> NDArray[Any]:
+    """Samples in the data's units as the task's data are: images as bytes, everything else as numbers."""
     from uncollapse.sampling import pixels
     from uncollapse.tasks import Arrays
 
-    images = len(task.shape) in (2, 3)
-    if not isinstance(task, Arrays):
-        drawn = np.asarray(samples)
-        return pixels(drawn) if images else drawn
-    drawn = np.asarray(task.to_original(samples))
+    images, drawn = len(task.shape) in (2, 3), np.asarray(samples)
     if not images:
         return drawn
+    if not isinstance(task, Arrays):
+        return pixels(drawn)
     values = np.asarray(task.x)
     low, high = float(values.min()), float(values.max())
     # The same reading as of a file: a generator without bounds is cut at black and white.

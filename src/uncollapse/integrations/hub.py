@@ -1,7 +1,8 @@
 """Generators of a run saved to share: safetensors, a config and a model card; in a folder or on the Hugging Face Hub.
 
 Only the generators are kept, live and averaged, and no data: what is loaded makes the same samples without the task's
-data. Nothing is pickled, and no code of a folder is run. Only what goes over the network needs [hub].
+data (of a user's own arrays their means and standard deviations are kept, too, which bring samples back). Nothing is
+pickled, and no code of a folder is run. Only what goes over the network needs [hub].
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from uncollapse.integrations.saved import KEPT, SavedRun, make_saved
 from uncollapse.networks.sources import Network, Pair
 from uncollapse.run import Run
 from uncollapse.run import load as load_run
+from uncollapse.tasks import Arrays
 from uncollapse.text import clean
 from uncollapse.versions import choose_device
 
@@ -162,6 +164,7 @@ def _config(run: Run, result: Mapping[str, Any], update: int, content: bytes) ->
     return {
         "schema": SCHEMA, "format": FORMAT, "spec": spec,
         "shape": list(task.shape), "classes": task.classes, "update": update,
+        **({"units": task.units.to_json()} if isinstance(task, Arrays) else {}),
         "result": dict(result) | {"task": spec["task"]["name"]},
         "weights": {"file": WEIGHTS, "sha256": hashlib.sha256(content).hexdigest()},
         "versions": result.get("versions", {}),

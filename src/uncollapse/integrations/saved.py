@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from uncollapse.draws import Draw
 from uncollapse.errors import UserError
 from uncollapse.game import Game, Player, State
-from uncollapse.generation import Sampler
+from uncollapse.generation import Sampler, checked_labels
 from uncollapse.lanes import Lanes, drawn_networks, lane_seeds, shared_out, sizes_of
 from uncollapse.method import Method
 from uncollapse.networks import networks_from_json
@@ -25,6 +26,7 @@ from uncollapse.networks.sources import Pair
 from uncollapse.optimiser import Moments
 from uncollapse.spec import RunSpec
 from uncollapse.tasks.task import Batch, Modes, Source, Task
+from uncollapse.tasks.units import Units
 from uncollapse.text import clean
 
 GENERATOR = "state.generator."
@@ -43,11 +45,13 @@ class Dataless(Task):
         of: Shape of a sample.
         labels: Number of labels.
         shares: The modes.
+        units: Of data that were standardised; None for others, and where an older version saved.
     """
 
     of: tuple[int, ...]
     labels: int
     shares: Modes
+    units: Units | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,6 +67,10 @@ class Dataless(Task):
     def modes(self) -> Modes:
         """The modes."""
         return self.shares
+
+    def to_original(self, x: Tensor) -> Tensor:
+        """Samples in the units of the data."""
+        return x if self.units is None else self.units.restore(x)
 
     def sample(self, n: int, draw: Draw) -> Batch:
         """There are no data.
@@ -117,7 +125,7 @@ class SavedRun:
         return found
 
     def samples(
-        self, n: int, *, seed: int, weights: str = "averaged", labels: Tensor | None = None, draw: int = 0
+        self, n: int, *, seed: int, weights: str = "averaged", labels: ArrayLike | None = None, draw: int = 0
     ) -> Tensor:
         """Samples of the generator that was trained with a seed; the same as those of the run itself.
 
@@ -129,7 +137,7 @@ class SavedRun:
             draw: Another number gives other latents.
 
         Returns:
-            (n, *shape), on the CPU.
+            (n, *shape), on the CPU, in the units of the data that it was trained on.
 
         Raises:
             UserError: There is no such seed or weights, or labels that do not fit.
@@ -140,17 +148,10 @@ class SavedRun:
             raise UserError(f"This run has no seed {seed}; it has {', '.join(map(str, self.seeds))}.")
         if weights not in ("averaged", "live"):
             raise UserError(f"There are no {weights!r} weights; choose averaged or live.")
-        if labels is not None:
-            self._check_labels(n, labels)
+        labels = None if labels is None else checked_labels(labels, n, self.spec)
         place, averaged = self.seeds.index(seed), weights == "averaged"
-        return self._sampler.of_seed(self._lanes, place, n, averaged=averaged, labels=labels, draw=draw).cpu()
-
-    def _check_labels(self, n: int, labels: Tensor) -> None:
-        method, classes = self.spec.method, self.spec.task.classes
-        if not method.labelled:
-            raise UserError(f"{method.name} is not conditional; leave labels out.")
-        if labels.shape != (n,) or labels.is_floating_point() or not ((labels >= 0) & (labels < classes)).all():
-            raise UserError(f"labels must be {n} whole numbers from 0 to {classes - 1}, one a sample.")
+        drawn = self._sampler.of_seed(self._lanes, place, n, averaged=averaged, labels=labels, draw=draw).cpu()
+        return self.spec.task.to_original(drawn)
 
 
 def make_saved(
@@ -207,6 +208,7 @@ def _spec(config: Mapping[str, Any], own: Pair | None) -> RunSpec:
     task = Dataless(
         name=clean(told["task"]["name"]), of=shape, labels=_whole(config["classes"], 0, MOST_CLASSES),
         shares=Modes(names=names, weights=weights),
+        units=Units.from_json(config["units"], shape) if config.get("units") else None,
     )  # fmt: skip
     networks = told["networks"]
     return RunSpec(

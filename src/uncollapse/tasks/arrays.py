@@ -27,6 +27,7 @@ from uncollapse.networks.network import Networks
 from uncollapse.tasks.array_files import read_csv, read_numpy
 from uncollapse.tasks.judging import Nearest, held_out_fifth, k_means
 from uncollapse.tasks.task import Batch, Modes, Source, Task, rows, training_rows
+from uncollapse.tasks.units import Units
 
 SUMMARY = "Your own vectors from a .npy, .npz or .csv file; modes are its labels, or k-means clusters without labels."
 FEWEST_ROWS = 50
@@ -189,11 +190,15 @@ class Arrays(Task):
         """The mode of the nearest training row of each standardised sample, and whether that row is near enough."""
         return self._nearest.judge(x.detach().reshape(len(x), -1).float().cpu().numpy())
 
+    @cached_property
+    def units(self) -> Units:
+        """What brings samples back into the user's units."""
+        centre, spread = (torch.from_numpy(part).reshape(self.shape) for part in self._scale)
+        return Units(centre=centre, spread=spread, channels_last=self.channels_last)
+
     def to_original(self, x: Tensor) -> Tensor:
         """Standardised samples (n, *shape) in the user's own units and, of colour images, the user's own layout."""
-        centre, spread = (torch.from_numpy(part).to(x).reshape(self.shape) for part in self._scale)
-        found = x.reshape(-1, *self.shape) * spread + centre
-        return found.movedim(1, -1) if self.channels_last else found
+        return self.units.restore(x)
 
     def save(self, path: Path | str) -> None:
         """Writes the arrays as an .npz that task ``array:FILE`` reads."""

@@ -164,6 +164,10 @@ class Task(ABC):
         """
         return {}
 
+    def to_original(self, x: Tensor) -> Tensor:
+        """Generated samples (n, *shape) in the units and the layout of the data; most tasks learn them as they are."""
+        return x
+
     def balanced_labels(self, n: int) -> Tensor:
         """n labels in class order whose counts are proportional to the modes' weights, by largest remainder.
 

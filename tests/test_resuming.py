@@ -138,7 +138,7 @@ def test_a_best_one_that_is_damaged_is_not_replaced_by_another(
 
 def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     spec = make_spec("vanilla", "blobs-2", seeds=(3,), updates=2, batch=8, networks=MLP(width=8, depth=1))
-    with pytest.raises(UserError, match=rf"^{tmp_path} holds no intact checkpoint to sample from; train it again\.$"):
+    with pytest.raises(UserError, match=rf"^{tmp_path} holds no intact checkpoint to sample from; train it again with --fresh\.$"):
         trained(spec, tmp_path, CPU)
     save(Trainer(spec), spec, tmp_path)
     with pytest.raises(UserError, match=r"holds no best checkpoint: none was saved at a snapshot of a living seed; "):

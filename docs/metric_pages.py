@@ -99,7 +99,10 @@ def index(defects: ModuleType) -> str:
         "How often the intervals held what they are for, in thousands of simulated repeats whose truth is known, is in",
         "[results/intervals](../results/intervals/): with 500 rows a side at least 92 % of the time in all 234 cases",
         "drawn so far, of which two were drawn again after their intervals had been mended. Outside these cases",
-        "intervals are known that hold less often: those of precision and recall where outliers alone decide.",
+        "intervals are known that hold less often: those of precision and recall where outliers alone decide; under",
+        "heavy tails (log-normal features in the plane, 500 rows) that of the Fréchet distance, 85 %, and that of the",
+        "kernel distance, 59 to 86 %; and that of the Vendi score, 87 %, for 100 rows of Student's t with two degrees",
+        "of freedom in 64 dimensions.",
     ]
     for title, names in GROUPS.items():
         lines += ["", f"## {title}", "", *table(["metric", "measures", "good", "sees", "blind to", "needs"], [

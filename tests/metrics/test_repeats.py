@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from uncollapse.errors import UserError
 from uncollapse.metrics import Estimate, birthday, duplicates
@@ -108,11 +109,26 @@ def test_without_a_collision_there_is_a_lower_bound_only() -> None:
     fake = torch.randn(100, 3, generator=torch.Generator().manual_seed(2))
     found = birthday(fake=fake)
     assert (found.value, found.high) == (None, None)
-    # 4,950 pairs and none alike: at 3.0 expected ones that happens in 5 % of cases.
-    assert found.low == pytest.approx(4950 / 2.9957, rel=1e-4)
-    assert str(found.reason) == "no two of 100 fakes are alike; the support is at least 1,652 at the 95 % level"
+    # An outcome of share p that comes at most once in 100 draws in 5 % of cases, by scipy's binomial.
+    share = 1 / found.low**0.5
+    assert stats.binom.cdf(1, 100, share) == pytest.approx(0.05)
+    assert str(found.reason) == "no two of 100 fakes are alike; the support is at least 461 at the 95 % level"
     assert birthday(fake=fake, level=None).low is None
     assert float(birthday(fake=fake, tolerance=100.0)) == 1
+
+
+@pytest.mark.parametrize("atoms", [1, 2, 5, 30])
+def test_the_bound_without_a_collision_holds_whatever_the_outcomes_are(atoms: int) -> None:
+    """Even outcomes are the kindest: a bound of 4,950 / 3 pairs failed in a fifth of draws with one common outcome."""
+    generator = torch.Generator().manual_seed(atoms)
+    share, wrong = 0.03 / atoms**0.5, 0
+    for _ in range(400):
+        drawn = torch.rand(100, generator=generator, dtype=torch.float64)
+        # The last part of (0, 1) is continuous; the first holds the atoms, each of this share.
+        rows = torch.where(drawn < atoms * share, torch.floor(drawn / share), 2 + drawn)
+        found = birthday(fake=rows[:, None])
+        wrong += found.low is not None and found.low > 1 / (atoms * share**2)
+    assert wrong / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
 
 
 def test_one_repeated_fake_has_support_1_but_not_surely() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import betaincinv, ndtr, rel_entr
+from scipy.special import betaincinv, rel_entr
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, chunks, seeded
 from uncollapse.metrics.metric import find_metric
 
-# Rows a bin should hold on average on each counted side, so that its z-test is near its level.
+# Rows a bin should hold on average on each counted side, so that its test can find something.
 ROWS_PER_BIN = 10
 ROUNDS = 50
 WORST = 5
@@ -41,8 +41,10 @@ def ndb(
     """Number of statistically different bins, as a share of the bins.
 
     Half of the real rows are clustered by k-means; the other half and the fakes are counted in the clusters' cells, and
-    each cell's two shares are compared by z = (p - q) / sqrt(s (1 - s) (1/n + 1/m)), s the pooled share. NDB / K is the
-    share of cells that differ, 0 .. 1.
+    each cell's two counts are compared by the exact test of two shares (hypergeometric, two-sided, mid-p), where
+    Richardson and Weiss 2018, arXiv:1805.12462, read z = (p - q) / sqrt(s (1 - s) (1/n + 1/m)), s the pooled share, as
+    normal: with sides of unequal sizes that finds up to three times too many. NDB / K is the share of cells that
+    differ, 0 .. 1.
 
     Args:
         real: Feature rows (N, d).
@@ -71,8 +73,8 @@ def ndb(
                 "give more samples."
             )
     counts = _count(real_side, fake_side, bins, seeded(generator))
-    z = _deviates(counts.real, counts.fake)
-    differs = _different(2 * ndtr(-np.abs(z)), alpha, correction)
+    z, p_values = _deviates(counts.real, counts.fake), _p_values(counts.real, counts.fake)
+    differs = _different(p_values, alpha, correction)
     found, total = int(differs.sum()), len(z)
     value = found / total
     details = {
@@ -87,8 +89,9 @@ def ndb(
                 "real_share": float(counts.real[k] / counts.real.sum()),
                 "fake_share": float(counts.fake[k] / counts.fake.sum()),
                 "z": float(z[k]),
+                "p_value": float(p_values[k]),
             }
-            for k in np.argsort(-np.abs(z), kind="stable")[:WORST]
+            for k in np.lexsort((-np.abs(z), p_values))[:WORST]
         ],
     }
     ends = (None, None) if level is None else _exact(value, total / TOGETHER if correction else total, (1 - level) / 2)
@@ -151,6 +154,22 @@ def _deviates(real: Array, fake: Array) -> Array:
     gap = fake / m - real / n
     result: Array = np.divide(gap, error, out=np.zeros_like(gap), where=error > 0)
     return result
+
+
+def _p_values(real: Array, fake: Array) -> Array:
+    """Two-sided exact p-value of each bin's two counts, (K,): twice the lesser tail, what was seen counting half.
+
+    Given the rows of a bin, those of one side are hypergeometric where both shares are equal. The mid-p is near its
+    level for small counts, too, for which the exact tail itself finds too little. Reference: Lancaster 1961,
+    Significance tests in discrete distributions.
+    """
+    from scipy.stats import hypergeom
+
+    together, all_rows = real + fake, real.sum() + fake.sum()
+    tails = [hypergeom.cdf(side, all_rows, together, side.sum()) for side in (real, fake)]
+    half = hypergeom.pmf(real, all_rows, together, real.sum()) / 2
+    doubled: Array = np.clip(2 * (np.minimum(*tails) - half), 0, 1)
+    return doubled
 
 
 def _different(p_values: Array, alpha: float, correction: bool) -> NDArray[np.bool_]:

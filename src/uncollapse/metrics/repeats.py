@@ -10,7 +10,7 @@ import math
 import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.special import chdtri, ndtri
+from scipy.special import betaincinv, chdtri, ndtri
 from torch import Tensor
 
 from uncollapse.errors import UserError
@@ -79,7 +79,7 @@ def birthday(*, fake: Rows, tolerance: float = 0.0, level: float | None = 0.95) 
     if collisions == 0:
         # One end only: were a collision more likely, none at all would be rarer than 1 - level.
         sure = level or 0.95
-        least = pairs / -math.log(1 - sure)
+        least = _least_support(degree, 1 - sure)
         reason = f"no two of {n:,} fakes are alike; the support is at least {least:,.0f} at the {100 * sure:g} % level"
         low = None if level is None else max(metric.low, least)
         return metric.estimate(None, level=level, n_fake=n, reason=reason, details=details, low=low)
@@ -188,4 +188,17 @@ def _support_ends(degree: Tensor, value: float, level: float) -> tuple[float, fl
     down = math.hypot(math.log(collisions / fewest), relative)
     # A rare outcome that was not seen: below this share it would have stayed unseen.
     unseen = -2 * math.log(tail) / n
-    return value * math.exp(-up), value * math.exp(max(down, unseen))
+    return min(value * math.exp(-up), _least_support(degree, tail)), value * math.exp(max(down, unseen))
+
+
+def _least_support(degree: Tensor, tail: float) -> float:
+    """The support if one common outcome made all collisions and the rows happened upon it seldom.
+
+    1 / p^2, where a share p shows as often as the commonest outcome seen, or less often, with a chance of `tail`
+    (Clopper-Pearson). Of all distributions with the same 1 / sum p^2 that with a single common outcome hides its
+    collisions best: no pair among M rows has the chance (1 - p)^M + M p (1 - p)^(M - 1), where even outcomes have
+    exp(-p^2 M^2 / 2), because log(1 + x) - x is convex in x^2 for the expected hits x = M p.
+    """
+    n, most = len(degree), int(degree.max()) + 1
+    share = 1.0 if most == n else float(betaincinv(most + 1, n - most, 1 - tail))
+    return 1 / share**2

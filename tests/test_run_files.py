@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,6 +97,16 @@ def test_a_run_does_not_go_back(tmp_path: Path) -> None:
     result(tmp_path, updates=61)
     check_claim(tmp_path, SPEC, fresh=False)
     assert is_finished(tmp_path, SPEC)
+
+
+@pytest.mark.parametrize(("done", "goes_on"), [(10, True), (15, True), (20, False)])
+def test_the_last_round_may_end_beyond_the_budget(done: int, goes_on: bool, tmp_path: Path) -> None:
+    """A run of 12 updates in rounds of 5 ends with 15, and may be killed between its last checkpoint and its result."""
+    spec = make_spec("wgan-gp", "unequal-3", seeds=(3,), updates=12)
+    claim(tmp_path, spec, fresh=False)
+    (tmp_path / "checkpoints" / f"step-{done:09d}").mkdir(parents=True)
+    with nullcontext() if goes_on else pytest.raises(UserError, match=f"holds {done} updates"):
+        check_claim(tmp_path, spec, fresh=False)
 
 
 @pytest.mark.parametrize("fresh", [False, True])

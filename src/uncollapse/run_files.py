@@ -91,7 +91,8 @@ def check_claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
         )
     check_code(directory, spec)
     done = max((step(folder) for folder in folders(directory / "checkpoints")), default=0)
-    if read_result(directory) is None and done > spec.updates:
+    # The last round is played to its end, which may lie beyond the budget.
+    if read_result(directory) is None and done > spec.method.dynamics.whole_rounds(spec.updates):
         raise UserError(
             f"{directory} holds {done:,} updates of this run, and {spec.updates:,} are asked for; ask for at least"
             " as many to continue it, or --fresh to replace it."

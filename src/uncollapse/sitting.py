@@ -157,7 +157,8 @@ class Sitting:
 
     def _points(self) -> list[int]:
         """Updates at which something is written or looked at, in order, after where this sitting starts."""
-        lines = {self._whole_rounds(k * self.spec.updates / LOSS_LINES) for k in range(1, LOSS_LINES + 1)}
+        whole = self.spec.method.dynamics.whole_rounds
+        lines = {whole(k * self.spec.updates / LOSS_LINES) for k in range(1, LOSS_LINES + 1)}
         self._recorded = lines | self._snapshots()
         return [point for point in sorted(self._recorded | self._looks()) if point > self._done]
 
@@ -166,7 +167,7 @@ class Sitting:
         if self.spec.monitor is None:
             return set()
         every = self.spec.monitor.every
-        return {self._whole_rounds(update) for update in range(every, self.spec.updates + 1, every)}
+        return {self.spec.method.dynamics.whole_rounds(update) for update in range(every, self.spec.updates + 1, every)}
 
     def _is_look(self, point: int) -> bool:
         """Whether a point is one of `_looks`: the last multiple of the interval fell into its round."""
@@ -176,11 +177,7 @@ class Sitting:
         return last > 0 and point - last < self.spec.method.dynamics.critic_steps
 
     def _snapshots(self) -> set[int]:
-        return {self._whole_rounds(share * self.spec.updates) for share in SNAPSHOTS}
-
-    def _whole_rounds(self, updates: float) -> int:
-        steps = self.spec.method.dynamics.critic_steps
-        return math.ceil(math.ceil(updates) / steps) * steps
+        return {self.spec.method.dynamics.whole_rounds(share * self.spec.updates) for share in SNAPSHOTS}
 
     def _train(self, point: int) -> None:
         """Some rounds towards a point: few enough for a request to stop not to wait, more where rounds are short.

@@ -133,5 +133,13 @@ class Dynamics(Part):
                 f"dynamics.betas = {list(self.betas)} must be two numbers in [0, 1), for example [0.5, 0.999]."
             )
 
+    def whole_rounds(self, updates: float) -> int:
+        """Critic updates after the first whole number of rounds that holds `updates` of them.
+
+        >>> Dynamics(critic_steps=5).whole_rounds(12), Dynamics(critic_steps=5).whole_rounds(15)
+        (15, 15)
+        """
+        return math.ceil(math.ceil(updates) / self.critic_steps) * self.critic_steps
+
 
 PARTS: tuple[type[Part], ...] = (Constant, Cosine, ThroughSteps, LookAhead, Dynamics)

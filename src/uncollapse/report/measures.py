@@ -189,6 +189,8 @@ def number(value: float | None, kind: str = "number") -> str:
 
     >>> number(4.25, "count"), number(0.934, "share"), number(0.01234), number(1874.0), number(None)
     ('4.2', '93 %', '0.0123', '1,874', 'none')
+    >>> number(-0.0004, "share"), number(-0.01, "count"), number(-0.06, "count")
+    ('0.0 %', '0.0', '\u22120.1')
     """
     if value is None or not math.isfinite(value):
         return "none"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 from scipy import stats
 
 from uncollapse.errors import UserError
-from uncollapse.metrics.classes import chi_square, class_entropy, class_kl, mode_coverage
+from uncollapse.metrics.classes import _kl_to_counts, chi_square, class_entropy, class_kl, mode_coverage
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.modes import kl_floor
 
@@ -118,6 +119,55 @@ def test_interval_holds_the_mean_when_one_class_is_rare(metric: Callable[..., Es
     truth = np.mean([float(metric(real_counts=[0.25] * 4, fake_counts=draw, level=None)) for draw in draws[:200]])
     found = [metric(real_counts=[0.25] * 4, fake_counts=draw) for draw in draws[200:216]]
     assert sum(one.holds(truth) for one in found) >= 13
+
+
+def falling(classes: int, power: float) -> np.ndarray:
+    shares = np.arange(1, classes + 1.0) ** -power
+    return shares / shares.sum()
+
+
+@pytest.mark.parametrize(
+    ("shares", "n_real", "n_fake"),
+    [
+        (falling(200, 1.2), 100, 2_000),
+        pytest.param(falling(100, 1), 200, 2_000, marks=pytest.mark.slow),
+        pytest.param(falling(10, 2), 50, 2_000, marks=pytest.mark.slow),
+    ],
+)
+def test_divergence_holds_its_mean_where_the_floor_itself_is_uncertain(
+    shares: np.ndarray, n_real: int, n_fake: int
+) -> None:
+    """A lower end at the floor of the estimated shares held half of the time with few real rows a class."""
+    random = np.random.default_rng(8)
+    real, fake = (random.multinomial(n, shares, 10_000).astype(float) for n in (n_real, n_fake))
+    seen = real + fake > 0
+    reference = (real + 0.5) / (n_real + seen.sum(1, keepdims=True) / 2)
+    part = fake / n_fake
+    numbers = np.where(fake > 0, part * np.log(np.maximum(part, 1e-9) / reference), 0).sum(1)
+    found = [
+        class_kl(real_counts=x.astype(int), fake_counts=y.astype(int)) for x, y in zip(real[:30], fake, strict=False)
+    ]
+    assert [float(one) for one in found] == pytest.approx(numbers[:30].tolist())
+    assert sum(one.low > numbers.mean() for one in found) <= 3
+    assert sum(one.high < numbers.mean() for one in found) <= 3
+    # An end that only gives way would hold as well: most intervals stay narrower than six standard deviations.
+    assert np.median([one.high - one.low for one in found]) < 6 * numbers.std()
+
+
+@pytest.mark.parametrize("metric", [class_kl, chi_square])
+@pytest.mark.parametrize("fake", [[50, 49, 51], [10, 60, 80]])
+def test_estimate_near_and_far_from_agreement_can_be_written(metric: Callable[..., Estimate], fake: list[int]) -> None:
+    found = metric(real_counts=[50, 50, 50], fake_counts=fake)
+    assert json.loads(json.dumps(found.to_json()))["low"] == pytest.approx(found.low)
+
+
+def test_a_class_that_a_draw_leaves_empty_is_none_of_its_table() -> None:
+    fake, real = np.array([[3.0, 0, 0, 7], [1, 2, 3, 4]]), np.array([[5.0, 0, 4, 1], [2, 2, 2, 4]])
+    by_hand = [
+        float(class_kl(real_counts=x.astype(int), fake_counts=y.astype(int), level=None))
+        for x, y in zip(real, fake, strict=True)
+    ]
+    assert _kl_to_counts(fake, real).tolist() == pytest.approx(by_hand)
 
 
 @pytest.mark.parametrize("fake", [UNIFORM, SKEWED, LOST, [0.02, 0.02] + [0.12] * 8])

@@ -41,3 +41,34 @@ def test_ends_come_out_the_same_every_time_and_widen_with_the_level() -> None:
     assert found.ends(0.95) == found.ends(0.95)
     (low, high), (lower, higher) = found.ends(0.8), found.ends(0.99)
     assert lower < low < high < higher
+
+
+def homogeneity(fake: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Pearson's number of two rows of counts of the same sum."""
+    return ((fake - real) ** 2 / (fake + real)).sum(1)
+
+
+@pytest.mark.parametrize("shift", [8, 25, 90])
+def test_a_counted_reference_bounds_the_mean_by_scatter_and_not_by_the_floor(shift: int) -> None:
+    fake, real = np.array([500.0, 500, 500, 500]), np.array([500.0 + shift, 500 - shift, 500, 500])
+    found = Agreement(homogeneity, fake, real, exact=False)
+    low, high = found.ends(0.95)
+    limit = stats.chi2.ppf(0.975, 3)
+    if found.seen < limit:
+        # At agreement the number is chi-square with 3 degrees of freedom: its upper quantile less its mean.
+        assert low == pytest.approx(max(0, found.seen - (limit - 3)), abs=0.3)
+        assert low <= found.floor
+    else:
+        assert (low, high) == pytest.approx(noncentral_ends(found.seen, 3), rel=0.08)
+        assert low > found.floor
+
+
+def test_the_interval_reaches_as_far_as_that_of_either_number() -> None:
+    fake, real = np.array([30.0, 50, 20]), np.array([40.0, 30, 30])
+    ends = [
+        Agreement(number, fake, real, exact=False).ends(0.9)
+        for number in (homogeneity, lambda fake, real: 2 * homogeneity(fake, real))
+    ]
+    both = Agreement(homogeneity, fake, real, exact=False, also=lambda fake, real: 2 * homogeneity(fake, real))
+    assert both.ends(0.9) == (min(low for low, _ in ends), max(high for _, high in ends))
+    assert both.floor == Agreement(homogeneity, fake, real, exact=False).floor

@@ -24,6 +24,8 @@ __all__ = ["chi_square", "class_entropy", "class_kl", "inception_score", "mode_c
 Array = NDArray[np.float64]
 # Added to every real count, so that a class without real samples is rare, not impossible.
 SMOOTHING = 0.5
+# A class with so many rows on both sides together is hardly ever empty in a fresh sample.
+SURELY_SEEN = 15
 
 
 def mode_coverage(
@@ -166,7 +168,9 @@ def class_kl(
     """
     check_level(level)
     table = tabulate(real=real, fake=fake, real_counts=real_counts, fake_counts=fake_counts)
-    agreement = _agreement(table, _kl_to_shares, _kl_to_counts)
+    # Where simulated draws lose rare classes, fresh samples would show others in their place: more classes or fewer.
+    sparse = not table.exact and table.real is not None and bool((table.real + table.fake).min() < SURELY_SEEN)
+    agreement = _agreement(table, _kl_to_shares, _kl_to_counts, _kl_to_all_counts if sparse else None)
     if isinstance(agreement, str):
         return find_metric("class_kl").estimate(
             None,
@@ -228,7 +232,9 @@ def chi_square(
     return _agreeing("chi_square", table, agreement, level, details)
 
 
-def _agreement(table: Table, to_shares: Statistic, to_counts: Statistic) -> Agreement | str:
+def _agreement(
+    table: Table, to_shares: Statistic, to_counts: Statistic, also: Statistic | None = None
+) -> Agreement | str:
     """How well both sides agree, or why no finite number says so.
 
     Raises:
@@ -238,7 +244,7 @@ def _agreement(table: Table, to_shares: Statistic, to_counts: Statistic) -> Agre
     if reason := _impossible(table):
         return reason
     assert table.real is not None
-    return Agreement(to_shares if table.exact else to_counts, table.fake, table.real, table.exact)
+    return Agreement(to_shares if table.exact else to_counts, table.fake, table.real, table.exact, also)
 
 
 def _agreeing(
@@ -303,6 +309,12 @@ def _kl_to_shares(fake: Array, real: Array) -> Array:
 
 
 def _kl_to_counts(fake: Array, real: Array) -> Array:
+    # A class that is empty on both sides is no class of that draw's table.
+    smooth = (real + SMOOTHING) * (fake + real > 0)
+    return _kl_to_shares(fake, smooth / smooth.sum(1, keepdims=True))
+
+
+def _kl_to_all_counts(fake: Array, real: Array) -> Array:
     smooth = real + SMOOTHING
     return _kl_to_shares(fake, smooth / smooth.sum(1, keepdims=True))
 

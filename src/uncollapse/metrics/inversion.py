@@ -2,19 +2,20 @@
 
 Near agreement such a number behaves like a chi-square, far away like a normal one, and no formula serves both. So the
 shares are moved along the line from agreement through what was seen, samples are drawn at each place, and the places
-that make the seen number too rare are ruled out: test inversion along a one-parameter family.
+that make the seen number too rare are ruled out: test inversion along a one-parameter family. What such a number is on
+average at agreement depends on shares that are known from the counts alone, which the lower end allows for.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chndtr, gdtr, ndtri
+from scipy.special import chndtr, gdtr, gdtrix, ndtri
 
 Array = NDArray[np.float64]
 # Fake counts (draws, K) and real counts (draws, K) or the exact shares (K,) -> one number a draw.
@@ -37,12 +38,15 @@ class Agreement:
         fake: Fake counts (K,).
         real: Real counts (K,); shares that sum to 1 when `exact`.
         exact: Whether the reference is known exactly.
+        also: Another number that is the same at these counts but not at draws that leave classes empty; the interval
+            then reaches as far as that of either.
     """
 
     statistic: Statistic
     fake: Array
     real: Array
     exact: bool
+    also: Statistic | None = None
 
     @property
     def seen(self) -> float:
@@ -61,6 +65,9 @@ class Agreement:
 
     def ends(self, level: float) -> tuple[float, float]:
         """Interval for the mean of the number over fresh samples of the same sizes."""
+        if self.also is not None:
+            both = [replace(self, statistic=number, also=None).ends(level) for number in (self.statistic, self.also)]
+            return min(low for low, _ in both), max(high for _, high in both)
         z = float(ndtri(0.5 + level / 2))
         places = np.linspace(0, self._reach, STEPS)
         means, spreads = np.array([self._moments(place) for place in places]).T
@@ -69,7 +76,11 @@ class Agreement:
         # The mean is nearly linear in the squared place, and the deviate in the place.
         low, high = (float(np.interp(bound, deviates, places)) ** 2 for bound in (-z, z))
         noise = SLACK * np.sqrt(spreads / self._draws)
-        return float(np.interp(low, places**2, means - noise)), float(np.interp(high, places**2, means + noise))
+        least = float(np.interp(low, places**2, means - noise))
+        if low == 0 and not self.exact:
+            # The floor of estimated shares is no bound of the floor itself; the scatter about it is what carries over.
+            least = min(least, self.seen - _reach_above(float(means[0]), float(spreads[0]), 0.5 + level / 2))
+        return max(0.0, least), float(np.interp(high, places**2, means + noise))
 
     @cached_property
     def _anchor(self) -> Array:
@@ -127,6 +138,13 @@ class Agreement:
         shares = np.clip(self._anchor + place * toward, 0, None)
         result: Array = shares / shares.sum()
         return result
+
+
+def _reach_above(mean: float, variance: float, chance: float) -> float:
+    """How far above its mean the quantile of a gamma distribution lies: at agreement that of a scaled chi-square."""
+    if variance <= RARE * mean**2:
+        return 0.0
+    return float(gdtrix(mean / variance, mean**2 / variance, chance)) - mean
 
 
 def _chance_below(seen: float, means: Array, spreads: Array, freedom: int) -> Array:

@@ -19,7 +19,13 @@ import uncollapse.tasks
 
 ROOT = Path(__file__).resolve().parents[1]
 # The lists that a plugin adds to.
-REGISTRIES = (uncollapse.methods._METHODS, uncollapse.tasks._OWN, uncollapse.parts.registry.PARTS)
+REGISTRIES = (
+    uncollapse.methods._METHODS,
+    uncollapse.methods._REFERENCES,
+    uncollapse.tasks._OWN,
+    uncollapse.tasks._REFERENCES,
+    uncollapse.parts.registry.PARTS,
+)
 SEED = 20_260_101
 # Set by pytest and, on first use, by torch itself.
 FOREIGN = ("PYTEST_", "TORCH", "TRITON", "KMP_")

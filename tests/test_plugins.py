@@ -13,7 +13,7 @@ import pytest
 
 from uncollapse.errors import UserError
 from uncollapse.methods import VANILLA
-from uncollapse.plugins import bound_to_this_process, load_plugins, plugin_options, resolve
+from uncollapse.plugins import _register, bound_to_this_process, load_plugins, plugin_options, resolve
 
 MODULE = """
 import uncollapse.methods
@@ -44,6 +44,9 @@ def test_methods_and_tasks_of_ones_own_are_listed_and_trained(tmp_path: Path) ->
     done = in_folder(tmp_path, *arguments, *plugins, "--out", "run")
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "run" / "spec.json").read_text())["method"]["name"] == "mine"
+    assert (
+        " --plugin mine:MINE --plugin mine:TASK" in json.loads((tmp_path / "run" / "spec.json").read_text())["command"]
+    )
     again = in_folder(tmp_path, "sample", "run", "--n", "3", "--out", "x.csv", *plugins)
     assert again.returncode == 0, again.stderr
     assert len((tmp_path / "x.csv").read_text().splitlines()) == 4
@@ -118,6 +121,15 @@ def test_what_is_none_of_the_four_is_refused() -> None:
         load_plugins(["json:loads"])
     with pytest.raises(UserError, match="int is not a Method"):
         load_plugins([[3]])
+
+
+def test_a_class_of_tasks_is_no_task() -> None:
+    from uncollapse.tasks import Mixture
+
+    with pytest.raises(
+        UserError, match=r"--plugin my:Mixture: Task Mixture is a class; name an instance, such as MINE"
+    ):
+        _register(Mixture, "my:Mixture")
 
 
 def test_built_in_names_stay_the_projects_own() -> None:

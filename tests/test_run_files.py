@@ -14,6 +14,7 @@ from uncollapse.methods import METHODS
 from uncollapse.parts.losses import LeastSquares
 from uncollapse.run_files import check_claim, check_code, claim, clear, is_finished, read_result
 from uncollapse.spec import RunSpec, make_spec
+from uncollapse.tasks import _OWN, Mixture, register
 
 SPEC = make_spec("vanilla", "unequal-3", seeds=(3,), updates=10)
 
@@ -71,6 +72,53 @@ def test_a_run_does_not_go_on_with_another_code_of_its_own_parts(
         check_claim(tmp_path, spec, fresh=False)
     claim(tmp_path, spec, fresh=True)
     assert json.loads(path.read_text())["code"] == {name: "another"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mine(Mixture):
+    """A task of one's own."""
+
+
+def task_spec(**changes: object) -> RunSpec:
+    task = Mine(**{"name": "mine", "centres": ((0.0, 0.0), (1.0, 1.0)), "sigma": 0.1, **changes})  # type: ignore[arg-type]
+    return make_spec("vanilla", task, seeds=(3,), updates=10)
+
+
+def test_a_run_does_not_go_on_with_another_code_of_its_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It went on with another task, or gave the result of the one before, without a word."""
+    spec = task_spec()
+    claim(tmp_path, spec, fresh=False)
+    written = json.loads((tmp_path / "spec.json").read_text())
+    assert list(written["code"]) == ["task 'mine'"]
+    assert written["own_task"] == {"plugin": "", "file": "test_run_files.py"}
+    check_claim(tmp_path, spec, fresh=False)
+    result(tmp_path, hash=spec.hash)
+    assert is_finished(tmp_path, spec)
+    check_claim(tmp_path, spec, fresh=False)
+    monkeypatch.setattr("uncollapse.tasks.identity.digest", lambda kind: "another")
+    assert not is_finished(tmp_path, spec)
+    message = r"The code of task 'mine' has changed since .* was trained with it; restore it, choose another --out, or"
+    with pytest.raises(UserError, match=message):
+        check_claim(tmp_path, spec, fresh=False)
+    claim(tmp_path, spec, fresh=True)
+    assert json.loads((tmp_path / "spec.json").read_text())["code"] == {"task 'mine'": "another"}
+
+
+def test_where_a_task_came_from_is_told_to_whoever_opens_its_run(tmp_path: Path) -> None:
+    spec = task_spec()
+    for reference, words in (
+        ("", r"\(class Mine in test_run_files\.py\)"),
+        ("my:TASK", r"with the `--plugin my:TASK`"),
+    ):
+        register(spec.task, reference)
+        claim(tmp_path, spec, fresh=False)
+        document = json.loads((tmp_path / "spec.json").read_text())
+        assert RunSpec.from_json(document).hash == spec.hash
+        _OWN.clear()
+        with pytest.raises(UserError, match=words):
+            RunSpec.from_json(document)
+    claim(tmp_path / "other", SPEC, fresh=False)
+    assert "own_task" not in json.loads((tmp_path / "other" / "spec.json").read_text())
 
 
 def test_what_was_refused_before_its_first_update_may_be_corrected(

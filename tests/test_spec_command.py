@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from uncollapse import cli, commands
+from uncollapse import cli, commands, methods, tasks
 from uncollapse.commands import parse_settings
 from uncollapse.experiments.plan import parse_seeds
 from uncollapse.methods import VANILLA
@@ -88,3 +88,24 @@ def test_the_command_of_a_run_makes_the_same_run(more: dict[str, Any]) -> None:
 )
 def test_no_command_is_given_where_none_makes_the_same_run(spec: Callable[[], RunSpec]) -> None:
     assert spec().command() == ""
+
+
+def test_what_a_plugin_named_is_named_by_the_command() -> None:
+    """The command that a run keeps knew neither its method nor its task."""
+    mine = Mixture(name="mine", centres=((0.0, 0.0), (1.0, 1.0)), sigma=0.1)
+    method = VANILLA.but(name="own", loss=LeastSquares())
+    spec = make_spec(method, mine, seeds=[0])
+    for method_from, task_from, options in (
+        ("my:METHOD", "my:TASK", " --plugin my:METHOD --plugin my:TASK"),
+        ("my:BOTH", "my:BOTH", " --plugin my:BOTH"),
+        ("", "my:TASK", None),
+        ("my:METHOD", "", None),
+    ):
+        methods.register(method, method_from)
+        tasks.register(mine, task_from)
+        found = command(spec)
+        if options is None:
+            assert found == ""
+        else:
+            assert found.startswith("uncollapse train own mine --seeds 0-0")
+            assert found.endswith(options)

@@ -141,15 +141,25 @@ COSTS: Mapping[str, float] = MappingProxyType(
 )
 
 
-def register(method: Method) -> None:
+# The --plugin that named a method of the user's own, where one did.
+_REFERENCES: dict[str, str] = {}
+
+
+def register(method: Method, reference: str = "") -> None:
     """Adds a user's own method to the list, for plans and the command line.
 
     Args:
         method: Its name must not be one of the built-in rows.
+        reference: ``module:attr`` where it was named so, for the command that trains it again.
     """
     if any(row.name == method.name for row in _ROWS) and method != _METHODS[method.name]:
         raise UserError(f"A method named {method.name!r} is built in; give yours another name.")
-    _METHODS[method.name] = method
+    _METHODS[method.name], _REFERENCES[method.name] = method, reference
+
+
+def registered_as(method: Method) -> str | None:
+    """The ``module:attr`` of a registered method, empty where an object was; None for the project's own."""
+    return _REFERENCES.get(method.name)
 
 
 def find_method(method: str | Method) -> Method:

@@ -104,13 +104,18 @@ def _register(item: object, plugin: object) -> str:
     from uncollapse.parts.registry import register_part
     from uncollapse.parts.scene import Part
 
+    reference = plugin if isinstance(plugin, str) else ""
     if isinstance(item, Method):
         own_parts(item)  # which also makes its parts known, so that specs naming them can be read
-        register(item)
+        register(item, reference)
         return item.name
     if isinstance(item, tasks.Task):
-        tasks.register(item)
+        tasks.register(item, reference)
         return item.name
+    if isinstance(item, type) and issubclass(item, tasks.Task):
+        raise UserError(
+            f"--plugin {plugin}: Task {item.__name__} is a class; name an instance, such as MINE = {item.__name__}()."
+        )
     if isinstance(item, type) and issubclass(item, Part):
         register_part(item)
         return item.__name__

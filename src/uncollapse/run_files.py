@@ -14,10 +14,13 @@ from typing import Any
 from uncollapse.checkpoint import folders, step
 from uncollapse.errors import UserError
 from uncollapse.files import write_json
-from uncollapse.method import own_code
+from uncollapse.method import own_code as parts_code
 from uncollapse.networks.own import another
 from uncollapse.records import leftovers, read_json, throw_away
 from uncollapse.spec import RunSpec
+from uncollapse.tasks import registered_as
+from uncollapse.tasks.identity import is_own, where_defined
+from uncollapse.tasks.identity import own_code as task_code
 from uncollapse.versions import versions
 
 # What a run writes beside its spec, and what other verbs write whose folders are not a run's.
@@ -38,21 +41,26 @@ def read_result(directory: Path) -> dict[str, Any] | None:
 
 
 def is_finished(directory: Path, spec: RunSpec) -> bool:
-    """Whether a directory holds the result of this spec and of its own parts' code with at least its updates."""
+    """Whether a directory holds the result of this spec and of its own code with at least its updates."""
     found = read_result(directory)
     if found is None or found["hash"] != spec.hash or found["updates"] < spec.updates:
         return False
-    code, path = own_code(spec.method), directory / "spec.json"
+    code, path = own_code(spec), directory / "spec.json"
     return not code or not path.exists() or not rewritten(read_json(path), code)
 
 
+def own_code(spec: RunSpec) -> dict[str, str]:
+    """What a run computes with that the user wrote, parts of its method and its task, -> a digest of its code."""
+    return parts_code(spec.method) | task_code(spec.task)
+
+
 def check_code(directory: Path, spec: RunSpec) -> None:
-    """Refuses a run that was trained with another code of its own parts, as far as it says with which.
+    """Refuses a run that was trained with another code of its own parts or its own task, as far as it says with which.
 
     Raises:
-        UserError: Names the parts.
+        UserError: Names the parts, or the task.
     """
-    code, path = own_code(spec.method), directory / "spec.json"
+    code, path = own_code(spec), directory / "spec.json"
     trained = folders(directory / "checkpoints") or (directory / "result.json").exists()
     if code and trained and path.exists() and (names := rewritten(read_json(path), code)):
         raise UserError(
@@ -62,7 +70,7 @@ def check_code(directory: Path, spec: RunSpec) -> None:
 
 
 def rewritten(there: Mapping[str, Any], code: Mapping[str, str]) -> list[str]:
-    """The own parts whose code is another than a spec file says; none where it says nothing."""
+    """The own parts and the own task whose code is another than a spec file says; none where it says nothing."""
     known = there.get("code", {})
     return [name for name, digest in code.items() if known.get(name, digest) != digest]
 
@@ -118,7 +126,9 @@ def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
     # Beside the spec, and not in its hash: for whoever looks at the run before it has a result.
     modes = spec.task.modes
     beside = {"modes": {"names": list(modes.names), "weights": modes.weights.tolist()}, "versions": began_under}
-    beside |= {"code": code} if (code := own_code(spec.method)) else {}
+    beside |= {"code": code} if (code := own_code(spec)) else {}
+    if is_own(spec.task) or registered_as(spec.task):
+        beside["own_task"] = {"plugin": registered_as(spec.task) or "", "file": where_defined(spec.task)}
     write_json(path, {**spec.to_json(), **beside, "command": spec.command()})
 
 

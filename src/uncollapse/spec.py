@@ -25,6 +25,7 @@ from uncollapse.networks.own import PLACES, Own, beside, read
 from uncollapse.networks.sources import Pair
 from uncollapse.shares import check as check_in_shares
 from uncollapse.tasks import find, from_spec
+from uncollapse.tasks.identity import is_own
 from uncollapse.tasks.task import Task
 
 DTYPES = ("float32", "float64", "bfloat16")
@@ -97,6 +98,7 @@ class RunSpec:
         if not self.method.follows_budget:
             content.pop("updates")
         content["block"] = block_length(sizes_of(self))
+        content["task"].pop("class", None)  # its code is told apart beside the spec, as of own parts
         if isinstance(self.networks, Own):
             content["networks"] = {name: item for name, item in content["networks"].items() if name not in PLACES}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
@@ -120,6 +122,8 @@ class RunSpec:
     def _task_spec(self) -> dict[str, Any]:
         """The task's own spec, and the number of judged samples where it is not what that spec gives back."""
         spec = self.task.spec()
+        if is_own(self.task):  # which tells it, whether it is registered or not
+            return spec
         try:
             usual = from_spec(spec).measure_size
         except UserError:  # arrays in memory cannot be read back
@@ -166,7 +170,7 @@ class RunSpec:
             raise UserError(f"This spec lacks {missing[0]!r}; it was not written by uncollapse or was edited.")
         return cls(
             method=Method.from_spec(document["method"]),
-            task=_task(document["task"]),
+            task=from_spec(document["task"], document.get("own_task")),
             networks=_networks(document["networks"], own),
             seeds=tuple(document["seeds"]),
             updates=document["updates"],
@@ -184,11 +188,6 @@ def _networks(settings: Mapping[str, Any], own: Pair | None) -> Networks:
     if own is not None:
         raise UserError("This run was trained with the project's own networks; leave yours out.")
     return networks_from_json(settings)
-
-
-def _task(spec: Mapping[str, Any]) -> Task:
-    task = from_spec({name: value for name, value in spec.items() if name != "measure_size"})
-    return dataclasses.replace(task, measure_size=spec["measure_size"]) if "measure_size" in spec else task
 
 
 def make_spec(

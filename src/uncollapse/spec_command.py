@@ -10,9 +10,10 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from uncollapse import tasks
 from uncollapse.errors import UserError
 from uncollapse.method import Method
-from uncollapse.methods import METHODS
+from uncollapse.methods import METHODS, registered_as
 from uncollapse.networks import FAMILIES, in_family
 from uncollapse.networks.own import Own
 from uncollapse.networks.sources import Pair
@@ -27,7 +28,8 @@ def command(spec: RunSpec) -> str:
 
     row = METHODS.get(spec.method.name)
     reference = spec.networks.reference if isinstance(spec.networks, Own) else None
-    if row is None or reference == "":
+    plugins = [registered_as(spec.method), tasks.registered_as(spec.task)]
+    if row is None or "" in (reference, *plugins):
         return ""
     changed = _changed(row, spec.method) | _changed_networks(spec) | _task_options(spec) | _changed_monitor(spec)
     try:
@@ -42,6 +44,7 @@ def command(spec: RunSpec) -> str:
         return ""
     settings = [f"--set {shlex.quote(f'{path}={json.dumps(value)}')}" for path, value in changed.items()]
     own = [f"--networks {reference}"] if reference else []
+    own += [f"--plugin {shlex.quote(plugin)}" for plugin in dict.fromkeys(plugins) if plugin]
     return " ".join(
         ["uncollapse train", spec.method.name, shlex.quote(spec.task.name), _numbers(spec), *own, *settings]
     )
@@ -67,8 +70,9 @@ def _changed_monitor(spec: RunSpec) -> dict[str, Any]:
 
 
 def _task_options(spec: RunSpec) -> dict[str, Any]:
-    """The options of the task."""
-    return {f"task.{name}": value for name, value in spec.task.spec().items() if name in spec.task.options}
+    """The options of the task; what a spec tells by a digest no command can give."""
+    options = {name: value for name, value in spec.task.spec().items() if name in spec.task.options}
+    return {f"task.{name}": value for name, value in options.items() if not isinstance(value, Mapping)}
 
 
 def _changed_networks(spec: RunSpec) -> dict[str, Any]:

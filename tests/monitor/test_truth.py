@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,14 @@ from uncollapse.draws import stream
 from uncollapse.monitor import CollapseMonitor, truth
 from uncollapse.monitor.reference import Reference
 from uncollapse.monitor.truth import MOST_MODES, Places, look_size
-from uncollapse.tasks import find
+from uncollapse.tasks import Mixture, find
 from uncollapse.tasks.arrays import Arrays
 from uncollapse.tasks.task import Task
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Mine(Mixture):
+    """A task of one's own."""
 
 
 def task_reference(task: Task, *, samples: int) -> Reference:
@@ -53,6 +59,16 @@ def test_a_fake_is_in_the_cell_of_its_mode_or_in_none() -> None:
     assert (cells[inside] == component.numpy()[inside]).all()
     away = found.encode(x + 5)
     assert (found.cells.assign(away.rows, away.classes) == -1).all()
+
+
+def test_another_code_of_a_users_own_task_is_another_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cells of the code before were taken from the cache; `assign` may say otherwise of the same rows."""
+    theirs, mine = find("blobs-4"), Mine(name="mine", centres=((0.0, 0.0), (1.0, 1.0)), sigma=0.1)
+    before = [task_reference(task, samples=500).digest for task in (theirs, mine)]
+    monkeypatch.setattr("uncollapse.tasks.identity.digest", lambda kind: "another")
+    after = [task_reference(task, samples=500).digest for task in (theirs, mine)]
+    assert after[0] == before[0]
+    assert after[1] != before[1]
 
 
 def test_what_is_not_finite_is_in_no_cell() -> None:

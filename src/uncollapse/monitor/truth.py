@@ -22,6 +22,7 @@ from uncollapse.monitor.encoding import Encoder, Space
 from uncollapse.monitor.hosts import plain_numbers
 from uncollapse.monitor.reference import Known, Reference, prepared
 from uncollapse.monitor.statistics import SETTINGS as RANGES
+from uncollapse.tasks.identity import own_code
 from uncollapse.tasks.task import Task
 
 # With more modes than this a look is too small to tell of each, and clusters of the data stand for them.
@@ -95,7 +96,11 @@ def flat(x: Tensor) -> Tensor:
 
 
 def _digest(task: Task, rows: Tensor, samples: int) -> str:
-    told = json.dumps([VERSION, task.spec(), list(rows.shape), samples, str(CELLS), str(RANGES)], sort_keys=True)
+    # The code of a user's own task decides what `assign` says of the same rows; the project's tasks have none.
+    told = json.dumps(
+        [VERSION, task.spec(), list(rows.shape), samples, str(CELLS), str(RANGES), *own_code(task).values()],
+        sort_keys=True,
+    )
     digest = hashlib.sha256(told.encode())
     digest.update(np.ascontiguousarray(rows.numpy()).tobytes())
     return digest.hexdigest()

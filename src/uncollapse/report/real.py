@@ -108,7 +108,8 @@ def real_data(record: Record, name: str, n: int = 2500) -> Real:
     shape = next((run.final["samples"].shape[2:] for run in runs if "samples" in run.final), ())
     spec = runs[0].spec.get("task") if runs else None
     try:
-        task = from_spec(spec if isinstance(spec, dict) else {"name": name})
+        own = runs[0].spec.get("own_task") if runs else None
+        task = from_spec(spec if isinstance(spec, dict) else {"name": name}, own)
         samples, labels = task.held_out(n, stream(0, "report"))
     except UserError as error:
         return Real(name=name, task=None, samples=None, labels=None, shape=shape, reason=str(error))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -12,10 +13,12 @@ from uncollapse.tasks import arrays, digits, folder, images, mixtures, stacked
 from uncollapse.tasks.arrays import Arrays
 from uncollapse.tasks.digits import Digits
 from uncollapse.tasks.folder import Folder
+from uncollapse.tasks.identity import is_own
 from uncollapse.tasks.images import Images
 from uncollapse.tasks.mixtures import Mixture
 from uncollapse.tasks.stacked import Stacked
 from uncollapse.tasks.task import Modes, Task
+from uncollapse.text import clean
 
 __all__ = [
     "TASKS", "Arrays", "Digits", "Family", "Folder", "Images", "Mixture", "Modes", "Stacked", "Task", "find",
@@ -84,17 +87,41 @@ TASKS: Mapping[str, Family] = MappingProxyType(
 
 
 _OWN: dict[str, Task] = {}
+# The --plugin that named a task of the user's own, where one did.
+_REFERENCES: dict[str, str] = {}
 
 
-def register(task: Task) -> None:
+def register(task: Task, reference: str = "") -> None:
     """Makes a user's own task known by its name, for plans and the command line.
+
+    Args:
+        task: Its name must not be that of a built-in one.
+        reference: ``module:attr`` where it was named so; runs tell it to whoever opens them without it.
 
     Raises:
         UserError: A built-in task has that name.
     """
-    if task.name in NAMED or task.name.startswith(PREFIXES) or mixtures.named(task.name) is not None:
-        raise UserError(f"A task named {task.name!r} is built in; give yours another name.")
-    _OWN[task.name] = task
+    if built_in(task.name) is not None:
+        raise _taken(task.name)
+    _OWN[task.name], _REFERENCES[task.name] = task, reference
+
+
+def registered_as(task: Task) -> str | None:
+    """The ``module:attr`` of a registered task, empty where an object was; None for all others."""
+    return _REFERENCES.get(task.name)
+
+
+def built_in(name: str) -> type[Task] | None:
+    """The type of the project's own task of that name, None where there is none."""
+    if name in NAMED:
+        return type(NAMED[name]())
+    if name.startswith(PREFIXES):
+        return Arrays if name.startswith("array:") else Folder
+    return None if mixtures.named(name) is None else Mixture
+
+
+def _taken(name: str) -> UserError:
+    return UserError(f"A task named {name!r} is built in; give yours another name.")
 
 
 def find(name_or_task: str | Task, **options: Any) -> Task:
@@ -106,10 +133,15 @@ def find(name_or_task: str | Task, **options: Any) -> Task:
         **options: As for `Task.but`, for example ``train_size=10_000``.
 
     Raises:
-        UserError: No such task or option, or a file that cannot be used.
+        UserError: No such task or option, a file that cannot be used, or a user's own task of a built-in one's name.
     """
     if isinstance(name_or_task, Task):
+        _check_name(name_or_task)
         return name_or_task.but(**options)
+    if isinstance(name_or_task, type) and issubclass(name_or_task, Task):
+        raise UserError(
+            f"Task {name_or_task.__name__} is a class; give an instance, such as {name_or_task.__name__}()."
+        )
     name = str(name_or_task).strip()
     if name in _OWN:
         return _OWN[name].but(**options)
@@ -125,27 +157,44 @@ def find(name_or_task: str | Task, **options: Any) -> Task:
     return task.but(**options)
 
 
-def from_spec(spec: Mapping[str, Any]) -> Task:
+def _check_name(task: Task) -> None:
+    """Refuses a task that is called like a built-in one and is another."""
+    if not isinstance(task.name, str) or not task.name.strip():
+        raise UserError(f"The name of a task is {task.name!r}; give it a text of at least one letter.")
+    kind = built_in(task.name)
+    if kind is not None and (type(task) is not kind or (isinstance(task, Mixture) and not task.is_named)):
+        raise _taken(task.name)
+
+
+def from_spec(spec: Mapping[str, Any], trained_with: object = None) -> Task:
     """The task that `Task.spec` described.
 
+    Args:
+        spec: That description, perhaps with a `measure_size`.
+        trained_with: What a run says of where a task of the user's own came from: its `plugin`, or a `file`.
+
     Raises:
-        UserError: The arrays were in memory only, or their file has changed since.
+        UserError: The arrays were in memory only, their file has changed since, or it is a task of the user's own that
+            is not known here, or is another here.
     """
     options = dict(spec)
-    name = str(options.pop("name"))
+    size = options.pop("measure_size", None)
+    task = _described(str(options.pop("name")), options, trained_with if isinstance(trained_with, Mapping) else {})
+    if size is None and (is_own(task) or (task.name in _OWN and "measure_size" in task.options)):
+        size = type(task).measure_size  # which a registered task may have changed, and this run did not
+    return task if size is None else dataclasses.replace(task, measure_size=size)
+
+
+def _described(name: str, options: dict[str, Any], trained_with: Mapping[str, Any]) -> Task:
+    """The task of a name and what else its spec says."""
     if name in _OWN:
-        own = _OWN[name].but(**{key: value for key, value in options.items() if key in _OWN[name].options})
-        if own.spec() != dict(spec):
-            raise UserError(f"Task {name!r} is defined otherwise than in this run; restore the definition it had.")
-        return own
+        return _own(name, options)
+    held = "sha256" in options and not name.startswith(PREFIXES)
+    if "class" in options or held or ("centres" not in options and built_in(name) is None):
+        raise _unknown_here(name, options, trained_with)
     if "centres" in options:
         return Mixture(name=name, **options)
     digest = options.pop("sha256", None)
-    if digest is not None and not name.startswith(PREFIXES):
-        raise UserError(
-            f"Task {name!r} was given as arrays in memory, which a run directory does not hold; pass the same "
-            "uc.tasks.Arrays again, or save them with its save(FILE) and train on array:FILE."
-        )
     task = find(name, **options)
     if digest is not None and isinstance(task, Arrays | Folder) and task.sha256 != digest:
         what, where = ("file", name.removeprefix("array:")) if isinstance(task, Arrays) else ("images", name)
@@ -153,6 +202,47 @@ def from_spec(spec: Mapping[str, Any]) -> Task:
         earlier = ", or an earlier version trained it, which took colours for rows; train again" if colours else ""
         raise UserError(f"The contents of {where} have changed since this run; restore the {what}{earlier}.")
     return task
+
+
+def _own(name: str, told: Mapping[str, Any]) -> Task:
+    """The registered task of that name, with the options that a spec tells.
+
+    Raises:
+        UserError: It is not the one that the spec describes.
+    """
+    task = _OWN[name]
+    # What a field holds is told by a digest where it is no plain value; a digest is not to be put in its place.
+    given = {key: told[key] for key in task.options if key in told and not isinstance(told[key], Mapping)}
+    task = task.but(**given)
+    is_now = {key: value for key, value in task.spec().items() if key not in ("name", "measure_size")}
+    if "class" not in told:  # a run from before specs told it
+        is_now.pop("class", None)
+    if is_now != dict(told):
+        raise UserError(f"Task {name!r} is defined otherwise than in this run; restore the definition it had.")
+    return task
+
+
+def _unknown_here(name: str, told: Mapping[str, Any], trained_with: Mapping[str, Any]) -> UserError:
+    """The error for a task that only the user's code or arrays can bring back."""
+    plugin, file = (clean(trained_with.get(key) or "") for key in ("plugin", "file"))
+    if plugin:
+        return UserError(
+            f"Task {name!r} is the user's own and not known here; repeat the command with the `--plugin {plugin}` that"
+            " it was trained with (or `plugins=`) if you trust that code."
+        )
+    if "sha256" in told and "class" not in told:
+        return UserError(
+            f"Task {name!r} was given as arrays in memory, which a run directory does not hold; pass the same "
+            "uc.tasks.Arrays again, or save them with its save(FILE) and train on array:FILE."
+        )
+    if "class" not in told:  # a name mistyped in a file, or a run from before specs told the class
+        known, see = [*TASKS, *_OWN], "If it is the user's own, name it with `--plugin module:attr`"
+        return unknown("task", name, known, see=see)
+    kind = f"class {clean(told['class'])}{f' in {file}' if file else ''}"
+    return UserError(
+        f"Task {name!r} is the user's own ({kind}) and not known here; repeat the command with the `--plugin"
+        " module:attr` that names it, or give the object as `plugins=[...]`, if you trust that code."
+    )
 
 
 def _check_options(options: Mapping[str, Any], allowed: tuple[str, ...]) -> None:

@@ -85,6 +85,17 @@ class Mixture(Task):
             names=self.mode_names or point_names(self.centres), weights=torch.tensor(shares, dtype=torch.float64)
         )
 
+    @property
+    def is_named(self) -> bool:
+        """Whether it is the built-in mixture of its name, at any `scale`."""
+        known = named(self.name)
+        if known is None or self.mode_names != known.mode_names or len(self.centres) != len(known.centres):
+            return False
+        scale = self.sigma / known.sigma
+        here, there = (torch.tensor(task.centres, dtype=torch.float64) for task in (self, known))
+        alike = here.shape == there.shape and torch.allclose(here, scale * there, rtol=1e-9, atol=1e-9 * scale)
+        return alike and torch.allclose(self.modes.weights, known.modes.weights, rtol=1e-9)
+
     def but(self, **changes: Any) -> Self:
         """The same mixture with other options; a scaled one is written out whole in its spec.
 

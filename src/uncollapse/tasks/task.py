@@ -13,6 +13,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +25,7 @@ from uncollapse.draws import Draw, stream
 from uncollapse.errors import UserError, unknown
 from uncollapse.networks.mlp import MLP
 from uncollapse.networks.network import Networks
+from uncollapse.tasks.identity import own_code, own_fields, own_identity
 
 # Samples a seed that a snapshot judges: of small vectors (up to so many numbers), and of images.
 PLANAR, JUDGED, JUDGED_IMAGES = 16, 2_500, 1_000
@@ -76,6 +78,7 @@ class Task(ABC):
 
     def __post_init__(self) -> None:
         """Refuses sizes that are not whole numbers of at least 1."""
+        own_code(self)  # which reads a file of the user's once, now, and not after somebody has edited it
         size, judged = self.train_size, self.measure_size
         if isinstance(judged, bool) or not isinstance(judged, int) or judged < 1:
             raise UserError(f"measure_size must be a whole number of at least 1, not {judged!r}.")
@@ -197,11 +200,20 @@ class Task(ABC):
         return dataclasses.replace(self, **changes)
 
     def spec(self) -> dict[str, Any]:
-        """JSON of the task: its name and the options that differ from the default; `from_spec` reads it."""
+        """JSON of the task: its name and the options that differ from the default; `from_spec` reads it.
+
+        Of a user's own task also its class, and the fields of its own that differ; an option of theirs is among them.
+        """
         defaults = {field.name: field.default for field in dataclasses.fields(self)}
-        kept = [key for key in self.options if key in defaults]
+        own = own_fields(self)
+        kept = [key for key in self.options if key in defaults and key not in own]
         changed = {key: getattr(self, key) for key in kept if getattr(self, key) != defaults[key]}
-        return {"name": self.name, **changed}
+        return {"name": self.name, **changed, **self._own_identity}
+
+    @cached_property
+    def _own_identity(self) -> dict[str, Any]:
+        """Kept, because what a field holds may be large."""
+        return own_identity(self)
 
     def __eq__(self, other: object) -> bool:
         """Equal when the specs are."""

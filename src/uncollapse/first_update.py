@@ -16,7 +16,7 @@ from uncollapse.errors import UserError
 from uncollapse.game import Batch, Clock, State
 from uncollapse.lanes import Objective, differentiated
 from uncollapse.method import own_parts
-from uncollapse.text import reason
+from uncollapse.text import described, reason
 from uncollapse.trees import tree_map
 
 if TYPE_CHECKING:
@@ -91,12 +91,8 @@ def _alone(objective: Objective, lanes: Lane, clock: Clock) -> object:
 def _check_value(value: Any, what: str) -> None:
     """Refuses a value that is no scalar tensor which depends on the player."""
     if not isinstance(value, Tensor):
-        raise UserError(f"{what} is {_named(value)}; return one number as a tensor, such as a mean over the batch.")
+        raise UserError(f"{what} is {described(value)}; return one number as a tensor, such as a mean over the batch.")
     if value.shape != ():
         raise UserError(f"{what} has the shape {list(value.shape)}; return one number, such as its .mean().")
     if not value.requires_grad:
         raise UserError(f"{what} does not depend on the player that minimises it; leave out .detach() and no_grad.")
-
-
-def _named(value: object) -> str:
-    return "None" if value is None else f"a {type(value).__name__}"

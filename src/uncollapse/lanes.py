@@ -97,6 +97,12 @@ def sizes_of(spec: Specification) -> Sizes:
     )
 
 
+def dtype_of(spec: Specification) -> torch.dtype:
+    """The type of the weights and of all samples; bfloat16 is that of the layers' arithmetic alone."""
+    found: torch.dtype = torch.float32 if spec.dtype == "bfloat16" else getattr(torch, spec.dtype)
+    return found
+
+
 def lane_seeds(spec: Specification) -> tuple[int, ...]:
     """The seed of each lane's own numbers: the run's seeds, each followed by those of its further members."""
     return tuple(

@@ -26,6 +26,7 @@ from uncollapse.lanes import (
     Specification,
     differentiated,
     drawn_networks,
+    dtype_of,
     lane_seeds,
     living,
     look_at_data,
@@ -59,7 +60,7 @@ class Trainer:
         """Builds the players of every seed and draws their weights."""
         self.spec, self.method, self.device, self.team = spec, spec.method, torch.device(device), team
         rounded = spec.dtype == "bfloat16"
-        self.dtype: torch.dtype = torch.float32 if rounded else getattr(torch, spec.dtype)
+        self.dtype = dtype_of(spec)
         self.sizes = sizes_of(spec)
         self.members = self.method.population.members
         self.shares = Shares.of_rank(0 if team is None else team.rank, self.ranks, spec.accumulate)

@@ -20,6 +20,7 @@ from uncollapse.distributed import Team, train_together
 from uncollapse.errors import UserError
 from uncollapse.files import read_lines
 from uncollapse.generation import checked_labels
+from uncollapse.lanes import dtype_of
 from uncollapse.lease import only_writer
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
@@ -33,6 +34,7 @@ from uncollapse.run_files import check_claim, claim, is_finished, read_result
 from uncollapse.sitting import Progress, Sitting, Stopped, StoppedByAlarm, read_json
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.tasks.task import Task
+from uncollapse.tasks.trial import try_task
 from uncollapse.threads import threads
 from uncollapse.versions import choose_device, versions
 
@@ -137,7 +139,7 @@ def execute(
         loggers: Are given each line of the history; objects, or names as "tensorboard".
 
     Raises:
-        UserError: The directory holds another run, or another process is writing there.
+        UserError: The directory holds another run, another process is writing there, or a user's own task is no task.
         CannotWrite: There is no room on the disk; says what is safe, and the same call continues.
         Stopped: `stop` was true, or a seed collapsed and its monitor is to stop; the same call continues.
     """
@@ -165,6 +167,9 @@ def execute(
                 sitting.run()
 
     with threads(spec.threads):
+        if fresh or not is_finished(directory, spec):  # in every process, before any builds a trainer of the task
+            labelled = spec.method.labelled
+            try_task(spec.task, seed=spec.seeds[0], device=chosen, dtype=dtype_of(spec), labelled=labelled)
         if ranks.size == 1:
             sit()
         else:

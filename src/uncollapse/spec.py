@@ -27,6 +27,7 @@ from uncollapse.shares import check as check_in_shares
 from uncollapse.tasks import find, from_spec
 from uncollapse.tasks.identity import is_own
 from uncollapse.tasks.task import Task
+from uncollapse.tasks.trial import check_declared
 
 DTYPES = ("float32", "float64", "bfloat16")
 
@@ -79,6 +80,7 @@ class RunSpec:
         for path, value in self.method.settings().items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{path} = {value} is not a finite number; choose one.")
+        check_declared(self.task)
         sizes = sizes_of(self)
         compatibility.check(self.method, sizes)
         compatibility.check_precision(self.method, self.dtype)

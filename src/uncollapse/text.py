@@ -21,6 +21,22 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 
+def described(value: object) -> str:
+    """What kind of thing a value is: of tensors and arrays their type and shape, of pairs how long they are.
+
+    >>> described(None), described(0.5), described((1, 2))
+    ('None', 'a float', 'a tuple of 2')
+    """
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    kind = f"{'an' if name[0].lower() in 'aeiou' or name == 'ndarray' else 'a'} {name}"
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        where = getattr(getattr(value, "device", None), "type", "cpu")
+        return f"{kind} of {value.dtype} and shape {tuple(value.shape)}{'' if where == 'cpu' else f' on {where}'}"
+    return f"{kind} of {len(value)}" if isinstance(value, tuple | list) else kind
+
+
 def seed_text(seeds: Sequence[int], noun: str = "seed") -> str:
     """Seeds in words, runs of neighbours as ranges.
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from uncollapse.errors import UserError
 from uncollapse.nn import MinibatchDiscrimination, MinibatchStddev, Packed, batch_deviation, packed
 
 
@@ -128,8 +129,14 @@ def test_packed_critics_read_neighbours_side_by_side() -> None:
         (lambda: MinibatchStddev(size=4)(torch.randn(6, 2)), "A batch of 6 is no multiple of the group size 4"),
         (lambda: Packed(nn.Identity(), size=0), "holds no sample"),
         (lambda: Packed(nn.Identity(), size=4)(torch.randn(6, 2)), "A batch of 6 is no multiple of the pack size 4"),
+        (lambda: packed(torch.randn(6, 2), 4), "A batch of 6 is no multiple of the pack size 4"),
+        (lambda: packed(torch.randn(6, 2), 0), "size = 0 holds no sample; choose a pack size of 1 or more"),
+        (lambda: MinibatchStddev(size="4"), "size = '4' has no deviation; choose groups of 2 or more"),  # type: ignore[arg-type]
+        (lambda: MinibatchDiscrimination(0), "features = 0 is no number of them; choose a whole number of 1 or more"),
+        (lambda: MinibatchDiscrimination(3, kernels=True), "kernels = True is no number of them"),
+        (lambda: Packed("critic", 2), "critic must be a network that takes packs, not 'critic'"),  # type: ignore[arg-type]
     ],
 )
 def test_refusals(call: object, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         call()  # type: ignore[operator]

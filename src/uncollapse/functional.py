@@ -12,22 +12,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor
 
 from uncollapse.errors import UserError
-from uncollapse.nn import MinibatchDiscrimination
+from uncollapse.functional_checks import (
+    Critic,
+    check_critic,
+    check_floats,
+    check_generator,
+    check_pairs,
+    check_rows,
+    check_scores,
+    check_switch,
+    check_taken,
+    check_types,
+    check_weight,
+    check_widths,
+    no_slope,
+    told,
+)
 from uncollapse.parts import generator_terms
 from uncollapse.parts.generator_terms import DeterminantalPointProcess
 from uncollapse.parts.losses import Loss
 from uncollapse.parts.penalties import mean_excess, mean_square, neighbours
 from uncollapse.parts.scene import Judgement, Sizes
-
-Critic = Callable[[Tensor], Tensor]
 
 
 def critic_loss(loss: Loss, *, real: Tensor, fake: Tensor) -> Tensor:
@@ -46,10 +57,10 @@ def critic_loss(loss: Loss, *, real: Tensor, fake: Tensor) -> Tensor:
     >>> critic_loss(Hinge(), real=real, fake=fake).item()  # (0 + 1 + 0 + 2) / 2
     1.5
     """
-    _check_scores(loss)
+    _check_loss(loss)
     first, second = _judged(real, "real"), _judged(fake, "fake")
     if loss.generator_sees_real and not loss.separate:
-        _check_pairs(real, fake)
+        check_pairs(real, fake)
     return loss.critic(first, second, {}, _NoScene(loss))  # type: ignore[arg-type]
 
 
@@ -68,11 +79,11 @@ def generator_loss(loss: Loss, *, fake: Tensor, real: Tensor | None = None) -> T
     >>> generator_loss(LeastSquares(), fake=torch.tensor([1.0, -1.0])).item()  # (0 + 4) / 2 / 2
     1.0
     """
-    _check_scores(loss)
+    _check_loss(loss)
     if loss.generator_sees_real and real is None:
         raise UserError(f"The generator of {type(loss).__name__} sees real samples; give their scores as real=.")
     if loss.generator_sees_real and not loss.separate and real is not None:
-        _check_pairs(real, fake)
+        check_pairs(real, fake)
     seen = None if real is None else _judged(real, "real")
     return loss.generator(seen, _judged(fake, "fake"), _NoScene(loss))  # type: ignore[arg-type]
 
@@ -107,9 +118,13 @@ def gradient_penalty(
     >>> gradient_penalty(lambda x: 3 * x[:, 0], real=real, fake=fake).item()  # 10 (3 - 1)^2
     40.0
     """
-    _check_floats(real, "real")
-    _check_floats(fake, "fake")
-    _check_pairs(real, fake)
+    check_floats(real, "real")
+    check_floats(fake, "fake")
+    check_pairs(real, fake)
+    check_types(real, fake)
+    check_weight(weight)
+    check_switch(one_sided, "one_sided")
+    check_generator(generator, real)
     between = torch.rand(_column(real), generator=generator, device=real.device, dtype=real.dtype)
     return weight * mean_excess(_slope(critic, torch.lerp(fake.detach(), real.detach(), between)), one_sided)
 
@@ -140,7 +155,10 @@ def dragan_penalty(
     >>> dragan_penalty(lambda x: 3 * x[:, 0], real=torch.randn(4, 2)).item()  # 10 (3 - 1)^2
     40.0
     """
-    _check_floats(real, "real")
+    check_floats(real, "real")
+    check_weight(weight)
+    check_weight(spread, "spread")
+    check_generator(generator, real)
     like: dict[str, Any] = {"generator": generator, "device": real.device, "dtype": real.dtype}
     direction, distance = torch.rand(real.shape, **like), torch.rand(len(real), **like)
     around = neighbours(real.detach(), direction, distance, spread)
@@ -164,7 +182,8 @@ def zero_centred(critic: Critic, at: Tensor, *, weight: float = 1.0) -> Tensor:
     >>> zero_centred(lambda x: 3 * x[:, 0], torch.zeros(4, 2)).item()  # 3^2 / 2
     4.5
     """
-    _check_floats(at, "at")
+    check_floats(at, "at")
+    check_weight(weight)
     return weight * mean_square(_slope(critic, at))
 
 
@@ -182,7 +201,7 @@ def pulling_away(codes: Tensor) -> Tensor:
     >>> pulling_away(torch.tensor([[3.0, 0.0], [0.0, 2.0]])).item()
     0.0
     """
-    _check_rows(codes, "codes")
+    check_rows(codes, "codes")
     if len(codes) < 2:
         raise UserError("One code has no other to be pulled away from; give two or more.")
     return generator_terms.pulling_away(codes)
@@ -206,8 +225,15 @@ def mode_seeking(*, first: Tensor, second: Tensor, first_latent: Tensor, second_
     >>> round(mode_seeking(first=2 * z1, second=2 * z2, first_latent=z1, second_latent=z2).item(), 3)
     0.5
     """
-    _check_pairs(first, second, "first", "second")
-    _check_pairs(first_latent, second_latent, "first_latent", "second_latent")
+    pairs = {"first": first, "second": second, "first_latent": first_latent, "second_latent": second_latent}
+    for name, rows in pairs.items():
+        check_floats(rows, name)
+    check_pairs(first, second, "first", "second")
+    check_pairs(first_latent, second_latent, "first_latent", "second_latent")
+    if len(first) != len(first_latent):
+        raise UserError(
+            f"first has {len(first)} samples and first_latent {len(first_latent)} latents; give one latent a sample."
+        )
     return generator_terms.mode_seeking(first, second, first_latent, second_latent)
 
 
@@ -234,7 +260,7 @@ def gdpp(
     >>> round(gdpp(real=features, fake=features).item(), 5)
     0.0
     """
-    _check_widths(real, fake)
+    check_widths(real, fake)
     part = DeterminantalPointProcess(weight=weight, magnitude=magnitude, top=top, gap=gap)
     return part.of(real, fake)
 
@@ -258,37 +284,26 @@ def bures_distance(*, real: Tensor, fake: Tensor) -> Tensor:
     >>> abs(bures_distance(real=features, fake=features).item()) < 1e-3
     True
     """
-    _check_widths(real, fake)
-    return generator_terms.bures_distance(real, fake)
+    check_widths(real, fake)
+    common = torch.promote_types(real.dtype, fake.dtype)
+    return generator_terms.bures_distance(real.to(common), fake.to(common))
 
 
 def _slope(critic: Critic, at: Tensor) -> Tensor:
     """Gradient of the summed score, differentiable again."""
-    _check_alone(critic)
+    check_critic(critic)
     point = at.detach().requires_grad_()
     with torch.enable_grad():
-        score = critic(point)
-        if not isinstance(score, Tensor) or score.numel() != len(point):
-            raise UserError(
-                f"critic must give one score a sample, ({len(point)},) or ({len(point)}, 1), not {_told(score)}; take "
-                "no mean over samples, and over the patches of a sample their mean."
-            )
-        (slope,) = torch.autograd.grad(score.sum(), point, create_graph=True)
+        try:
+            score = critic(point)
+        except RuntimeError as error:
+            check_taken(critic, point, error)
+            raise
+        check_scores(score, point)
+        (slope,) = torch.autograd.grad(score.sum(), point, create_graph=True, allow_unused=True)
+    if slope is None:
+        raise no_slope()
     return slope
-
-
-def _check_alone(critic: Critic) -> None:
-    """Refuses a network that judges a sample by the others too: the slope of a single one is not defined.
-
-    A deviation over small groups (`nn.MinibatchStddev`) is allowed, as in its paper.
-    """
-    for name, module in critic.named_modules() if isinstance(critic, nn.Module) else ():
-        norm = isinstance(module, _BatchNorm) and (module.training or not module.track_running_stats)
-        if norm or isinstance(module, MinibatchDiscrimination):
-            raise UserError(
-                f"critic holds {type(module).__name__} at {name!r}, which judges a sample by the others of its batch, "
-                "so the slope of one sample is not defined; use layer, group or instance norm in its place."
-            )
 
 
 def _column(samples: Tensor) -> tuple[int, ...]:
@@ -296,55 +311,21 @@ def _column(samples: Tensor) -> tuple[int, ...]:
     return (len(samples), *([1] * (samples.ndim - 1)))
 
 
-def _told(given: object) -> str:
-    """What was given, for messages."""
-    if not isinstance(given, Tensor):
-        return f"of type {type(given).__name__}"
-    return f"{str(given.dtype).removeprefix('torch.')} of shape {tuple(given.shape)}"
-
-
-def _check_floats(samples: Tensor, name: str) -> None:
-    """Refuses samples that have no slopes."""
-    if not isinstance(samples, Tensor) or not samples.is_floating_point():
-        raise UserError(f"{name} must be floats as the critic is trained on, not {_told(samples)}; scale them first.")
-
-
-def _check_rows(rows: Tensor, name: str) -> None:
-    """Refuses maps, of which single rows of pixels would be compared."""
-    if not isinstance(rows, Tensor) or rows.ndim != 2:
-        raise UserError(f"{name} must be rows (N, d), not {_told(rows)}; of maps give {name}.flatten(1).")
-
-
-def _check_widths(real: Tensor, fake: Tensor) -> None:
-    """Refuses features that do not lie in one space."""
-    _check_rows(real, "real")
-    _check_rows(fake, "fake")
-    if real.shape[1] != fake.shape[1]:
-        raise UserError(
-            f"real has {real.shape[1]} features a row and fake has {fake.shape[1]}; both must come from one critic."
-        )
-
-
-def _check_pairs(first: Tensor, second: Tensor, one: str = "real", other: str = "fake") -> None:
-    """Refuses what cannot be paired row by row, which broadcasting would hide."""
-    if first.shape != second.shape:
-        raise UserError(
-            f"{one} {tuple(first.shape)} and {other} {tuple(second.shape)} must have one shape to be paired."
-        )
-
-
 def _judged(scores: Tensor, name: str) -> Judgement:
     """Scores (batch,) or (batch, 1) as a judgement."""
     if not isinstance(scores, Tensor) or scores.ndim == 0 or scores.numel() != len(scores):
-        raise UserError(f"{name} must be scores (batch,) or (batch, 1), not {_told(scores)}; give one a sample.")
+        raise UserError(f"{name} must be scores (batch,) or (batch, 1), not {told(scores)}; give one a sample.")
+    if not scores.is_floating_point() or not len(scores):
+        raise UserError(f"{name} must be at least one score as the critic gives it, a float, not {told(scores)}.")
     flat = scores.reshape(-1)
     return Judgement(score=flat, features=flat.unsqueeze(-1))
 
 
-def _check_scores(loss: Loss) -> None:
+def _check_loss(loss: Loss) -> None:
     """Refuses what is no loss, and a loss that cannot be computed from scores alone."""
     if not isinstance(loss, Loss):
-        given = f"the class {loss.__name__}" if isinstance(loss, type) else repr(loss)
+        other = repr(loss) if isinstance(loss, str) else f"one of type {type(loss).__name__}"
+        given = f"the class {loss.__name__}" if isinstance(loss, type) else other
         raise UserError(f"loss must be a loss with its settings, as uc.Hinge(), not {given}.")
     if loss.reads != "score" or loss.heads(Sizes(shape=(1,), latent=1, generators=2)) or loss.init_state():
         raise _more_than_scores(loss)

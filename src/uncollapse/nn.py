@@ -12,8 +12,12 @@ torch.Size([16, 1])
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor, nn
+
+from uncollapse.errors import UserError
 
 # Keeps the derivative of a standard deviation finite where all samples of a group agree.
 VARIANCE_FLOOR = 1e-8
@@ -23,10 +27,18 @@ FAR = 1e6
 HORIZON = 40.0
 # Closer samples count as this far apart when scales are set, so that equal ones leave the scales finite.
 NEAREST = 1e-6
+PACK = "holds no sample; choose a pack size of 1 or more"
 
 
 def packed(samples: Tensor, size: int) -> Tensor:
-    """(batch, channels, ...) -> (batch / size, size * channels, ...), neighbours together."""
+    """(batch, channels, ...) -> (batch / size, size * channels, ...), neighbours together.
+
+    Raises:
+        UserError: The batch is no multiple of the size.
+    """
+    _check_size(size, 1, PACK)
+    if len(samples) % size:
+        raise UserError(f"A batch of {len(samples)} is no multiple of the pack size {size}.")
     # (batch, channels, ...) -> (batch / size, size, channels, ...) -> (batch / size, size * channels, ...)
     return samples.reshape(-1, size, *samples.shape[1:]).flatten(1, 2)
 
@@ -54,14 +66,13 @@ class MinibatchStddev(nn.Module):
     def __init__(self, size: int = 4) -> None:
         """Holds no parameters."""
         super().__init__()
-        if size < 2:
-            raise ValueError(f"size = {size} has no deviation; choose groups of 2 or more.")
+        _check_size(size, 2, "has no deviation; choose groups of 2 or more")
         self.size = size
 
     def forward(self, features: Tensor) -> Tensor:
         """(batch, channels, ...) -> (batch, channels + 1, ...)."""
         if len(features) % self.size:
-            raise ValueError(f"A batch of {len(features)} is no multiple of the group size {self.size}.")
+            raise UserError(f"A batch of {len(features)} is no multiple of the group size {self.size}.")
         return torch.cat([features, batch_deviation(features, self.size)], 1)
 
 
@@ -83,6 +94,8 @@ class MinibatchDiscrimination(nn.Module):
     def __init__(self, features: int, kernels: int = 100, size: int = 5) -> None:
         """Small normal directions, scale 1, bias -1."""
         super().__init__()
+        for name, count in {"features": features, "kernels": kernels, "size": size}.items():
+            _check_size(count, 1, "is no number of them; choose a whole number of 1 or more", name)
         self.weight = nn.Parameter(torch.randn(features, kernels, size) * 0.05)
         self.log_scale = nn.Parameter(torch.zeros(kernels, size))
         self.bias = nn.Parameter(torch.full((kernels,), -1.0))
@@ -128,13 +141,18 @@ class Packed(nn.Module):
     def __init__(self, critic: nn.Module, size: int = 2) -> None:
         """Keeps the critic."""
         super().__init__()
-        if size < 1:
-            raise ValueError(f"size = {size} holds no sample; choose a pack size of 1 or more.")
+        _check_size(size, 1, PACK)
+        if not callable(critic):
+            raise UserError(f"critic must be a network that takes packs, not {critic!r}.")
         self.critic, self.size = critic, size
 
     def forward(self, samples: Tensor) -> Tensor:
         """(batch, channels, ...) -> what the critic says of (batch / size) packs."""
-        if len(samples) % self.size:
-            raise ValueError(f"A batch of {len(samples)} is no multiple of the pack size {self.size}.")
         judged: Tensor = self.critic(packed(samples, self.size))
         return judged
+
+
+def _check_size(size: int, least: int, why: str, name: str = "size") -> None:
+    """Refuses what is no whole number, or too small, with what that would mean and what to do."""
+    if isinstance(size, bool) or not isinstance(size, Integral) or size < least:
+        raise UserError(f"{name} = {size!r} {why}.")

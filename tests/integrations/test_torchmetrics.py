@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from sklearn.ensemble import ExtraTreesClassifier as ExtraTrees
 from torch import Tensor
 
 from uncollapse import metrics
@@ -216,6 +218,48 @@ def test_two_processes_say_what_the_whole_says_though_one_has_no_real_rows(tmp_p
 def test_what_cannot_be_is_told(make: Any, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         make()
+
+
+# The settings that no rows could make possible, and the same a little further on, which are kept.
+OUT_OF_RANGE: list[tuple[str, str, list[Any], list[Any]]] = [
+    ("Coverage", "k", [0, -1, 1.5, True, "3"], [1, np.int64(3), None]),
+    ("Precision", "k", [0], [1]),
+    ("Recall", "k", [0], [1]),
+    ("Density", "k", [0], [1]),
+    ("MmdRbf", "sigma", [0, -1.0, "a", math.nan, math.inf, True], [0.5, np.float32(2)]),
+    ("SlicedWasserstein", "projections", [0, 1.5, "a"], [1]),
+    ("C2st", "classifier", ["svm", None, 3, ExtraTrees], ["mlp", ExtraTrees()]),
+    ("Ndb", "bins", [1, 2.5, "a"], [2]),
+    ("VendiScore", "order", [-1.0, "a", math.nan, None], [0, math.inf]),
+    ("Duplicates", "tolerance", [-1.0, "a", math.nan, math.inf, None], [0, 0.5]),
+    ("Birthday", "tolerance", [-1.0], [0.0]),
+]
+
+
+@pytest.mark.parametrize(("name", "setting", "wrong", "right"), OUT_OF_RANGE, ids=[case[0] for case in OUT_OF_RANGE])
+def test_a_setting_out_of_its_range_is_refused_at_construction_as_by_the_function(
+    name: str, setting: str, wrong: list[Any], right: list[Any]
+) -> None:
+    function = getattr(metrics, next(case[2] for case in CASES if case[0] == name))
+    sides = {"fake": torch.randn(9, 2)} | ({"real": torch.randn(9, 2)} if name not in ("Birthday",) else {})
+    for value in wrong:
+        with pytest.raises(UserError, match=rf"^{setting} must") as ours_says:
+            getattr(ours, name)(**{setting: value})
+        with pytest.raises(UserError) as function_says:
+            function(**sides, **{setting: value})
+        assert str(function_says.value) == str(ours_says.value)
+    for value in right:
+        assert getattr(getattr(ours, name)(**{setting: value}), setting) is value
+
+
+@pytest.mark.parametrize("real", ["fake", "real", 1, 0, None, torch.tensor([True, False])], ids=str)
+def test_the_side_is_true_or_false_and_no_text(real: Any) -> None:
+    metric = ours.Coverage()
+    with pytest.raises(UserError, match="real must be True for rows of real data or False for fakes, not"):
+        metric.update(torch.randn(5, 2), real=real)
+    assert (metric.real, metric.fake) == ([], [])
+    metric.update(torch.randn(5, 2), real=np.bool_(False))
+    assert (len(metric.real), len(metric.fake)) == (0, 1)
 
 
 def test_another_width_is_told_and_changes_nothing() -> None:

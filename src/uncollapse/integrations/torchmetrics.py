@@ -9,14 +9,21 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from uncollapse.errors import UserError
+from uncollapse.metrics.bins import check_bins
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Rows, as_features, check_level
+from uncollapse.metrics.inputs import Rows, as_features, check_level, check_neighbours
+from uncollapse.metrics.kernels import check_sigma
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.moments import Moments
+from uncollapse.metrics.repeats import check_tolerance
+from uncollapse.metrics.sliced import check_projections
+from uncollapse.metrics.two_sample import Classifier, check_classifier
+from uncollapse.metrics.vendi import check_order
 
 try:
     from torchmetrics import Metric
@@ -67,8 +74,10 @@ class _FeatureMetric(Metric):
             real: Whether they are of real data; otherwise they are fakes.
 
         Raises:
-            UserError: Not a matrix of finite numbers, or of another width than before.
+            UserError: Not a matrix of finite numbers, or of another width than before; or `real` is no bool.
         """
+        if not isinstance(real, bool | np.bool_):  # any text would count as true, and fakes as real data
+            raise UserError(f"real must be True for rows of real data or False for fakes, not {real!r}.")
         if real and self.real_is == "unused":
             return
         self._add(as_features(features, name="real" if real else "fake", least=1).x, bool(real))
@@ -177,6 +186,7 @@ class MmdRbf(_OfRows):
     name = "mmd_rbf"
 
     def __init__(self, *, sigma: float = 10.0, level: float = 0.95, **kwargs: Any) -> None:
+        check_sigma(sigma)
         super().__init__(level=level, **kwargs)
         self.sigma = sigma
 
@@ -190,6 +200,7 @@ class SlicedWasserstein(_OfRows):
     name = "sliced_wasserstein"
 
     def __init__(self, *, projections: int = 1000, level: float = 0.95, **kwargs: Any) -> None:
+        check_projections(projections)
         super().__init__(level=level, **kwargs)
         self.projections = projections
 
@@ -201,6 +212,8 @@ class _OfNeighbours(_OfRows):
     """A metric that counts `k` neighbours; None is the usual number of its function."""
 
     def __init__(self, *, k: int | None = None, level: float = 0.95, **kwargs: Any) -> None:
+        if k is not None:
+            check_neighbours(k)
         super().__init__(level=level, **kwargs)
         self.k = k
 
@@ -233,11 +246,12 @@ class Coverage(_OfNeighbours):
 
 
 class C2st(_OfRows):
-    """Classifier two-sample test; `classifier` is "logistic", "neighbours" or "mlp"."""
+    """Classifier two-sample test; `classifier` is "logistic", "neighbours", "mlp" or one with fit and predict."""
 
     name = "c2st"
 
-    def __init__(self, *, classifier: str = "logistic", level: float = 0.95, **kwargs: Any) -> None:
+    def __init__(self, *, classifier: str | Classifier = "logistic", level: float = 0.95, **kwargs: Any) -> None:
+        check_classifier(classifier)
         super().__init__(level=level, **kwargs)
         self.classifier = classifier
 
@@ -251,6 +265,7 @@ class Ndb(_OfRows):
     name = "ndb"
 
     def __init__(self, *, bins: int = 100, level: float = 0.95, **kwargs: Any) -> None:
+        check_bins(bins)
         super().__init__(level=level, **kwargs)
         self.bins = bins
 
@@ -272,6 +287,7 @@ class VendiScore(_OfRows):
     real_is = "optional"
 
     def __init__(self, *, order: float = 1.0, level: float = 0.95, **kwargs: Any) -> None:
+        check_order(order)
         super().__init__(level=level, **kwargs)
         self.order = order
 
@@ -283,6 +299,7 @@ class _OfRepeats(_OfRows):
     """A metric that counts rows within a `tolerance` of another, in units of the features, as repeats."""
 
     def __init__(self, *, tolerance: float = 0.0, level: float = 0.95, **kwargs: Any) -> None:
+        check_tolerance(tolerance)
         super().__init__(level=level, **kwargs)
         self.tolerance = tolerance
 

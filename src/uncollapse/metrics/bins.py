@@ -12,7 +12,7 @@ from scipy.special import betaincinv, rel_entr
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, chunks, seeded
+from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, chunks, is_number, seeded
 from uncollapse.metrics.metric import find_metric
 
 # Rows a bin should hold on average on each counted side, so that its test can find something.
@@ -64,7 +64,8 @@ def ndb(
         UserError: Rows as `both`, fewer than 40 real or 20 fake ones, or an option out of its range.
     """
     check_level(level)
-    _check(bins, alpha)
+    check_bins(bins)
+    _check_alpha(alpha)
     real_side, fake_side = both(real, fake)
     for side, least in ((real_side, LEAST), (fake_side, LEAST // 2)):
         if len(side) < least:
@@ -108,9 +109,17 @@ class _Counts:
     fake: Array
 
 
-def _check(bins: int, alpha: float) -> None:
+def check_bins(bins: int) -> None:
+    """Refuses what is no number of bins.
+
+    Raises:
+        UserError: It is no whole number of 2 or more.
+    """
     check_count(bins, "bins", least=2)
-    if not 0 < alpha < 1:
+
+
+def _check_alpha(alpha: float) -> None:
+    if not (is_number(alpha) and 0 < alpha < 1):
         raise UserError(f"alpha must be between 0 and 1, for example 0.05, not {alpha!r}.")
 
 

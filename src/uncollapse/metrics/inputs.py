@@ -166,6 +166,11 @@ def check_count(count: int, name: str, *, least: int = 1, more: str = "") -> Non
         raise UserError(f"{name} must be a whole number of at least {least}{more}, not {count!r}.")
 
 
+def is_number(given: object) -> bool:
+    """Whether something is a real number, of Python or NumPy; a truth value is none."""
+    return isinstance(given, Real) and not isinstance(given, bool)
+
+
 def check_neighbours(k: int, *sides: Features) -> None:
     """Refuses a number of neighbours that a side cannot have.
 

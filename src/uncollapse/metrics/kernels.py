@@ -12,7 +12,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, seeded
+from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, is_number, seeded
 from uncollapse.metrics.kernel_functions import CubicKernel, GaussianKernel
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.pair_sums import LEAST_FOR_SPREAD, Discrepancy, PairSums, discrepancy, identical
@@ -144,6 +144,16 @@ class KernelJob:
         return alike - 2 * cross.sum().double() / size**2
 
 
+def check_sigma(sigma: float) -> None:
+    """Refuses what is no width of a kernel.
+
+    Raises:
+        UserError: It is not above 0, or not finite.
+    """
+    if not (is_number(sigma) and 0 < sigma < math.inf):
+        raise UserError(f"sigma must be above 0, for example 10, not {sigma!r}.")
+
+
 class GaussianKernelJob:
     """MMD with a Gaussian kernel on unit rows, from a walk over all pairs; attribute as in `KernelJob`."""
 
@@ -153,8 +163,7 @@ class GaussianKernelJob:
         Raises:
             UserError: A row is 0, or sigma is not above 0.
         """
-        if not (sigma > 0 and math.isfinite(sigma)):
-            raise UserError(f"sigma must be above 0, for example 10, not {sigma!r}.")
+        check_sigma(sigma)
         self.pair, self.level, self.sigma = pair, level, sigma
         self._kernel = GaussianKernel(pair, sigma)
         self._sums = PairSums(pair, SIDES, self._kernel, spread=level is not None)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level
+from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level, is_number
 from uncollapse.metrics.manifold import share_ends
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.neighbours import exact_squared, rounding
@@ -88,14 +88,23 @@ def birthday(*, fake: Rows, tolerance: float = 0.0, level: float | None = 0.95) 
     return metric.estimate(value, ends, level=level, n_fake=n, details=details)
 
 
+def check_tolerance(tolerance: float) -> None:
+    """Refuses what is no distance.
+
+    Raises:
+        UserError: It is negative, not finite or not a number.
+    """
+    if not (is_number(tolerance) and 0 <= tolerance < math.inf):
+        raise UserError(f"tolerance must be 0 (identical rows) or a positive distance, not {tolerance!r}.")
+
+
 def repeats(side: Features, tolerance: float) -> tuple[Tensor, Tensor]:
     """For each ordered row how many others are within the tolerance, and the group it is linked to, int64 (n,) each.
 
     Raises:
         UserError: A tolerance that is negative or not finite.
     """
-    if not 0 <= tolerance < math.inf:
-        raise UserError(f"tolerance must be 0 (identical rows) or a positive distance, not {tolerance!r}.")
+    check_tolerance(tolerance)
     if tolerance == 0:
         _, group, counts = torch.unique(side.keys[side.order], return_inverse=True, return_counts=True)
         return counts[group] - 1, group

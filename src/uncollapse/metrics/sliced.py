@@ -61,7 +61,7 @@ def sliced_wasserstein(
         UserError: Fewer than four rows a side, no projections, unequal widths, or rows that are not finite.
     """
     check_level(level)
-    check_count(projections, "projections", more=", for example 1000")
+    check_projections(projections)
     sides = both(real, fake, least=4)
     draws = seeded(generator)
     slices = _Slices(sides, draws, wanted=level is not None)
@@ -76,6 +76,15 @@ def sliced_wasserstein(
         n_fake=len(sides[1]),
         details={"projections": sum(len(block) for block in directions)},
     )
+
+
+def check_projections(projections: int) -> None:
+    """Refuses what is no number of directions.
+
+    Raises:
+        UserError: It is no whole number of 1 or more.
+    """
+    check_count(projections, "projections", more=", for example 1000")
 
 
 def orthogonal(width: int, count: int, draws: torch.Generator) -> list[Tensor]:

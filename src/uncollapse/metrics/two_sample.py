@@ -73,6 +73,7 @@ def c2st(
         UserError: Rows as `both`, fewer than 4 a side, an unknown classifier, or a level outside (0, 1).
     """
     check_level(level)
+    check_classifier(classifier)
     real_side, fake_side = both(real, fake, least=LEAST)
     random = seeded(generator)
     label = classifier if isinstance(classifier, str) else type(classifier).__name__
@@ -131,13 +132,27 @@ def _halves(real: Features, fake: Features, generator: torch.Generator) -> _Halv
     return _Halves(rows, labels, groups, train, test, (int(has_real.sum()), int(has_fake.sum())))
 
 
+def check_classifier(classifier: str | Classifier) -> None:
+    """Refuses what is no classifier.
+
+    Raises:
+        UserError: An unknown name, a class instead of an object, or an object without fit and predict.
+    """
+    if isinstance(classifier, str):
+        if classifier not in CLASSIFIERS:
+            raise UserError(f"classifier must be one of {', '.join(CLASSIFIERS)}, or an object with fit and predict, "
+                            f"not {classifier!r}.")  # fmt: skip
+    elif isinstance(classifier, type):
+        raise UserError(f"classifier must be an object, as {classifier.__name__}(), not the class itself.")
+    elif not (callable(getattr(classifier, "fit", None)) and callable(getattr(classifier, "predict", None))):
+        raise UserError(
+            f"classifier must have the methods fit and predict, and {type(classifier).__name__} has not; give one "
+            f"of {', '.join(CLASSIFIERS)}, or a scikit-learn classifier."
+        )
+
+
 def _classifier(classifier: str | Classifier, seed: int, n: int) -> Classifier:
     if not isinstance(classifier, str):
-        if not (callable(getattr(classifier, "fit", None)) and callable(getattr(classifier, "predict", None))):
-            raise UserError(
-                f"classifier must have the methods fit and predict, and {type(classifier).__name__} has not; give one "
-                f"of {', '.join(CLASSIFIERS)}, or a scikit-learn classifier."
-            )
         return copy.deepcopy(classifier)
     if classifier == "logistic":
         from sklearn.linear_model import LogisticRegression
@@ -146,14 +161,11 @@ def _classifier(classifier: str | Classifier, seed: int, n: int) -> Classifier:
         return model
     if classifier == "neighbours":
         return _Neighbours()
-    if classifier == "mlp":
-        from sklearn.neural_network import MLPClassifier
+    from sklearn.neural_network import MLPClassifier
 
-        epochs = min(max(MLP_STEPS * BATCH // n, MLP_EPOCHS[0]), MLP_EPOCHS[1])
-        network: Classifier = MLPClassifier((HIDDEN,), batch_size=min(BATCH, n), max_iter=epochs, random_state=seed)
-        return network
-    raise UserError(f"classifier must be one of {', '.join(CLASSIFIERS)}, or an object with fit and predict, "
-                    f"not {classifier!r}.")  # fmt: skip
+    epochs = min(max(MLP_STEPS * BATCH // n, MLP_EPOCHS[0]), MLP_EPOCHS[1])
+    network: Classifier = MLPClassifier((HIDDEN,), batch_size=min(BATCH, n), max_iter=epochs, random_state=seed)
+    return network
 
 
 class _Neighbours:

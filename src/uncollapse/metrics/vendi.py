@@ -12,7 +12,7 @@ from scipy.special import ndtri
 from uncollapse.errors import UserError
 from uncollapse.metrics.bures import side_by_side
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level
+from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level, is_number
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.pair_sums import LEAST_FOR_SPREAD
 from uncollapse.metrics.spectrum import Spectrum, one_direction, unit_rows
@@ -42,8 +42,7 @@ def vendi_score(*, fake: Rows, real: Rows | None = None, order: float = 1.0, lev
         UserError: A row is 0, fewer than 2 rows, or the order is negative or not a number.
     """
     check_level(level)
-    if not order >= 0:
-        raise UserError(f"order must be from 0 to infinity, for example 1, not {order!r}.")
+    check_order(order)
     side, spread = as_features(fake, name="fake"), level is not None
     rows = unit_rows(side)
     details: dict[str, Any] = {"order": order}
@@ -67,6 +66,16 @@ def vendi_score(*, fake: Rows, real: Rows | None = None, order: float = 1.0, lev
         found.value, ends, level=level, n_real=n_real, n_fake=len(side), details=details
     )
     return replace(result, **words) if level is not None else result
+
+
+def check_order(order: float) -> None:
+    """Refuses what is no order of a Vendi score.
+
+    Raises:
+        UserError: It is negative or not a number.
+    """
+    if not (is_number(order) and order >= 0):
+        raise UserError(f"order must be from 0 to infinity, for example 1, not {order!r}.")
 
 
 def ratio(fake: Spectrum, real: Spectrum, level: float | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from uncollapse.data.limits import LONGEST_TEXT, check_bad, reason, short, short_label, where
+from uncollapse.data.limits import LONGEST_TEXT, Fixed, check_bad, reason, short, short_label, where
 from uncollapse.data.source import Notes
 from uncollapse.errors import UserError
 
@@ -70,3 +70,12 @@ def test_a_share_of_one_tolerates_all() -> None:
     check(50, 50, 50, finished=True, max_bad=1.0)
     with pytest.raises(UserError, match="1 of 50"):
         check(1, 50, 50, finished=True, max_bad=0.0)
+
+
+def test_the_option_is_named_only_where_there_is_one() -> None:
+    with pytest.raises(UserError, match=r"Repair or remove them, or allow more with max_bad \(--max-bad\)\.$"):
+        check(11, 1000, 1000, finished=True)
+    with pytest.raises(UserError, match=r"the allowed share of 0\.01: .*or remove them, as here no more are") as told:
+        check(11, 1000, 1000, finished=True, max_bad=Fixed(0.01))
+    assert "max" not in str(told.value)
+    check(10, 1000, 1000, finished=True, max_bad=Fixed(0.01))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.data.making import Table
+from tests.data.making import Table, write_folder
 
 from uncollapse.data import cache
 from uncollapse.draws import stream
@@ -252,3 +252,7 @@ def test_what_is_no_reference_is_refused_in_a_sentence(tmp_path: Path) -> None:
     np.savez(tmp_path / "stats.npz", mu=np.zeros(3), sigma=np.eye(3))
     with pytest.raises(UserError, match="a mean and a covariance and no rows"):
         refused(str(tmp_path / "stats.npz"))
+    write_folder(tmp_path / "bad", {f"{name}.png": b"no image" for name in "abcd"})
+    with pytest.raises(UserError, match=r"4 of 4 rows or more cannot .*Repair or remove them, as here") as told:
+        refused(str(tmp_path / "bad"))
+    assert "max" not in str(told.value)

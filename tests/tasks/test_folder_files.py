@@ -117,3 +117,12 @@ def test_what_holds_no_images_is_refused(tmp_path: Path) -> None:
     broken = write_folder(tmp_path / "broken", {**png_files(squares(3)), "9.png": b"no image"})
     with pytest.raises(UserError, match=r"1 of 4 rows"):
         read_folder(broken, size=None, grey=None)
+
+
+def test_too_many_unreadable_images_are_refused_without_an_option_that_training_lacks(tmp_path: Path) -> None:
+    files = {**png_files(squares(4)), "bad.png": b"no image"}
+    with pytest.raises(UserError, match=r"1 of 5 rows cannot .*bad\.png .*Repair or remove them, as here") as told:
+        read_folder(write_folder(tmp_path / "mine", files), size=None, grey=None)
+    assert "max" not in str(told.value)
+    few = {**png_files(squares(100, 4)), "bad.png": b"no image"}
+    assert len(read_folder(write_folder(tmp_path / "few", few), size=None, grey=None).images) == 100

@@ -21,7 +21,7 @@ from uncollapse.data.arrays import ArrayRows
 from uncollapse.data.frames import as_frame, open_frame
 from uncollapse.data.items import Row, as_array
 from uncollapse.data.labels import label_texts
-from uncollapse.data.limits import reason, short
+from uncollapse.data.limits import Fixed, reason, short
 from uncollapse.data.objects import ObjectRows, failed
 from uncollapse.errors import UserError
 from uncollapse.plugins import REFERENCE, resolve
@@ -64,7 +64,7 @@ def drawn_rows(
     count = DEFAULT_SAMPLES if n is None else n
     draws = _Draws(draw, place, label_column, own_labels=labels is None)
     found = ObjectRows(
-        draws.rows(count, seed), name=name, form=form, place=place, count=count, max_bad=0, labels=labels
+        draws.rows(count, seed), name=name, form=form, place=place, count=count, max_bad=Fixed(0), labels=labels
     )
     if draws.titles is not None:  # of the first draw, which is there by now
         found.heads, found.form = draws.heads, f"{form} of tables"

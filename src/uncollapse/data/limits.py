@@ -34,6 +34,13 @@ MOST_LETTERS_TOLD_APART = 1_000_000  # of one label; many rows may name one that
 EXAMINED_TEXT = 10 * LONGEST_TEXT  # letters that are looked at; some of them may be left out
 
 
+class Fixed(float):
+    """A largest share of bad rows that whoever gives the data cannot change, so that no message tells to change it."""
+
+
+USUAL_BAD = 0.01
+
+
 def where(side: str, given: object) -> str:
     """How messages call one side: ``real (photos.zip)``.
 
@@ -92,7 +99,7 @@ def check_bad(notes: Notes, tried: int, count: int | None, max_bad: float, place
         notes: What was met so far.
         tried: Rows tried so far, readable or not.
         count: Rows there are, None when unknown.
-        max_bad: Largest share of bad rows, 0 to 1.
+        max_bad: Largest share of bad rows, 0 to 1; `Fixed` where there is no way to ask for another.
         place: How messages call the source.
         finished: Whether all rows have been tried.
 
@@ -108,8 +115,8 @@ def check_bad(notes: Notes, tried: int, count: int | None, max_bad: float, place
     total = f"{notes.bad_count:,} of {tried if finished or count is None else count:,} rows" + (
         "" if finished else " or more"
     )
+    more = ", as here no more are allowed" if isinstance(max_bad, Fixed) else ", or allow more with max_bad (--max-bad)"
     raise UserError(
         f"{place}: {total} cannot be read, more than the allowed share of {max_bad:.3g}: {listed}"
-        f"{'; ...' if notes.bad_count > LISTED_BAD else ''}. Repair or remove them, or allow more with max_bad "
-        "(--max-bad)."
+        f"{'; ...' if notes.bad_count > LISTED_BAD else ''}. Repair or remove them{more}."
     )

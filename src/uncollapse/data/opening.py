@@ -21,7 +21,7 @@ from uncollapse.data.hdf5 import MODEL, open_hdf5
 from uncollapse.data.idx import is_idx, open_idx
 from uncollapse.data.items import as_array, description, is_array, is_labelled_array
 from uncollapse.data.labels import label_texts
-from uncollapse.data.limits import reason, where
+from uncollapse.data.limits import USUAL_BAD, reason, where
 from uncollapse.data.numpy_files import Labelled, open_npy, open_npz
 from uncollapse.data.objects import failed, indexed_rows, streamed_rows
 from uncollapse.data.parquet import Parquet
@@ -45,7 +45,7 @@ def open_source(
     drawn: int | None = None,
     labels: object = None,
     seed: int = 0,
-    max_bad: float = 0.01,
+    max_bad: float = USUAL_BAD,
     plugins: Sequence[object] = (),
     label_column: str | None = None,
 ) -> Source:
@@ -64,7 +64,8 @@ def open_source(
             most; of anything else all rows are taken.
         labels: One number or text a row, instead of the data's own.
         seed: For the choice of n rows and for what a generator draws.
-        max_bad: Largest share of rows that may be unreadable; 1 tolerates all.
+        max_bad: Largest share of rows that may be unreadable; 1 tolerates all. `limits.Fixed` where whoever gives the
+            data has no way to ask for another.
         plugins: What the specification of a run needs.
         label_column: Of a .csv or .parquet file or of a DataFrame, which column holds the labels, for example prompts;
             other data have no columns and keep their own labels.

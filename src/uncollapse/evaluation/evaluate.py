@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from uncollapse.data.limits import USUAL_BAD
 from uncollapse.data.source import Source
 from uncollapse.data.statistics import StatisticsOnly
 from uncollapse.evaluation import shown
@@ -52,7 +53,7 @@ def evaluate(
     alpha: float = ALPHA,
     weights: str | Path | None = None,
     resize: str = "clean",
-    max_bad: float = 0.01,
+    max_bad: float = USUAL_BAD,
     device: str = "auto",
     seed: int = 0,
     plugins: Sequence[object] = (),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from uncollapse.data.generated import is_reference, is_run
-from uncollapse.data.limits import MEGA
+from uncollapse.data.limits import MEGA, USUAL_BAD
 from uncollapse.data.opening import open_source
 from uncollapse.data.source import Pixels, Source
 from uncollapse.data.tables import match_columns
@@ -103,7 +103,7 @@ class Reading:
     """
 
     n: int | None = None
-    max_bad: float = 0.01
+    max_bad: float = USUAL_BAD
     seed: int = 0
     plugins: tuple[object, ...] = ()
     label_column: str | None = None

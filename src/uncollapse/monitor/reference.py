@@ -16,6 +16,7 @@ from uncollapse.data import cache as disk
 from uncollapse.data.frames import without_frame
 from uncollapse.data.items import is_array, is_labelled_array
 from uncollapse.data.labels import UNLABELLED, label_texts
+from uncollapse.data.limits import USUAL_BAD, Fixed
 from uncollapse.data.opening import open_source
 from uncollapse.data.scaling import SLACK
 from uncollapse.data.source import Pixels, Source
@@ -183,7 +184,7 @@ class _Read:
 
 def _by_name(given: object, labels: object, features: str, seed: int, device: str, cache: bool) -> _Read:
     """By a named extractor."""
-    source = open_source(given, side="reference", labels=labels, seed=seed)
+    source = open_source(given, side="reference", labels=labels, seed=seed, max_bad=Fixed(USUAL_BAD))
     if source.kind == "statistics":
         raise UserError("The reference holds a mean and a covariance and no rows; give images or features.")
     reading = Reading(seed=seed, device=device, cache=cache)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from uncollapse.data.limits import USUAL_BAD, Fixed
 from uncollapse.data.opening import open_source
 from uncollapse.data.source import Source
 from uncollapse.errors import UserError
@@ -109,7 +110,7 @@ def _looks(path: Path) -> tuple[int, bool]:
 
 def _opened(path: Path) -> Source:
     # A Path and not a text, because a text may name a module, and names of tasks also come from files.
-    source = open_source(path, side="folder")
+    source = open_source(path, side="folder", max_bad=Fixed(USUAL_BAD))
     if source.kind != "images":
         raise UserError(f"{clean(path)} holds {source.kind} and no images; use array:FILE for rows of numbers.")
     return source

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from uncollapse import methods
@@ -122,3 +124,13 @@ def test_the_card_is_plain_json() -> None:
     assert shown["settings"]["penalties.0.weight"] == 10.0  # type: ignore[index]
     assert "GradientPenalty(weight=10.0)" in str(shown["row"])
     assert set(PARTS) >= {"GradientPenalty", "Wasserstein"}
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [(np.zeros((3, 2)), "of type ndarray"), (None, "of type NoneType"), (Method, "the class Method")],
+    ids=["array", "none", "class"],
+)
+def test_what_is_no_method_is_refused_in_a_sentence(given: Any, what: str) -> None:
+    with pytest.raises(UserError, match=rf"^method must be a name, such as 'wgan-gp', or .*uc\.VANILLA, not {what}\.$"):
+        find_method(given)

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from uncollapse.errors import UserError
@@ -119,6 +120,25 @@ def test_where_a_task_came_from_is_told_to_whoever_opens_its_run(tmp_path: Path)
             RunSpec.from_json(document)
     claim(tmp_path / "other", SPEC, fresh=False)
     assert "own_task" not in json.loads((tmp_path / "other" / "spec.json").read_text())
+
+
+def test_data_that_changed_between_sittings_are_named_and_another_run_is_not_taken_for_it(tmp_path: Path) -> None:
+    file, draws = tmp_path / "x.npz", np.random.default_rng(0)
+
+    def spec(method: str = "vanilla", updates: int = 4) -> RunSpec:
+        np.savez(file, x=draws.normal(size=(60, 2)))
+        return make_spec(method, f"array:{file}", seeds=(0,), updates=updates)
+
+    claim(tmp_path / "run", spec(), fresh=False)
+    sentence = rf"^The data of array:{file} have changed since {tmp_path / 'run'} was trained on them; restore them, ch"
+    for updates in (4, 8):
+        with pytest.raises(UserError, match=sentence):
+            check_claim(tmp_path / "run", spec(updates=updates), fresh=False)
+    with pytest.raises(UserError, match="holds another run"):
+        check_claim(tmp_path / "run", spec("lsgan"), fresh=False)
+    with pytest.raises(UserError, match="holds another run"):
+        check_claim(tmp_path / "run", SPEC, fresh=False)
+    check_claim(tmp_path / "run", spec(), fresh=True)
 
 
 def test_what_was_refused_before_its_first_update_may_be_corrected(

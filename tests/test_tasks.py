@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn.neighbors  # noqa: F401 - sets OpenMP's environment variables at its first import, which is no leak of a test
+import torch
 
 import uncollapse
 from uncollapse.draws import stream
@@ -149,3 +150,26 @@ def test_a_task_is_found_as_itself() -> None:
     task = find("blobs-3")
     assert find(task) == task
     assert find(task, train_size=5).train_size == 5
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (
+            np.zeros((60, 2)),
+            r"^task is data \(ndarray of shape \(60, 2\)\), not a task; give uc\.tasks\.Arrays\(x\), or",
+        ),
+        (torch.zeros(60, 2), r"^task is data \(Tensor of shape \(60, 2\)\), not a task"),
+        ([[0.0, 1.0]], r"^task is data \(list\), not a task"),
+        (None, r"^task must be a name, such as 'ring-8', or a task, such as uc\.tasks\.Arrays\(x\), not NoneType\.$"),
+        ("points.NPZ", r"^There is no task 'points\.NPZ'; a file or folder of your own is 'array:points\.NPZ'\.$"),
+        (Path("rows.csv"), r"a file or folder of your own is 'array:rows\.csv'"),
+        (str(Path(__file__).parent), r"a file or folder of your own is 'folder:.*tests'"),
+        ("x" * 5_000, "^There is no task 'x+'. Known: "),
+        ("", "^There is no task ''; did you mean 'array:FILE'"),
+    ],
+    ids=str,
+)
+def test_what_is_given_in_place_of_a_task_is_told_what_to_become(given: Any, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        find(given)

@@ -166,6 +166,9 @@ def find_method(method: str | Method) -> Method:
     """The method itself, or the row of that name."""
     if isinstance(method, Method):
         return method
+    if not isinstance(method, str):
+        given = f"the class {method.__name__}" if isinstance(method, type) else f"of type {type(method).__name__}"
+        raise UserError(f"method must be a name, such as 'wgan-gp', or a method, such as uc.VANILLA, not {given}.")
     if method not in _METHODS:
         raise unknown("method", method, _METHODS, see="`uncollapse methods` lists them")
     return _METHODS[method]

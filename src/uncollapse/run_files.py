@@ -93,6 +93,11 @@ def check_claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
                 f"{directory} was trained with other networks of your own (layers, shapes or starting weights differ);"
                 " restore them, choose another --out, or --fresh to replace it."
             )
+        if _data_changed(there, spec.content()):
+            raise UserError(
+                f"The data of {spec.task.name} have changed since {directory} was trained on them; restore them, choose"
+                " another --out, or --fresh to replace it."
+            )
         raise UserError(
             f"{directory} holds another run ({there['method']['name']} on {there['task']['name']}, hash"
             f" {there.get('hash')}, not {spec.hash}); choose another --out, or --fresh to replace it."
@@ -105,6 +110,15 @@ def check_claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
             f"{directory} holds {done:,} updates of this run, and {spec.updates:,} are asked for; ask for at least"
             " as many to continue it, or --fresh to replace it."
         )
+
+
+def _data_changed(there: Mapping[str, Any], spec: Mapping[str, Any]) -> bool:
+    """Whether two specs' contents differ in nothing but the data behind the task's name, and the number of updates."""
+    one, other = there.get("task"), spec["task"]
+    if not isinstance(one, Mapping) or not one.get("sha256") or not other.get("sha256"):
+        return False
+    alike = {**one, "sha256": ""} == {**other, "sha256": ""}
+    return alike and all(there.get(name) == spec[name] for name in spec if name not in ("task", "updates"))
 
 
 def _check_free(directory: Path) -> None:

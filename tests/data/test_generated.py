@@ -14,6 +14,7 @@ from uncollapse.data import generated
 from uncollapse.data.opening import open_source
 from uncollapse.errors import UserError
 from uncollapse.run import execute, make_spec
+from uncollapse.tasks import Arrays
 
 
 def test_a_function_draws_the_wanted_number_in_pieces() -> None:
@@ -170,6 +171,18 @@ def test_samples_of_a_run_of_images(tmp_path: Path) -> None:
     assert not (other == np.stack(images)).all()
     assert opened(tmp_path / "run", n=30).content_hash() == source.content_hash()
     assert opened(tmp_path / "run").count == 10_000
+
+
+def test_a_run_of_arrays_in_memory_is_read_from_the_run_itself() -> None:
+    rows = np.random.default_rng(0).normal(loc=50, size=(60, 2))
+    run = execute(make_spec("vanilla", Arrays(rows), seeds=(4,), updates=4, batch=8))
+    source = opened(run, n=20)
+    np.testing.assert_array_equal(features(source), run.samples(20, seed=4).numpy())
+    assert (source.name, source.form) == (str(run.directory), "run of uncollapse")
+    with pytest.raises(UserError, match="given as arrays in memory"):
+        opened(run.directory)
+    with pytest.raises(UserError, match="takes no labels from outside"):
+        opened(run, labels=[1] * 20)
 
 
 def test_samples_of_vectors_are_in_the_users_units(tmp_path: Path) -> None:

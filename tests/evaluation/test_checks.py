@@ -47,7 +47,10 @@ def test_usual_choices_pass() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"metrics": "coverage"}, "metrics must be a list of names, for example ['coverage'], not one text."),
+        (
+            {"metrics": "coverage"},
+            "metrics must be a list of names, for example ['coverage'], not the one text 'coverage'.",
+        ),
         (
             {"metrics": ["path_length"]},
             "path_length takes a generator, not samples; call uncollapse.metrics.path_length",

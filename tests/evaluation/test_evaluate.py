@@ -369,6 +369,22 @@ def test_where_only_one_class_is_seen_the_others_are_no_loss() -> None:
     assert len([row for row in lost.lost if row.kind == "class"]) == 9
 
 
+def test_a_run_itself_is_judged_as_its_directory(run: Path) -> None:
+    real = ring(60, 0)[0]
+    for sides in (lambda place: (real, place), lambda place: (place, real)):
+        by_path, by_object = judged(*sides(run)), judged(*sides(uc.load(run)))
+        assert by_object.document["inputs"] == by_path.document["inputs"]
+        assert {name: estimate.value for name, estimate in by_object.metrics.items()} == {
+            name: estimate.value for name, estimate in by_path.metrics.items()
+        }
+    assert judged(real, uc.load(run)).document["inputs"]["fake"]["rows"] == 60
+
+
+def test_names_of_metrics_may_come_from_an_iterator_that_gives_them_once() -> None:
+    names = ["coverage", "recall"]
+    assert set(judged(cloud(60, 0), cloud(60, 1), metrics=iter(names)).metrics) == set(names)
+
+
 def test_a_run_without_a_living_generator_is_refused(run: Path, tmp_path: Path) -> None:
     shutil.copytree(run, tmp_path / "run")
     result = json.loads((tmp_path / "run" / "result.json").read_text())

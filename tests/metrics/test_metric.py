@@ -7,7 +7,7 @@ import pytest
 
 import uncollapse.metrics
 from uncollapse.errors import UserError
-from uncollapse.metrics.metric import DEFECTS, GROUPS, NAMES, Metric, find_metric
+from uncollapse.metrics.metric import DEFECTS, GROUPS, NAMES, Metric, as_names, find_metric
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,3 +88,24 @@ def test_without_a_level_there_is_no_interval_and_it_says_so() -> None:
     estimate = made(conservative=True).estimate(0.5, (0.1, 0.9), level=None)
     assert (estimate.low, estimate.high, estimate.conservative) == (None, None, False)
     assert estimate.interval == "none was asked for"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("a, b", "metrics must be a list of names, for example ['a', 'b'], not the one text 'a, b'."),
+        ("", "metrics must be a list of names, for example ['coverage'], not the one text ''."),
+        (3, "metrics must be a list of names, for example ['coverage'], not 3."),
+        ([uncollapse.metrics.recall], "metrics holds something of type function, not a name; give its name 'recall'."),
+        ([None], "metrics holds something of type NoneType, not a name; give names, for example 'coverage'."),
+    ],
+)
+def test_what_is_no_list_of_names_is_told_how_to_become_one(given: object, sentence: str) -> None:
+    with pytest.raises(UserError) as told:
+        as_names(given)  # type: ignore[arg-type]
+    assert str(told.value) == sentence
+
+
+def test_names_are_taken_as_they_come() -> None:
+    assert as_names(name for name in ("recall", "coverage")) == ("recall", "coverage")
+    assert as_names([]) == ()

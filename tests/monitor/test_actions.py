@@ -70,6 +70,25 @@ def test_a_rollback_by_functions_of_the_user(caplog: pytest.LogCaptureFixture) -
     assert calls == ["save", "restore"]
 
 
+def test_functions_of_the_user_stand_in_for_the_parts_and_what_they_raise_is_raised() -> None:
+    network, kept = nn.Linear(2, 1), []
+
+    def restore() -> str:
+        if not kept:
+            raise OSError("no room")
+        return "not looked at"
+
+    reaction = Reaction("rollback", (lambda: None, restore), [network])
+    reaction.keep(1)
+    with pytest.raises(OSError, match="no room"):
+        reaction.act(VERDICT)
+    kept.append(1)
+    with torch.no_grad():
+        network.weight.fill_(7.0)
+    reaction.act(VERDICT)
+    assert (network.weight == 7.0).all()
+
+
 def test_nothing_is_kept_where_nothing_is_rolled_back() -> None:
     calls: list[str] = []
     Reaction("log", (lambda: calls.append("save"), lambda: None), ()).keep(1)
@@ -79,10 +98,17 @@ def test_nothing_is_kept_where_nothing_is_rolled_back() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("halt", None, ()), r"There is no on_alarm 'halt'.*or give a function of the verdict"),
-        ((3, None, ()), r"on_alarm must be one of log, stop, rollback or a function, not 3"),
+        (
+            ("warn", None, ()),
+            r"^on_alarm must be 'log', 'stop', 'rollback' or a function of the verdict, not 'warn'\.$",
+        ),
+        ((3, None, ()), r"on_alarm must be 'log', 'stop', 'rollback' or a function of the verdict, not 3"),
         (("rollback", None, ()), r"has nothing to roll back; give modules="),
-        (("rollback", (print,), ()), r"checkpoint must be a pair of functions"),
+        (("rollback", (print,), ()), r"checkpoint must be a pair of functions without arguments, \(save, restore\)"),
+        (("rollback", print, ()), r"checkpoint must be a pair of functions"),
+        (("rollback", 3, ()), r"checkpoint must be a pair of functions"),
+        (("rollback", (print, "restore"), ()), r"checkpoint must be a pair of functions"),
+        (("rollback", (lambda state: None, print), ()), r"checkpoint must be a pair of functions without arguments"),
     ],
 )
 def test_what_cannot_be_done_is_said_at_once(arguments: tuple[object, ...], message: str) -> None:

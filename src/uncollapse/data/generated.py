@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import random
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,11 +151,19 @@ def is_run(folder: Path) -> bool:
     return (folder / "spec.json").is_file()
 
 
-def run_rows(folder: Path, *, name: str, place: str, n: int | None, seed: int, plugins: Sequence[object]) -> ArrayRows:
+def is_run_object(given: object) -> TypeGuard[Run]:
+    """Whether something is a run that was trained or loaded, without loading what trains runs."""
+    module = sys.modules.get("uncollapse.run")
+    return module is not None and isinstance(given, module.Run)
+
+
+def run_rows(
+    given: Path | Run, *, name: str, place: str, n: int | None, seed: int, plugins: Sequence[object]
+) -> ArrayRows:
     """Samples of a run: of the averaged generator of the first seed that did not diverge, in the user's units.
 
     Args:
-        folder: The run's directory.
+        given: The run, or its directory.
         name: What the user wrote.
         place: How messages call it.
         n: Samples; None for 10,000.
@@ -168,7 +177,7 @@ def run_rows(folder: Path, *, name: str, place: str, n: int | None, seed: int, p
 
     count = DEFAULT_SAMPLES if n is None else n
     try:
-        run = load(folder, plugins=plugins)
+        run = load(given, plugins=plugins) if isinstance(given, Path) else given
         alive = _first_alive(run)
         task = run.spec.task
         labels = task.balanced_labels(count) if run.spec.method.labelled else None

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,15 @@ from uncollapse.data.arrays import ArrayRows, Rows
 from uncollapse.data.encoded import Container, EncodedImages
 from uncollapse.data.folders import ENDINGS, Folder
 from uncollapse.data.frames import as_frame, open_frame
-from uncollapse.data.generated import DEFAULT_SAMPLES, drawn_rows, from_reference, is_reference, is_run, run_rows
+from uncollapse.data.generated import (
+    DEFAULT_SAMPLES,
+    drawn_rows,
+    from_reference,
+    is_reference,
+    is_run,
+    is_run_object,
+    run_rows,
+)
 from uncollapse.data.hdf5 import MODEL, open_hdf5
 from uncollapse.data.idx import is_idx, open_idx
 from uncollapse.data.items import as_array, description, is_array, is_labelled_array
@@ -31,6 +39,9 @@ from uncollapse.data.tables import open_csv
 from uncollapse.data.tars import Tar
 from uncollapse.data.zips import Zip
 from uncollapse.errors import UserError
+
+if TYPE_CHECKING:
+    from uncollapse.run import Run
 
 FORMS = "a folder of images, .zip, .tar, .tar.gz, .npy, .npz, .csv, .parquet, .hdf5, IDX, a run or module:factory"
 MODELS = (".pkl", ".pickle", ".pt", ".pt2", ".pth", ".ckpt", ".joblib", ".keras", ".safetensors", ".onnx", ".bin")
@@ -54,9 +65,9 @@ def open_source(
     Args:
         given: A path or ``module:factory`` as text; a Path; an array or tensor; a torch `Dataset`, a sequence or an
             iterable of images, of (image, label) pairs or of batches; a Hugging Face data set; an image of Pillow; a
-            function ``f(n)`` that draws n samples; a DataFrame; or an opened source. An array (n, d) is features;
-            (n, h, w), (n, h, w, c) and (n, c, h, w) with 1, 3 or 4 channels are images (`layout_of` says how they are
-            told apart). Float images lie in [0, 1] or in [-1, 1].
+            run that was trained or loaded; a function ``f(n)`` that draws n samples; a DataFrame; or an opened source.
+            An array (n, d) is features; (n, h, w), (n, h, w, c) and (n, c, h, w) with 1, 3 or 4 channels are images
+            (`layout_of` says how they are told apart). Float images lie in [0, 1] or in [-1, 1].
         side: "real", "fake", ...: how messages call it.
         n: Rows wanted. A generator draws so many (by default 10,000); an iterator is read so far; of anything else so
             many rows are chosen at random, in their order. None for all.
@@ -134,10 +145,12 @@ class _Opening:
         """A folder of images, or a run of ours."""
         if (folder / "comparison.json").is_file():
             raise UserError(f"{self.place} is a comparison of many runs; give one of the run folders in it.")
-        if not is_run(folder):
-            return self.images(Folder(folder, self.place))
+        return self.run(folder) if is_run(folder) else self.images(Folder(folder, self.place))
+
+    def run(self, run: Path | Run) -> Source:
+        """Samples of a run of ours."""
         self.no_labels()
-        return run_rows(folder, name=self.name, place=self.place, n=self.most, seed=self.seed, plugins=self.plugins)
+        return run_rows(run, name=self.name, place=self.place, n=self.most, seed=self.seed, plugins=self.plugins)
 
     def file(self, file: Path) -> Source:
         """A file, by its ending."""
@@ -163,6 +176,8 @@ class _Opening:
             return given
         if isinstance(given, Path):
             return self.path(given)
+        if is_run_object(given):
+            return replace(self, name=str(given.directory)).run(given)
         named = self if self.name else replace(self, name=description(given))
         if is_labelled_array(given):
             rows, labels = given

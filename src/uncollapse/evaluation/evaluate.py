@@ -31,6 +31,7 @@ from uncollapse.evaluation.statistics import evaluate_statistics
 from uncollapse.features.extractor import Choice, Extractor
 from uncollapse.features.shards import Crew
 from uncollapse.metrics.estimate import Estimate
+from uncollapse.metrics.metric import as_names
 from uncollapse.verdict.judge import ALPHA
 from uncollapse.verdict.verdict import Verdict
 from uncollapse.versions import versions
@@ -67,7 +68,7 @@ def evaluate(
     Args:
         real: Real data that the generator should match: whatever `data.opening.open_source` takes (a folder, an
             archive, a file, an array, a tensor, a data set, an iterable, a function). An array (n, d) is features.
-        fake: What the generator made, likewise; a run's directory or a function ``f(n)`` draws as many as are real.
+        fake: What the generator made, likewise; a run, its directory or a function ``f(n)`` draws as many as are real.
         versus: Samples of another generator to compare with.
         train: What the generator was trained on, which enables the tests for copies; `real` should then be held out.
         features: Name of the extractor, or "auto"; or an `Extractor`, a torch module or a function that makes rows
@@ -95,6 +96,7 @@ def evaluate(
         UserError: Data cannot be read or do not fit together, or an option is out of range.
         Helped: This process of a crew does not lead it, and has done its part.
     """
+    metrics = None if metrics is None else as_names(metrics)
     check_options(
         metrics=metrics, with_train=train is not None, level=level, alpha=alpha, seed=seed, device=device, resize=resize
     )

@@ -18,7 +18,7 @@ from uncollapse.features.extractor import Extractor
 from uncollapse.metrics.classes import chi_square, class_entropy, class_kl, inception_score, mode_coverage
 from uncollapse.metrics.contests import differences as metric_differences
 from uncollapse.metrics.estimate import Estimate
-from uncollapse.metrics.metric import NAMES, find_metric, unknown_metric
+from uncollapse.metrics.metric import NAMES, as_names, find_metric, unknown_metric
 from uncollapse.metrics.together import FEATURE_METRICS, feature_metrics
 
 CLASS_METRICS = ("inception_score", "mode_coverage", "class_entropy", "class_kl", "chi_square")
@@ -42,12 +42,10 @@ def check_names(metrics: Sequence[str] | None, *, with_train: bool) -> None:
     """Refuses names that do not exist or cannot be computed here.
 
     Raises:
-        UserError: One text instead of a list, an unknown name, `path_length` (which needs the generator), or
+        UserError: As `as_names`, an unknown name, `path_length` (which needs the generator), or
             authenticity without training rows.
     """
-    if isinstance(metrics, str):
-        raise UserError(f"metrics must be a list of names, for example [{metrics!r}], not one text.")
-    for name in metrics or ():
+    for name in as_names(metrics or ()):
         if name not in NAMES:
             raise unknown_metric(name)
         if name not in (*FEATURE_METRICS, *CLASS_METRICS):

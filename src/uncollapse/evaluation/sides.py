@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from uncollapse.data.generated import is_reference, is_run
+from uncollapse.data.generated import is_reference, is_run, is_run_object
 from uncollapse.data.limits import MEGA, USUAL_BAD
 from uncollapse.data.opening import open_source
 from uncollapse.data.source import Pixels, Source
@@ -213,6 +213,8 @@ def draws(given: object) -> bool:
         if found is not None:
             return is_run(found)
         return isinstance(given, str) and is_reference(given)
+    if is_run_object(given):
+        return True
     return callable(given) and not isinstance(given, Iterable) and not hasattr(given, "__getitem__")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import math
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -145,6 +145,26 @@ def unknown_metric(name: object) -> UserError:
     if ours is None:
         return unknown("metric", name, NAMES, see="`uncollapse metrics` lists them")
     return UserError(f"There is no metric {str(name)!r}; it is called {ours!r} here (`uncollapse metrics {ours}`).")
+
+
+def as_names(metrics: Iterable[str]) -> tuple[str, ...]:
+    """Names of metrics as they were given, once for all readers; whether there are such metrics is another question.
+
+    Raises:
+        UserError: One text in place of a list, no list, or functions in place of their names.
+    """
+    if isinstance(metrics, str):
+        listed = [name.strip() for name in metrics.split(",") if name.strip()] or ["coverage"]
+        raise UserError(f"metrics must be a list of names, for example {listed}, not the one text {metrics!r}.")
+    if not isinstance(metrics, Iterable):
+        raise UserError(f"metrics must be a list of names, for example ['coverage'], not {metrics!r}.")
+    names = tuple(metrics)
+    for name in names:
+        if not isinstance(name, str):
+            called = getattr(name, "__name__", "")
+            known = f"its name {called!r}" if called in NAMES else "names, for example 'coverage'"
+            raise UserError(f"metrics holds something of type {type(name).__name__}, not a name; give {known}.")
+    return names
 
 
 @cache

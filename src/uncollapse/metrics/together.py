@@ -17,7 +17,7 @@ from uncollapse.metrics.manifold import NAMES as MANIFOLD
 from uncollapse.metrics.manifold import ManifoldJob
 from uncollapse.metrics.mean_distance import DiversityJob
 from uncollapse.metrics.memorisation import AuthenticityJob
-from uncollapse.metrics.metric import NAMES, find_metric
+from uncollapse.metrics.metric import NAMES, as_names, find_metric
 from uncollapse.metrics.pairs import Pair, Visitor
 from uncollapse.metrics.versus import WITHOUT_FEATURES, feature_metric
 
@@ -107,13 +107,11 @@ def chosen_metrics(metrics: Iterable[str] | None, *, with_train: bool) -> tuple[
     """The metrics of features asked for, in the order of `metric.NAMES`; by default authenticity only `with_train`.
 
     Raises:
-        UserError: One text in place of a list, an unknown name, or a metric that takes no features.
+        UserError: As `as_names`, an unknown name, or a metric that takes no features.
     """
     if metrics is None:
         return tuple(name for name in FEATURE_METRICS if with_train or name != "authenticity")
-    if isinstance(metrics, str):
-        raise UserError(f"metrics must be a list of names, for example [{metrics!r}], not one text.")
-    names = {feature_metric(name).name for name in metrics}
+    names = {feature_metric(name).name for name in as_names(metrics)}
     return tuple(name for name in NAMES if name in names)
 
 

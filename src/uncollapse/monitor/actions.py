@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -10,14 +11,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from uncollapse.errors import UserError, unknown
+from uncollapse.errors import UserError
 from uncollapse.monitor.verdict import MonitorVerdict
 
 LOG = logging.getLogger("uncollapse.monitor")
 ACTIONS = ("log", "stop", "rollback")
 
 OnAlarm = str | Callable[[MonitorVerdict], object]
-# Save and restore.
+# Save and restore; `Reaction.keep` and `Reaction.act` say when they are called.
 Checkpoint = tuple[Callable[[], object], Callable[[], object]]
 
 
@@ -66,23 +67,26 @@ class Reaction:
 
         Args:
             on_alarm: One of `ACTIONS`, or a function of the verdict.
-            checkpoint: The user's own save and restore, for "rollback".
+            checkpoint: The user's own (save, restore), called under "rollback" alone, without arguments and for what
+                they do: what they return is not looked at, what they raise reaches whoever called `update`. With them,
+                parts are neither kept nor restored.
             parts: Networks and optimisers whose states are kept instead.
             name: What lines of the log begin with.
 
         Raises:
-            UserError: An unknown action, or "rollback" without anything to roll back.
+            UserError: An unknown action, "rollback" without anything to roll back, or a checkpoint that is no pair of
+                such functions.
         """
-        if isinstance(on_alarm, str) and on_alarm not in ACTIONS:
-            raise unknown("on_alarm", on_alarm, ACTIONS, see="or give a function of the verdict")
-        if not isinstance(on_alarm, str) and not callable(on_alarm):
-            raise UserError(f"on_alarm must be one of {', '.join(ACTIONS)} or a function, not {on_alarm!r}.")
+        if on_alarm not in ACTIONS if isinstance(on_alarm, str) else not callable(on_alarm):
+            raise UserError(
+                f"on_alarm must be {', '.join(map(repr, ACTIONS))} or a function of the verdict, not {on_alarm!r}."
+            )
         if on_alarm == "rollback" and checkpoint is None and not parts:
             raise UserError(
                 "on_alarm='rollback' has nothing to roll back; give modules=(generator, critic) and optimisers=(...), "
                 "or checkpoint=(save, restore)."
             )
-        if checkpoint is not None and not (len(checkpoint) == 2 and all(callable(one) for one in checkpoint)):
+        if checkpoint is not None and not _is_pair(checkpoint):
             raise UserError("checkpoint must be a pair of functions without arguments, (save, restore).")
         self.on_alarm, self._checkpoint, self._parts = on_alarm, checkpoint, tuple(parts)
         self._name = f"{name}, " if name else ""
@@ -128,6 +132,20 @@ class Reaction:
                 # An optimiser keeps the tensors it is given, so that the copy must be one of its own.
                 part.load_state_dict(copy.deepcopy(state))
         LOG.warning("rolled back to step %s, the last look that proved health", self.kept_step)
+
+
+def _is_pair(given: object) -> bool:
+    """Whether something is two functions that can be called without arguments, as far as they tell."""
+    if not isinstance(given, tuple | list) or len(given) != 2 or not all(map(callable, given)):
+        return False
+    try:
+        for one in given:
+            inspect.signature(one).bind()
+    except TypeError:
+        return False
+    except ValueError:  # a built-in that does not tell its arguments
+        return True
+    return True
 
 
 def _on_cpu(state: Any) -> Any:

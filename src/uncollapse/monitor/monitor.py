@@ -98,7 +98,10 @@ class CollapseMonitor:
             healthy: Coverage that counts as healthy.
             patience: Looks after which a generator that was not healthy once is reported as never healthy.
             on_alarm: "log", "stop" (raises `CollapseStop`), "rollback", or a function of the verdict.
-            checkpoint: For "rollback": functions (save, restore).
+            checkpoint: For "rollback" alone: two functions of your own without arguments, (save, restore), beside
+                which modules and optimisers are not restored. `update` calls save at every look that proves health, so
+                that the last one counts, and restore on an alarm, if save was called since the monitor was made or
+                loaded. What they return is not looked at; what they raise leaves `update`.
             modules: Networks (or one) whose buffers and modes are put back, and whose weights "rollback" restores.
             optimisers: What else "rollback" restores, likewise.
             seed: Of all draws of the monitor.

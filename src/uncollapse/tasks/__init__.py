@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from uncollapse.data.items import description
 from uncollapse.errors import UserError, unknown
 from uncollapse.tasks import arrays, digits, folder, images, mixtures, stacked
 from uncollapse.tasks.arrays import Arrays
@@ -153,7 +155,7 @@ def find(name_or_task: str | Task, **options: Any) -> Task:
         return Folder(name=name, **options)
     task = NAMED[name]() if name in NAMED else mixtures.named(name)
     if task is None:
-        raise unknown("task", name, [*TASKS, *_OWN])
+        raise _no_task(name_or_task)
     return task.but(**options)
 
 
@@ -164,6 +166,23 @@ def _check_name(task: Task) -> None:
     kind = built_in(task.name)
     if kind is not None and (type(task) is not kind or (isinstance(task, Mixture) and not task.is_named)):
         raise _taken(task.name)
+
+
+def _no_task(given: object) -> UserError:
+    """The error for what is no task: data in its place, another object, a file without its prefix, an unknown name."""
+    if isinstance(given, str | Path):
+        name = str(given).strip()
+        prefix = "array:" if name.lower().endswith(arrays.SUFFIXES) else folder.PREFIX if folder.is_there(name) else ""
+        if prefix:
+            return UserError(f"There is no task {name!r}; a file or folder of your own is {prefix + name!r}.")
+        return unknown("task", name, [*TASKS, *_OWN])
+    if hasattr(given, "shape") or isinstance(given, list | tuple):
+        return UserError(
+            f"task is data ({description(given)}), not a task; give uc.tasks.Arrays(x), or uc.tasks.Arrays(x, labels)."
+        )
+    return UserError(
+        f"task must be a name, such as 'ring-8', or a task, such as uc.tasks.Arrays(x), not {description(given)}."
+    )
 
 
 def from_spec(spec: Mapping[str, Any], trained_with: object = None) -> Task:

@@ -228,6 +228,14 @@ class Folder(Task):
         return torch.from_numpy(np.flatnonzero(self._groups.out == held_out))
 
 
+def is_there(name: str) -> bool:
+    """Whether a text names a folder or a file that exists."""
+    try:
+        return bool(name) and Path(name).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, a null byte, a home folder of nobody
+        return False
+
+
 def _check(content: Content, clusters: int | None, name: str) -> None:
     """Refuses content from which nothing can be learnt, and clusters that it cannot have."""
     count = len(content.images)

@@ -14,6 +14,7 @@ from PIL import Image
 
 import uncollapse as uc
 from uncollapse import checkpoint
+from uncollapse.data.opening import open_source
 from uncollapse.errors import UserError
 from uncollapse.networks.mlp import MLP
 from uncollapse.run import execute, make_spec
@@ -44,6 +45,21 @@ def test_small_images_are_enlarged_by_a_whole_factor() -> None:
 def test_a_table_has_a_header_and_the_labels(tmp_path: Path) -> None:
     write(tmp_path / "x.csv", np.array([[0.5, -1.0], [2.0, 3.0]]), np.array([7, 8]))
     assert (tmp_path / "x.csv").read_text().splitlines() == ["x0,x1,label", "0.5,-1.0,7", "2.0,3.0,8"]
+
+
+@pytest.mark.parametrize("name", ["s.npz", "s.csv"])
+def test_what_is_written_is_a_task_and_a_side_of_an_evaluation(tmp_path: Path, name: str) -> None:
+    samples = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32)
+    write(tmp_path / name, samples, np.arange(60) % 3)
+    task = find(f"array:{tmp_path / name}")
+    assert isinstance(task, Arrays)
+    np.testing.assert_allclose(task.x, samples, rtol=1e-6)
+    assert task.modes.names == ("label 0", "label 1", "label 2")
+    chunk = next(open_source(tmp_path / name, side="fake").chunks(60))
+    assert chunk.features is not None
+    assert chunk.labels is not None
+    np.testing.assert_allclose(chunk.features, samples, rtol=1e-6)
+    assert chunk.labels[:4] == ("0", "1", "2", "0")
 
 
 @pytest.mark.parametrize("name", ["s.npz", "s.csv"])

@@ -20,12 +20,20 @@ def write_csv(file: Path, lines: list[str]) -> str:
     return f"array:{file}"
 
 
-@pytest.mark.parametrize("key", ["features", "x", "images"])
+@pytest.mark.parametrize("key", ["features", "x", "images", "samples"])
 def test_npz_keys(tmp_path: Path, key: str) -> None:
     np.savez(tmp_path / "a.npz", **{key: X, "labels": np.arange(60) % 3})
     task = find(f"array:{tmp_path / 'a.npz'}")
     np.testing.assert_allclose(task.x, X, atol=1e-6)
     assert task.classes == 3
+
+
+def test_rows_under_an_older_key_come_before_samples(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", samples=X + 9, x=X)
+    np.testing.assert_allclose(find(f"array:{tmp_path / 'a.npz'}").x, X, atol=1e-6)
+    chunk = next(open_source(tmp_path / "a.npz", side="real").chunks(60))
+    assert chunk.features is not None
+    np.testing.assert_array_equal(chunk.features, X)
 
 
 def test_npy(tmp_path: Path) -> None:
@@ -83,7 +91,7 @@ def test_pickled_objects_and_broken_files_are_refused(tmp_path: Path) -> None:
 
 def test_an_npz_without_rows(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", data=X)
-    with pytest.raises(UserError, match="holds data; name the rows one of features, x, images"):
+    with pytest.raises(UserError, match="holds data; name the rows one of features, x, images, samples"):
         find(f"array:{tmp_path / 'a.npz'}")
 
 

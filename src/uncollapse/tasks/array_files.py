@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from uncollapse.data.limits import LONGEST_TEXT, short, short_label
 from uncollapse.errors import UserError
 
-KEYS = ("features", "x", "images")
+# The last is what `uncollapse sample` writes.
+KEYS = ("features", "x", "images", "samples")
 LABEL_HEADS = ("label", "labels")
 # How the index that pandas writes is headed: not at all and, once it was read again, so.
 UNTITLED = re.compile(r"(unnamed: 0(\.\d+)*)?")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import doctest
+import functools
 import importlib
 import importlib.util
+import inspect
 import json
 import os
 import re
 import shlex
 import subprocess
+import symtable
 import sys
 import time
 from pathlib import Path
@@ -124,6 +129,87 @@ def test_the_python_of_the_readme_works(tmp_path: Path) -> None:
     assert re.search(r"coverage 0\.5\d+ \[0\.4\d+, 0\.5\d+\]", printed)
     assert re.search(r"coverage -0\.\d+ \[-0\.\d+, -0\.\d+\]", printed)
     assert "of 8 modes" in printed
+
+
+# What the pages take from the reader, who has it; everything else a block must bring itself, or a block before it.
+READERS_OWN = {
+    "data.md": {"generator"},
+    "extractors.md": {"images", "real_images", "my_network"},
+    "integrations.md": {"Trainer", "real", "features_of_real", "features_of_fake"},
+    "monitor.md": {"real", "generator", "loader", "latent"},
+    "own-networks.md": {"features", "score"},
+}
+# Read one by one, each block as if it were alone.
+ALONE = ("README.md",)
+WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+
+
+def scope(code: str) -> tuple[set[str], set[str]]:
+    """The names that code binds at its top, and those that it takes from elsewhere."""
+    bound, used, tables = set(), set(), [symtable.symtable(code, "block", "exec")]
+    while tables:
+        table = tables.pop()
+        tables += table.get_children()
+        for symbol in table.get_symbols():
+            at_the_top = table.get_type() == "module"
+            if at_the_top and (symbol.is_assigned() or symbol.is_imported()):
+                bound.add(symbol.get_name())
+            elif symbol.is_referenced() and (at_the_top or symbol.is_global()):
+                used.add(symbol.get_name())
+    return bound, used - bound - set(dir(builtins))
+
+
+def public(node: ast.expr) -> object | None:
+    """What `uc.a.b` in a page is; None where it is no such chain of names."""
+    chain: list[str] = []
+    while isinstance(node, ast.Attribute):
+        chain.append(node.attr)
+        node = node.value
+    if not (isinstance(node, ast.Name) and node.id == "uc" and chain):
+        return None
+    return functools.reduce(getattr, reversed(chain), uncollapse)
+
+
+def unknown_keywords(call: ast.Call) -> list[str]:
+    """The keywords of a call of something public that it does not take."""
+    found = public(call.func)
+    if not callable(found):
+        return []
+    parameters = inspect.signature(found).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return []
+    names = {parameter.name for parameter in parameters}
+    return [keyword.arg for keyword in call.keywords if keyword.arg is not None and keyword.arg not in names]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_block_of_python_brings_its_names_and_uses_what_there_is(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    before: set[str] = set(READERS_OWN.get(page.name, ()))
+    for code in blocks(page, "python"):
+        bound, free = scope(code)
+        assert not free - before, f"{code}\nnames that nothing brings: {sorted(free - before)}"
+        before |= set() if page.name in ALONE else bound
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.Attribute):
+                public(node)  # raises where there is no such name
+            if isinstance(node, ast.Call):
+                assert not unknown_keywords(node), ast.unparse(node)
+            if isinstance(node, ast.ImportFrom) and re.match(
+                r"(uncollapse(?!\.integrations)|own_method)\b", str(node.module)
+            ):
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, one.name) for one in node.names), ast.unparse(node)
+
+
+def test_a_block_that_lacks_an_import_or_names_what_is_not_there_is_found() -> None:
+    assert scope("import numpy as np\n\ndef f(n):\n    return np.zeros(n) + shift\n") == ({"np", "f"}, {"shift"})
+    assert scope("for row in rows:\n    print(row)\n") == ({"row"}, {"rows"})
+    with pytest.raises(AttributeError, match="no attribute 'CollapsMonitor'"):
+        public(ast.parse("uc.CollapsMonitor", mode="eval").body)
+    call = ast.parse("uc.train('vanilla', 'ring-8', seed=3, seeds=[1])", mode="eval").body
+    assert isinstance(call, ast.Call)
+    assert unknown_keywords(call) == ["seed"]
 
 
 @pytest.mark.long

@@ -288,8 +288,8 @@ def load(path: Path | str, **options: Any) -> Arrays:
 
     Args:
         path: A .npy (rows only), an .npz with key `features`, `x`, `images` or `samples` and perhaps `labels`, or a
-            .csv of numbers, with or without a header line; a column headed `label` or `labels` holds the labels, and one at
-            the beginning without a title of its own that numbers the rows is no feature, as the summary says.
+            .csv of numbers, with or without a header line; a column headed `label` or `labels` holds the labels, and
+            one at the beginning without a title of its own that numbers the rows is no feature, as the summary says.
         **options: `train_size`, `clusters`.
 
     Raises:

@@ -244,3 +244,21 @@ def test_a_stream_is_kept_on_the_disk_and_not_in_memory() -> None:
     tracemalloc.stop()
     assert peak < 20_000_000 < 2000 * large.nbytes  # the first 256 images decide, a few are converted ahead
     assert int(source.fetch([1999])[0][0, 0]) == 1999 % 256
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_a_loader_of_feature_rows_gives_rows_and_no_grey_images(labelled: bool) -> None:
+    rows, kinds = torch.rand(10, 3), torch.arange(10) % 2
+    data = TensorDataset(rows, kinds) if labelled else TensorDataset(rows)
+    source = opened(DataLoader(data, batch_size=4))
+    assert source.kind == "features"
+    np.testing.assert_array_equal(features(source), rows.numpy())
+    images = opened(DataLoader(TensorDataset(torch.rand(10, 5, 3)), batch_size=4))
+    assert (images.kind, len(everything(images)[0])) == ("images", 10)
+
+
+def test_labels_beside_an_array_that_are_too_few_are_told_and_no_second_image() -> None:
+    for labels in ([1, 2], np.arange(3), torch.arange(11), list("ab")):
+        with pytest.raises(UserError, match=rf"has 10 rows and {len(labels)} labels; give one label a row"):
+            opened((np.zeros((10, 3)), labels))
+    assert opened((np.zeros((10, 3)), np.arange(10))).labelled

@@ -137,7 +137,19 @@ def test_objects_without_rows(given: object, message: str) -> None:
         opened(given)
 
 
-@pytest.mark.parametrize(("option", "value"), [("n", 0), ("n", 2.5), ("n", "3"), ("max_bad", -0.1), ("max_bad", 1.5)])
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("n", 0),
+        ("n", 2.5),
+        ("n", "3"),
+        ("n", True),
+        ("max_bad", None),
+        ("max_bad", "1"),
+        ("max_bad", -0.1),
+        ("max_bad", 1.5),
+    ],
+)
 def test_settings_out_of_range(option: str, value: object) -> None:
     with pytest.raises(UserError, match=rf"^{option}( \(--max-bad\))? must"):
         open_source(X, side="real", **{option: value})  # type: ignore[arg-type]

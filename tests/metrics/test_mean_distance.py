@@ -62,6 +62,8 @@ def test_few_rows_and_no_level() -> None:
         diversity(fake=_rows(1))
     with pytest.raises(UserError, match="pairs goes with a distance"):
         diversity(fake=_rows(), pairs=5)
+    with pytest.raises(UserError, match=r"distance must be a function of .*Lpips\(\.\.\.\), not 'lpips'"):
+        diversity(fake=_rows(), distance="lpips")  # type: ignore[arg-type]
 
 
 def test_a_distance_between_images_gives_the_same_mean() -> None:

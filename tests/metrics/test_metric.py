@@ -96,8 +96,8 @@ def test_without_a_level_there_is_no_interval_and_it_says_so() -> None:
         ("a, b", "metrics must be a list of names, for example ['a', 'b'], not the one text 'a, b'."),
         ("", "metrics must be a list of names, for example ['coverage'], not the one text ''."),
         (3, "metrics must be a list of names, for example ['coverage'], not 3."),
-        ([uncollapse.metrics.recall], "metrics holds something of type function, not a name; give its name 'recall'."),
-        ([None], "metrics holds something of type NoneType, not a name; give names, for example 'coverage'."),
+        ([uncollapse.metrics.recall], "A metric is something of type function, not a name; give its name 'recall'."),
+        ([None], "A metric is something of type NoneType, not a name; give names, for example 'coverage'."),
     ],
 )
 def test_what_is_no_list_of_names_is_told_how_to_become_one(given: object, sentence: str) -> None:

@@ -163,6 +163,8 @@ def test_float32_outputs_are_close_and_say_how_much_is_rounding():
         ),
         ({"latent": lambda n, draws: torch.zeros(n)}, r"latent must return a tensor \(200, z\) .* not \(200,\)"),
         ({"latent": 0}, "latent must be a width of at least 1"),
+        ({"latent": None}, "latent must be a width of at least 1, a sampler or rows, not None"),
+        ({"latent": True}, "latent must be a width of at least 1, a sampler or rows, not True"),
         ({"latent": np.zeros((10, 2))}, r"samples must be 2 to 5 \(half the latent rows given\), not 100"),
         ({"latent": np.full((10, 2), np.nan)}, "latent has 10 rows that are not finite"),
         ({"latent": 1, "path": "slerp"}, "at least 2 numbers; use path='lerp'"),

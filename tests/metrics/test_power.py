@@ -90,6 +90,7 @@ def test_the_stream_decides_and_rows_may_come_in_any_order():
     ("metric", "changes", "message"),
     [
         ("coverage", {"effect": 0.0}, "effect must be above 0 and at most 1, the range of coverage, not 0.0"),
+        ("coverage", {"effect": "small"}, "effect must be above 0 and at most 1, the range of coverage, not 'small'"),
         ("coverage", {"effect": 1.5}, "at most 1, the range of coverage"),
         ("frechet_distance", {"effect": -1}, "effect must be above 0, not -1"),
         ("frechet_distance", {}, "needs a pilot: give real= and fake="),

@@ -47,9 +47,10 @@ def test_what_is_far_from_all_real_rows_is_in_no_cell(eight: Cells) -> None:
 def test_a_number_of_clusters_that_was_asked_for() -> None:
     x, _ = blobs(500)
     assert len(clusters(x, k=12, seed=0)) == 12
-    for wrong in (1, 21, -3):
+    assert len(clusters(x, k=np.int64(12), seed=0)) == 12  # type: ignore[arg-type]
+    for wrong in (1, 21, -3, "4", 2.5, True):
         with pytest.raises(UserError, match=r"cells must be from 2 to 20 for 500 rows of reference"):
-            clusters(x, k=wrong, seed=0)
+            clusters(x, k=wrong, seed=0)  # type: ignore[arg-type]
 
 
 def test_few_rows_still_make_cells() -> None:

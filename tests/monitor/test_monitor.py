@@ -373,6 +373,9 @@ def test_a_state_of_another_reference_or_test_is_refused(reference: Reference) -
     other = {"json": {**state["json"], "reference": "0"}, "arrays": {}}
     with pytest.raises(UserError, match="saved with another reference"):
         watched(reference, Blobs()).load_state_dict(other)
+    for wrong in ({}, None, state["json"]):
+        with pytest.raises(UserError, match=r"This is no state of a monitor; give what state_dict\(\) of one returned"):
+            watched(reference, Blobs()).load_state_dict(wrong)  # type: ignore[arg-type]
     with pytest.raises(UserError, match="has the schema 99, but 1 is read here"):
         watched(reference, Blobs()).load_state_dict({"json": {**state["json"], "schema": 99}, "arrays": {}})
 
@@ -406,7 +409,14 @@ def test_looks_are_in_the_log_for_those_who_ask(reference: Reference, caplog: py
         ({"sampler": nn.Linear(2, 2)}, r"sampler must be a function of n, as lambda n: .*, not a network"),
         ({"modules": 3}, r"modules must have a state_dict each, as \(generator, critic\), but 3 has none"),
         ({"optimisers": [print]}, r"optimisers must have a state_dict each, .* but <built-in function print> has none"),
-        ({"on_alarm": "halt"}, "There is no on_alarm 'halt'"),
+        ({"on_alarm": "halt"}, "on_alarm must be 'log', 'stop', 'rollback' or a function of the verdict, not 'halt'"),
+        ({"on_alarm": lambda: None}, "on_alarm must be .* or a function of the verdict, not <function"),
+        ({"patience": None}, "patience must be a whole number of at least 1, not None"),
+        ({"samples": None}, "samples must be a whole number of at least 20, not None"),
+        ({"sampler": lambda: None}, "sampler must be a function of n, as lambda n"),
+        ({"critic": 3}, "critic must be a network or a function of a batch that gives scores, not 3"),
+        ({"optimisers": torch.optim.SGD}, "optimisers must have a state_dict each, .*SGD'> has none"),
+        ({"device": None}, "There is no device None; choose auto, cpu or cuda"),
         ({"seed": -1}, "seed must be a whole number of at least 0, not -1"),
     ],
 )

@@ -23,6 +23,7 @@ from uncollapse.data.layout import CHANNELS, layout_of
 from uncollapse.data.limits import short
 from uncollapse.data.scaling import DIM, Scaling, check_whole
 from uncollapse.data.source import Pixels
+from uncollapse.dense import check_dense
 from uncollapse.errors import UserError
 
 IMAGE_KEYS = ("image", "img", "images", "pixel_values", "x")
@@ -52,15 +53,17 @@ class Unpacker:
     A pair is (image, label), or (batch, labels). Of arrays alone, one axis is a feature row, two axes are one grey
     image, four axes a batch of images; three axes are one image if its last or first axis has 1, 3 or 4 entries, else
     a batch of grey images (and then so is a shorter last batch). With as many labels as entries of its first axis an
-    array is a batch whatever its axes.
+    array is a batch whatever its axes, and so is everything that is known to come in batches.
 
     Attributes:
         place: How messages call the source.
         name_label: Turns a label into text.
+        batched: Whether every array is a batch, as of a `DataLoader`: then two axes are feature rows.
     """
 
     place: str
     name_label: Callable[[object], str] = label_text
+    batched: bool = False
     _grey: tuple[int, ...] | None = None  # height and width of batches of grey images so far
 
     def rows(self, item: object) -> list[Row]:
@@ -80,7 +83,8 @@ class Unpacker:
         if _one_each(label, array):
             texts = label_texts(label, len(array), self.place)
             return [Row(value=row, label=text, tensor=tensor) for row, text in zip(array, texts, strict=True)]
-        if array.ndim == 4 or (array.ndim == 3 and self._is_grey_batch(array)):
+        known = self.batched and array.ndim in (2, 3)
+        if known or array.ndim == 4 or (array.ndim == 3 and self._is_grey_batch(array)):
             if label is not None:
                 raise UserError(
                     f"{self.place} gives a batch of shape {array.shape} with other than {len(array)} labels."
@@ -111,8 +115,9 @@ def as_array(value: object, place: str) -> tuple[NDArray[Any], bool]:
     """An array or a tensor as a NumPy array, and whether it was a tensor.
 
     Raises:
-        UserError: It is neither.
+        UserError: It is neither, or does not hold what it shows.
     """
+    check_dense(value, place)
     if hasattr(value, "detach") and hasattr(value, "cpu"):
         found = value.detach().cpu()
         if str(found.dtype) == "torch.bfloat16":  # which NumPy does not have
@@ -259,11 +264,13 @@ def is_array(given: object) -> bool:
 
 
 def is_labelled_array(given: object) -> TypeGuard[tuple[object, object]]:
-    """Whether something is a pair of one array of rows and one label for each."""
+    """Whether something is a pair of one array of rows and one label for each, or labels that are too few or many."""
     if not (isinstance(given, tuple) and len(given) == 2 and is_array(given[0]) and hasattr(given[1], "__len__")):
         return False
     rows = given[0]
-    return getattr(rows, "ndim", 2) > 1 and len(rows) == len(given[1]) and not isinstance(given[1], str | bytes)
+    labels = given[1]
+    flat = getattr(labels, "ndim", 0) == 1 or (isinstance(labels, list | tuple) and all(map(is_label, labels)))
+    return getattr(rows, "ndim", 2) > 1 and (len(rows) == len(labels) or flat) and not isinstance(labels, str | bytes)
 
 
 def description(given: object) -> str:

@@ -87,11 +87,11 @@ def open_source(
     Raises:
         UserError: It does not exist, is of a kind that is not read or not safe to read, holds nothing, or is damaged.
     """
-    if n is not None and (not isinstance(n, int) or n < 1):
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
         raise UserError(f"n must be a whole number above 0, not {n!r}.")
     if label_column is not None and not isinstance(label_column, str):
         raise UserError(f"label_column must be the title of a column, a text, not {label_column!r}.")
-    if not 0 <= max_bad <= 1:
+    if isinstance(max_bad, bool) or not isinstance(max_bad, int | float) or not 0 <= max_bad <= 1:
         raise UserError(f"max_bad (--max-bad) must lie between 0 and 1, not {max_bad!r}.")
     opening = _Opening(
         side=side, n=n, most=drawn if n is None else n, labels=labels, seed=seed, max_bad=max_bad,
@@ -293,6 +293,7 @@ class _Opening:
             n=self.n,
             most=self.most,
             labels=self.texts(self.n),
+            batched=getattr(given, "batch_sampler", None) is not None,  # a DataLoader of torch
         )
 
     def drawn(self, given: Callable[[int], Any]) -> Source:

@@ -16,7 +16,7 @@ from uncollapse.evaluation.measuring import check_names
 from uncollapse.evaluation.per_class import LEAST_ALPHA, check_labels, judged_labels
 from uncollapse.evaluation.sides import Side, path_of
 from uncollapse.features.resizing import check_resize
-from uncollapse.metrics.inputs import check_level, chunks, common_keys
+from uncollapse.metrics.inputs import check_level, chunks, common_keys, is_number
 from uncollapse.text import clean
 from uncollapse.verdict.judge import ALPHA, FEWEST
 from uncollapse.versions import choose_device
@@ -47,7 +47,7 @@ def check_options(
     """
     check_level(level)
     check_names(metrics, with_train=with_train)
-    if not LEAST_ALPHA <= alpha <= MOST_ALPHA:
+    if not is_number(alpha) or not LEAST_ALPHA <= alpha <= MOST_ALPHA:
         raise UserError(f"alpha must be from {LEAST_ALPHA} to {MOST_ALPHA}, for example {ALPHA}, not {alpha!r}.")
     if not isinstance(seed, int) or not 0 <= seed <= MOST_SEED:
         raise UserError(f"seed must be a whole number from 0 to {MOST_SEED:,}, not {seed!r}.")

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Hashable
 from functools import cached_property
 from numbers import Real
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from uncollapse.dense import check_dense
 from uncollapse.errors import UserError
 
 FLOATS = (torch.float32, torch.float64)
@@ -242,10 +244,8 @@ def _check_count(side: Features, least: int) -> None:
 
 
 def _matrix(rows: ArrayLike | Tensor, name: str) -> Tensor:
-    try:
-        x = rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(_forward(np.asarray(rows)))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise UserError(f"{name} cannot be read as a matrix of numbers (n, d): {error}") from error
+    check_dense(rows, name)
+    x = rows.detach() if isinstance(rows, Tensor) else torch.as_tensor(_forward(_numbers(rows, name)))
     if x.ndim != 2 or x.shape[1] < 1:
         raise UserError(f"{name} must be a matrix (n, d) of feature rows, not of shape {tuple(x.shape)}.")
     if x.is_complex():
@@ -253,6 +253,21 @@ def _matrix(rows: ArrayLike | Tensor, name: str) -> Tensor:
     if x.dtype in FLOATS:
         return x
     return x.float() if x.is_floating_point() else x.double()
+
+
+def _numbers(rows: ArrayLike, name: str) -> NDArray[Any]:
+    """Anything that NumPy reads as numbers of a type that torch has."""
+    try:
+        x = np.asarray(rows)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise UserError(f"{name} must be a matrix of numbers (n, d), and its rows are not equally long.") from error
+    if x.dtype.kind in "biufc" and x.dtype.itemsize <= (16 if x.dtype.kind == "c" else 8):
+        return x
+    if isinstance(rows, str | bytes | PurePath):
+        raise UserError(f"{name} must be a matrix of numbers (n, d), not a path; uncollapse.evaluate reads files.")
+    given = f"entries of type {x.dtype}" if x.ndim else type(rows).__name__
+    remedy = "; convert it, as by numpy.asarray(x, dtype=float)" if x.ndim else ""
+    raise UserError(f"{name} must be a matrix of numbers (n, d) of at most 64 bits, not {given}{remedy}.")
 
 
 def _forward(x: NDArray[Any]) -> NDArray[Any]:

@@ -57,6 +57,8 @@ def diversity(
     check_level(level)
     draws = seeded(generator)
     if distance is not None:
+        if not callable(distance):
+            raise UserError(f"distance must be a function of two batches, as uc.metrics.Lpips(...), not {distance!r}.")
         found = sampled_distance(fake, "fake", distance, pairs, draws)
         other = None if real is None else sampled_distance(real, "real", distance, pairs, draws)
         return summary(found, other, level)

@@ -163,7 +163,7 @@ def as_names(metrics: Iterable[str]) -> tuple[str, ...]:
         if not isinstance(name, str):
             called = getattr(name, "__name__", "")
             known = f"its name {called!r}" if called in NAMES else "names, for example 'coverage'"
-            raise UserError(f"metrics holds something of type {type(name).__name__}, not a name; give {known}.")
+            raise UserError(f"A metric is something of type {type(name).__name__}, not a name; give {known}.")
     return names
 
 
@@ -175,7 +175,7 @@ def find_metric(name: str) -> Metric:
         UserError: There is none; names the nearest.
     """
     if name not in NAMES:
-        raise unknown_metric(name)
+        raise unknown_metric(as_names([name])[0])
     text = resources.files("uncollapse.metrics").joinpath("facts", f"{name}.toml").read_text(encoding="utf-8")
     facts: dict[str, Any] = tomllib.loads(text)
     facts |= {key: tuple(facts.get(key, ())) for key in ("sees", "misses", "differs")}

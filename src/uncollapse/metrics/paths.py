@@ -235,9 +235,9 @@ def _pairs(
 
 def _sampler(latent: int | Sampler | Rows, stream: torch.Generator) -> tuple[Sampler, int | None]:
     """What draws latents, and how many pairs there are at most."""
-    if isinstance(latent, int):
-        if latent < 1:
-            raise UserError(f"latent must be a width of at least 1, a sampler or rows, not {latent}.")
+    if latent is None or isinstance(latent, int | float | str):
+        if isinstance(latent, bool) or not isinstance(latent, int) or latent < 1:
+            raise UserError(f"latent must be a width of at least 1, a sampler or rows, not {latent!r}.")
         return lambda n, draws: torch.randn(n, latent, generator=draws), None
     if callable(latent):
         _check_draws(latent, stream)

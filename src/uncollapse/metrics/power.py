@@ -14,7 +14,7 @@ from scipy.stats import chi2
 from torch import Tensor
 
 from uncollapse.errors import UserError
-from uncollapse.metrics.inputs import Rows, seeded
+from uncollapse.metrics.inputs import Rows, is_number, seeded
 from uncollapse.metrics.metric import Metric
 from uncollapse.metrics.resampling import MOST, SPLITS
 from uncollapse.metrics.versus import LEAST, REPEATS, SECOND_ORDER, WIDER, Contest, feature_metric, takes_reference
@@ -215,7 +215,7 @@ class _Pilot:
 
 def _check(metric: Metric, effect: float, power: float, level: float) -> None:
     reach = metric.high - metric.low
-    if not (effect > 0 and math.isfinite(effect) and effect <= reach):
+    if not (is_number(effect) and effect > 0 and math.isfinite(effect) and effect <= reach):
         limit = f"above 0 and at most {reach:g}, the range of {metric.name}" if math.isfinite(reach) else "above 0"
         raise UserError(f"effect must be {limit}, not {effect!r}.")
     if not 0.5 <= level <= 0.9999:

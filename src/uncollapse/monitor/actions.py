@@ -52,7 +52,7 @@ def several(given: object, name: str) -> tuple[Any, ...]:
     """
     parts = (given,) if hasattr(given, "state_dict") or not isinstance(given, Iterable) else tuple(given)
     for part in parts:
-        if not hasattr(part, "state_dict"):
+        if isinstance(part, type) or not hasattr(part, "state_dict"):
             raise UserError(f"{name} must have a state_dict each, as (generator, critic), but {part!r} has none.")
     return parts
 
@@ -77,7 +77,7 @@ class Reaction:
             UserError: An unknown action, "rollback" without anything to roll back, or a checkpoint that is no pair of
                 such functions.
         """
-        if on_alarm not in ACTIONS if isinstance(on_alarm, str) else not callable(on_alarm):
+        if on_alarm not in ACTIONS if isinstance(on_alarm, str) else not takes(on_alarm, 1):
             raise UserError(
                 f"on_alarm must be {', '.join(map(repr, ACTIONS))} or a function of the verdict, not {on_alarm!r}."
             )
@@ -136,11 +136,15 @@ class Reaction:
 
 def _is_pair(given: object) -> bool:
     """Whether something is two functions that can be called without arguments, as far as they tell."""
-    if not isinstance(given, tuple | list) or len(given) != 2 or not all(map(callable, given)):
+    return isinstance(given, tuple | list) and len(given) == 2 and all(takes(one, 0) for one in given)
+
+
+def takes(function: object, count: int) -> bool:
+    """Whether something can be called with so many arguments, as far as it tells."""
+    if not callable(function):
         return False
     try:
-        for one in given:
-            inspect.signature(one).bind()
+        inspect.signature(function).bind(*range(count))
     except TypeError:
         return False
     except ValueError:  # a built-in that does not tell its arguments

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -177,7 +178,7 @@ def clusters(rows: Tensor, *, k: int | None, seed: int) -> Cells:
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     most = len(rows) // ROWS_PER_CELL
-    if k is not None and not 2 <= k <= most:
+    if k is not None and (isinstance(k, bool) or not isinstance(k, Integral) or not 2 <= k <= most):
         raise UserError(
             f"cells must be from 2 to {most} for {len(rows):,} rows of reference ({ROWS_PER_CELL} for each cell), not "
             f"{k!r}; give more rows or fewer cells."

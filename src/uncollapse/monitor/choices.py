@@ -6,7 +6,7 @@ Imports nothing heavy, because every spec knows it.
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -49,7 +49,7 @@ class MonitorChoice:
     def __post_init__(self) -> None:
         """Refuses what cannot be, before anything starts."""
         numbers = {name: getattr(self, name) for name in (*COUNTS, *SHARES)}
-        for name, value in check_numbers(numbers, prefix="monitor.").items():
+        for name, value in check_numbers(numbers, prefix="monitor.", chosen=("samples",)).items():
             object.__setattr__(self, name, value)
         for name, known in (("weights", WEIGHTS), ("on_alarm", ON_ALARM)):
             if getattr(self, name) not in known:
@@ -129,19 +129,20 @@ def check_share(value: object, *, name: str, low: float, high: float, example: f
         raise UserError(f"{name} must lie between {low:g} and {high:g}, for example {example:g}, not {value!r}.")
 
 
-def check_numbers(values: Mapping[str, Any], *, prefix: str = "") -> dict[str, Any]:
-    """The numbers of a monitor by name, whole ones as python's own; one that is None is left to be chosen.
+def check_numbers(values: Mapping[str, Any], *, prefix: str = "", chosen: Container[str] = ()) -> dict[str, Any]:
+    """The numbers of a monitor by name, whole ones as python's own.
 
     Args:
         values: By the names of `COUNTS` and `SHARES`.
         prefix: What stands before the names in a message.
+        chosen: Names of those that may be None, and are then chosen.
 
     Raises:
         UserError: One of them cannot be.
     """
     found = dict(values)
     for name, least in COUNTS.items():
-        if found[name] is not None:
+        if found[name] is not None or name not in chosen:
             found[name] = as_count(found[name], name=f"{prefix}{name}", least=least)
     for name, (low, high, example) in SHARES.items():
         check_share(found[name], name=f"{prefix}{name}", low=low, high=high, example=example)

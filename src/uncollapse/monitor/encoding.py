@@ -15,6 +15,7 @@ from torch import Tensor
 from uncollapse.data.layout import layout_of
 from uncollapse.data.scaling import SLACK, WAYS, Scaling
 from uncollapse.data.source import Pixels
+from uncollapse.dense import check_dense
 from uncollapse.errors import UserError
 from uncollapse.features.extractor import Extractor
 from uncollapse.features.identity import Identity
@@ -239,6 +240,7 @@ def as_samples(given: object, *, name: str) -> Tensor:
     Raises:
         UserError: Not numbers, or not a batch.
     """
+    check_dense(given, name)
     try:
         x = given.detach() if isinstance(given, Tensor) else torch.as_tensor(_usable(np.asarray(given)))
     except (TypeError, ValueError, RuntimeError) as error:

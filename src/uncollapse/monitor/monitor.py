@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from uncollapse.errors import UserError
-from uncollapse.monitor.actions import LOG, Checkpoint, OnAlarm, Reaction, Stateful, several
+from uncollapse.monitor.actions import LOG, Checkpoint, OnAlarm, Reaction, Stateful, several, takes
 from uncollapse.monitor.choices import ALPHA, EVERY, FEWEST, HEALTHY, MARGIN, PATIENCE, SAMPLES, as_count, check_numbers
 from uncollapse.monitor.cost import Cost, Watch
 from uncollapse.monitor.encoding import LOOKED, Encoded, Function, as_samples
@@ -28,6 +28,7 @@ from uncollapse.monitor.slopes import Critic, slope_gap
 from uncollapse.monitor.verdict import MonitorVerdict, Sign, Status
 from uncollapse.monitor.window import Window
 from uncollapse.monitor.words import sentence
+from uncollapse.versions import choose_device
 
 Sampler = Callable[[int], object]
 
@@ -117,9 +118,12 @@ class CollapseMonitor:
              "healthy": healthy},
         )  # fmt: skip
         as_count(seed, name="seed", least=0)
-        if sampler is not None and (not callable(sampler) or isinstance(sampler, nn.Module)):
+        choose_device(device)
+        if sampler is not None and (isinstance(sampler, nn.Module) or not takes(sampler, 1)):
             given = "a network" if isinstance(sampler, nn.Module) else repr(sampler)
             raise UserError(f"sampler must be a function of n, as lambda n: g(torch.randn(n, 64)), not {given}.")
+        if critic is not None and not takes(critic, 1):
+            raise UserError(f"critic must be a network or a function of a batch that gives scores, not {critic!r}.")
         if isinstance(reference, Reference) and (labels is not None or cells is not None or features != "auto"):
             raise UserError("This reference is prepared already; give labels, features and cells to what prepared it.")
         networks, others = several(modules, "modules"), several(optimisers, "optimisers")
@@ -298,13 +302,18 @@ class CollapseMonitor:
         """Goes on where a monitor of the same reference and settings stopped.
 
         Raises:
-            UserError: It was another reference, or another test.
+            UserError: It is no such state, was another reference, or another test.
         """
+        if not isinstance(state, Mapping) or not {"json", "arrays"} <= set(state):
+            raise UserError("This is no state of a monitor; give what state_dict() of one returned.")
         kept = state["json"]
         if kept["schema"] != SCHEMA:
             raise UserError(f"This monitor's state has the schema {kept['schema']!r}, but {SCHEMA} is read here.")
         if kept["reference"] != self.reference.digest:
-            raise UserError("This monitor's state was saved with another reference; give the same data and features.")
+            raise UserError(
+                "This monitor's state was saved with another reference; give the same data, labels, features, "
+                "cells, samples and seed."
+            )
         for name, now in self._settings().items():
             if kept["settings"][name] != now:
                 raise UserError(

@@ -729,6 +729,22 @@ def test_a_result_that_is_not_whole_is_none_and_is_made_again(content: bytes, co
     assert end(copy) == end(finished)
 
 
+def test_values_of_another_type_are_refused_and_nothing_is_thrown_away(finished: Path) -> None:
+    before = (finished / "result.json").read_bytes()
+    with pytest.raises(UserError, match=r"^fresh must be True or False, not 'no'\.$"):
+        train("vanilla", "ring-8", seeds=[0], updates=4, out=finished, fresh="no")  # type: ignore[arg-type]
+    assert (finished / "result.json").read_bytes() == before
+    run = load(finished)
+    for draw in (-1, "a", 1.5):
+        with pytest.raises(UserError, match="draw must be a whole number of at least 0"):
+            run.samples(3, seed=run.spec.seeds[0], draw=draw)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"This run has no seed '0'; it has"):
+        run.samples(3, seed="0")  # type: ignore[arg-type]
+    for wrong in (run, None):
+        with pytest.raises(UserError, match=rf"must be the folder of a run, not {type(wrong).__name__}; give"):
+            load(wrong)  # type: ignore[arg-type]
+
+
 def test_what_is_no_run_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "nowhere"):
         sentence = rf"^{path} is not a run \(no spec\.json\); give the folder that `uncollapse train` wrote\.$"

@@ -500,3 +500,18 @@ def test_a_monitor_is_asked_for_by_number_by_choice_or_by_setting() -> None:
     assert both == MonitorChoice(every=250, on_alarm="stop", samples=40)
     with pytest.raises(UserError, match=r"no setting 'monitor\.evry'; did you mean 'monitor\.every'"):
         monitor(settings={"monitor.evry": 250})
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"networks": "mlp"}, r"^networks must be settings of a family, such as uc\.MLP\(width=64\), not 'mlp'\.$"),
+        ({"networks": {}}, "networks must be settings of a family"),
+        ({"settings": "dynamics.lr_critic=1"}, "settings must be values by path, such as .*not 'dynamics"),
+        ({"settings": [1]}, r"settings must be values by path, .*, not \[1\]"),
+    ],
+    ids=str,
+)
+def test_networks_and_settings_of_another_type_are_refused(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        make_spec("vanilla", "ring-8", **given)

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,9 +100,9 @@ class Run:
         Returns:
             (n, *shape), on the CPU, in the units of the data: those of `tasks.Arrays` are no longer standardised.
         """
-        n = as_count(n, name="n", least=0)
+        n, draw = as_count(n, name="n", least=0), as_count(draw, name="draw", least=0)
         if seed not in self.spec.seeds:
-            raise UserError(f"This run has no seed {seed}; it has {', '.join(map(str, self.spec.seeds))}.")
+            raise UserError(f"This run has no seed {seed!r}; it has {', '.join(map(str, self.spec.seeds))}.")
         if weights not in ("averaged", "live", "best"):
             raise UserError(f"There are no {weights!r} weights; choose averaged, live or best.")
         labels = None if labels is None else checked_labels(labels, n, self.spec)
@@ -231,6 +232,8 @@ def train(
         UserError: Anything unknown, impossible or in the way, in one sentence.
         Stopped: A seed collapsed under ``on_alarm="stop"``; the same call continues.
     """
+    if not isinstance(fresh, bool):  # any text would count as true, and throw a run away
+        raise UserError(f"fresh must be True or False, not {fresh!r}.")
     spec = make_spec(
         method, task, seeds=seeds, updates=updates, batch=batch, networks=networks, threads=threads, dtype=dtype,
         accumulate=accumulate, settings=settings, own=Pair.of(generator, critic),
@@ -260,6 +263,8 @@ def load(
     Raises:
         UserError: It holds no run, or one that needs a plugin or networks that were not given.
     """
+    if not isinstance(directory, str | PathLike):
+        raise UserError(f"directory must be the folder of a run, not {type(directory).__name__}; give its path.")
     path = Path(directory)
     if not (path / "spec.json").is_file():
         raise UserError(f"{path} is not a run (no spec.json); give the folder that `uncollapse train` wrote.")

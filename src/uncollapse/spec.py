@@ -229,6 +229,10 @@ def make_spec(
     chosen, learnt = find_method(method), find(task)
     if not isinstance(seeds, Iterable):
         raise UserError(f"seeds = {seeds!r} is one value; give several, such as seeds=range(4) or seeds=[0].")
+    if networks is not None and not isinstance(networks, Networks):
+        raise UserError(f"networks must be settings of a family, such as uc.MLP(width=64), not {networks!r}.")
+    if settings is not None and not isinstance(settings, Mapping):
+        raise UserError(f'settings must be values by path, such as {{"dynamics.lr_critic": 2e-4}}, not {settings!r}.')
     shape, watched = networks or learnt.networks, MonitorChoice.of(monitor)
     # Another family comes first, because it brings the settings that the others change.
     for path, value in sorted((settings or {}).items(), key=lambda item: item[0] != "networks.family"):

@@ -167,3 +167,17 @@ def test_the_side_names_itself_in_messages(tmp_path: Path) -> None:
     for side in ("fake", "train"):
         with pytest.raises(UserError, match=rf"^{side} \("):
             open_source(tmp_path / "gone", side=side)
+
+
+def test_a_run_that_was_saved_to_be_shared_names_the_function_that_draws() -> None:
+    class Saved:
+        seeds = (3,)
+
+        def samples(self, n: int, *, seed: int) -> np.ndarray:
+            return np.full((n, 2), float(seed))
+
+    with pytest.raises(UserError, match=r"give lambda n: run\.samples\(n, seed=0\), with a seed of run\.seeds"):
+        opened(Saved())
+    chunk = next(opened(lambda n: Saved().samples(n, seed=3), n=20).chunks(20))
+    assert chunk.features is not None
+    assert (chunk.features == 3.0).all()

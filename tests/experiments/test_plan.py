@@ -315,3 +315,9 @@ set = { "monitor.on_alarm" = "rollback", "monitor.every" = 20 }
     without = Plan.from_toml(text.replace("monitor = 50\n", ""))
     assert "monitor" not in without.to_json()  # as in locks from before there was one
     assert [run.spec.monitor is None for run in pack(without)] == [True, False]
+
+
+@pytest.mark.parametrize("given", [None, {"tasks": []}, 3], ids=str)
+def test_what_names_no_plan_is_refused(given: object) -> None:
+    with pytest.raises(UserError, match=rf"^plan must be a Plan, .*, not of type {type(given).__name__}\.$"):
+        load_plan(given)  # type: ignore[arg-type]

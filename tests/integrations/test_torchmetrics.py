@@ -275,3 +275,12 @@ def test_without_the_package_one_sentence_names_the_command(monkeypatch: pytest.
     monkeypatch.delitem(sys.modules, "uncollapse.integrations.torchmetrics")
     with pytest.raises(UserError, match=r"pip install 'uncollapse\[torchmetrics\]'"):
         importlib.import_module("uncollapse.integrations.torchmetrics")
+
+
+def test_an_array_in_place_of_the_side_is_not_printed_and_numpys_widths_count() -> None:
+    with pytest.raises(UserError, match=r"for fakes, not one ndarray\.$"):
+        ours.Coverage().update(True, np.zeros((50, 2)))  # type: ignore[arg-type]
+    metric = ours.FrechetDistanceFromMoments(np.int64(2))  # type: ignore[arg-type]
+    assert type(metric.width) is int
+    with pytest.raises(UserError, match="width is the number of features"):
+        ours.FrechetDistanceFromMoments(2.0)  # type: ignore[arg-type]

@@ -194,3 +194,12 @@ def test_labels_of_two_kinds_are_refused() -> None:
     mixed = np.array([1, "one"] * 30, dtype=object)
     with pytest.raises(UserError, match=r"labels of arrays mix int and str; make all of them texts, or numbers\."):
         Arrays(np.zeros((60, 2)), mixed)
+
+
+def test_numbers_below_a_mask_are_not_learnt_and_ragged_rows_are_told() -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    with pytest.raises(UserError, match=r"x of arrays is a masked array of which \d+ entries are masked"):
+        Arrays(np.ma.masked_greater(x, 1.0))
+    with pytest.raises(UserError, match="The rows of arrays are not equally long"):
+        Arrays([[1.0, 2.0], [3.0]] * 30)  # type: ignore[arg-type]
+    np.testing.assert_allclose(Arrays(np.ma.masked_greater(x, 99.0)).x, x, rtol=1e-6)

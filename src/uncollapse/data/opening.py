@@ -194,6 +194,11 @@ class _Opening:
 
     def rows(self, given: object) -> Source:
         """An object that gives rows by number, one after the other, or by drawing."""
+        if callable(getattr(given, "samples", None)) and not hasattr(given, "__getitem__"):
+            raise UserError(
+                f"{self.place} is a run that was saved to be shared; give lambda n: run.samples(n, seed=0), with a "
+                "seed of run.seeds."
+            )
         if isinstance(given, type | Mapping | bytes):
             raise UserError(f"{self.place} gives no rows; give an array, a data set or a function f(n).")
         if hasattr(given, "state_dict") and hasattr(given, "forward"):

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -292,6 +293,10 @@ def load_plan(reference: str | Path | Plan) -> Plan:
     """
     if isinstance(reference, Plan):
         return reference
+    if not isinstance(reference, str | PathLike):
+        raise UserError(
+            f"plan must be a Plan, a TOML file or the name of a built-in plan, not of type {type(reference).__name__}."
+        )
     path = Path(reference)
     if path.is_file():
         try:

@@ -7,6 +7,7 @@ and processes they came; `compute` is the value, `estimate` the value with its i
 from __future__ import annotations
 
 from abc import abstractmethod
+from numbers import Integral
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -77,7 +78,8 @@ class _FeatureMetric(Metric):
             UserError: Not a matrix of finite numbers, or of another width than before; or `real` is no bool.
         """
         if not isinstance(real, bool | np.bool_):  # any text would count as true, and fakes as real data
-            raise UserError(f"real must be True for rows of real data or False for fakes, not {real!r}.")
+            given = repr(real) if real is None or isinstance(real, str | int) else f"one {type(real).__name__}"
+            raise UserError(f"real must be True for rows of real data or False for fakes, not {given}.")
         if real and self.real_is == "unused":
             return
         self._add(as_features(features, name="real" if real else "fake", least=1).x, bool(real))
@@ -340,9 +342,9 @@ class FrechetDistanceFromMoments(_FeatureMetric):
             kwargs: As for the others.
         """
         super().__init__(level=level, **kwargs)
-        if isinstance(width, bool) or not isinstance(width, int) or width < 1:
+        if isinstance(width, bool) or not isinstance(width, Integral) or width < 1:
             raise UserError(f"width is the number of features of a row, a whole number of 1 or more, not {width!r}.")
-        self.width = width
+        self.width: int = int(width)
         for side in ("real", "fake"):
             empty = torch.zeros(1 + width + width**2, dtype=torch.float64)
             self.add_state(side, empty, dist_reduce_fx=merged)

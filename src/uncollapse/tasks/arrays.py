@@ -20,6 +20,7 @@ from torch import Tensor
 from uncollapse.data.labels import UNLABELLED, label_text
 from uncollapse.data.layout import image_layout
 from uncollapse.data.tables import policies_of
+from uncollapse.dense import check_dense
 from uncollapse.draws import Draw
 from uncollapse.errors import UserError
 from uncollapse.networks.mlp import MLP
@@ -222,7 +223,11 @@ class Arrays(Task):
 
 
 def _checked_rows(given: ArrayLike, name: str) -> NDArray[np.float32]:
-    values = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    check_dense(given, f"x of {name}")
+    try:
+        values = given.detach().cpu().numpy() if isinstance(given, Tensor) else np.asarray(given)
+    except ValueError as error:
+        raise UserError(f"The rows of {name} are not equally long; give an array (n, features...).") from error
     if values.dtype.kind not in "fiub":
         raise UserError(f"The rows of {name} must be real numbers, not {values.dtype}; give a numeric array.")
     if values.ndim < 2 or 0 in values.shape[1:]:

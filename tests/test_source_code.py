@@ -6,14 +6,15 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
+import torch
 
 from uncollapse.parts.losses import LeastSquares
-from uncollapse.source_code import code_of, digest, written
+from uncollapse.source_code import code_of, digest, place, written
 
 NUMBERS = count()
 TEXT = """
@@ -139,3 +140,16 @@ def test_what_comes_from_here_or_from_a_prompt_has_no_code() -> None:
     assert written(space["Prompt"]) == [space["Prompt"]]
     assert code_of(space["Prompt"]) == ""
     assert digest(space["Prompt"]) == ""
+
+
+def test_an_exception_is_placed_at_the_users_line() -> None:
+    def raised(call: Callable[[], object]) -> BaseException:
+        try:
+            call()
+        except Exception as error:
+            return error
+        raise AssertionError
+
+    line = raised.__code__.co_firstlineno + 2
+    assert place(raised(lambda: torch.zeros(2) @ torch.zeros(3))) == f"test_source_code.py, line {line + 6}"
+    assert place(ValueError("never raised")) == ""

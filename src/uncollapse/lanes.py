@@ -84,15 +84,16 @@ class Lanes(NamedTuple):
     generator_updates: Tensor
 
 
-def sizes_of(spec: Specification) -> Sizes:
-    """The sizes that networks and parts are built from."""
+def sizes_of(spec: Specification, method: Method | None = None) -> Sizes:
+    """The sizes that networks and parts are built from, by default those of the spec's method."""
+    method = method or spec.method
     return Sizes(
         shape=spec.task.shape,
         latent=spec.networks.latent,
         classes=spec.task.classes,
-        batch=spec.batch * spec.method.view.samples,
-        group=spec.method.view.group,
-        generators=spec.method.population.count,
+        batch=spec.batch * method.view.samples,
+        group=method.view.group,
+        generators=method.population.count,
         latent_law=spec.networks.latent_law,
     )
 

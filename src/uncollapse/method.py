@@ -222,14 +222,17 @@ def _check_part(part: object, axis: str, contract: type[Part]) -> None:
         raise UserError(f"{name} is no dataclass; put @dataclass(frozen=True, kw_only=True) above its class.")
 
 
-def own_parts(method: Method) -> list[str]:
+def own_names(method: Method) -> list[str]:
     """``module:Class`` of each part of a method that is not built in."""
-    names = []
+    return [name for part in method.nested_parts() if (name := registry.origin(type(part)))]
+
+
+def own_parts(method: Method) -> list[str]:
+    """The same, after which specs that name these parts can be read."""
     for part in method.nested_parts():
-        if name := registry.origin(type(part)):
-            names.append(name)
+        if registry.origin(type(part)):
             registry.register_part(type(part))
-    return names
+    return own_names(method)
 
 
 def own_code(method: Method) -> dict[str, str]:

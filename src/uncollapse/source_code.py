@@ -10,8 +10,10 @@ import functools
 import inspect
 import sys
 import textwrap
+import traceback
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
+from pathlib import Path
 
 OURS = ("torch", "uncollapse")
 
@@ -40,6 +42,20 @@ def code_of(kind: type) -> str:
         return _bare(ast.parse(textwrap.dedent(inspect.getsource(kind))))
     except (OSError, TypeError, SyntaxError):
         return ""
+
+
+def place(error: BaseException) -> str:
+    """Where in a user's file an exception came from, as ``mine.py, line 3``; empty if no frame is the user's.
+
+    Frames of installed packages are passed over where there are others, because the user's line called them.
+    """
+    frames = [
+        (Path(frame.f_code.co_filename), line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in (*OURS, *sys.stdlib_module_names)
+    ]
+    last = [(path, line) for path, line in frames if "site-packages" not in path.parts] or frames
+    return f"{last[-1][0].name}, line {last[-1][1]}" if last else ""
 
 
 def _closure(kind: type) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from uncollapse import compatibility
 from uncollapse.blocks import block_length
 from uncollapse.errors import UserError, unknown
+from uncollapse.first_update import telling, try_building, try_declarations
 from uncollapse.lanes import sizes_of
 from uncollapse.method import Method
 from uncollapse.methods import find_method
@@ -81,12 +82,15 @@ class RunSpec:
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{path} = {value} is not a finite number; choose one.")
         check_declared(self.task)
+        try_declarations(self)
         sizes = sizes_of(self)
         compatibility.check(self.method, sizes)
         compatibility.check_precision(self.method, self.dtype)
         if isinstance(self.networks, Own):  # what they are is known once they have been built for these sizes
-            object.__setattr__(self, "networks", self.networks.settled(self.method, sizes))
+            with telling(self.method, "cannot be tried with your networks"):
+                object.__setattr__(self, "networks", self.networks.settled(self.method, sizes))
         self.networks.check(self.method, sizes)
+        try_building(self)
         check_in_shares(self, self.accumulate)
 
     @property

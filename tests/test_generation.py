@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torch.nn.utils import vector_to_parameters
 
 from uncollapse import generation
 from uncollapse.draws import stream
+from uncollapse.errors import UserError
+from uncollapse.generation import checked_labels
 from uncollapse.loop import Trainer
 from uncollapse.networks.mlp import MLP
 from uncollapse.spec import make_spec
@@ -92,6 +95,22 @@ def test_conditional_samples_have_the_labels_of_the_task_in_proportion(condition
     for lane in range(2):
         expected = by_hand(conditional, lane, conditional.lanes.average, 11, labels=labels)
         torch.testing.assert_close(balanced[lane], expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("method", ["vanilla", "cwgan-gp", "mad-gan-4", "ensemble-4"])
+def test_no_samples_are_an_empty_tensor_of_the_right_shape(method: str) -> None:
+    played = trainer(method)
+    for averaged in (True, False):
+        assert played.samples(0, averaged=averaged).shape == (2, 0, 2)
+    assert played.samples(1).shape == (2, 1, 2)
+
+
+def test_no_labels_are_labels_of_no_samples(conditional: Trainer) -> None:
+    every: list[ArrayLike] = [[], torch.zeros(0, dtype=torch.int64)]
+    for labels in every:
+        assert checked_labels(labels, 0, conditional.spec).tolist() == []
+        with pytest.raises(UserError, match="labels must be 1 whole numbers"):
+            checked_labels(labels, 1, conditional.spec)
 
 
 def test_the_asked_labels_are_those_that_are_used(conditional: Trainer) -> None:

@@ -37,7 +37,7 @@ def checked_labels(labels: ArrayLike, n: int, spec: Specification) -> Tensor:
         found = torch.as_tensor(labels)
     except (TypeError, ValueError, RuntimeError) as error:
         raise wrong from error
-    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool)
+    whole = not (found.is_floating_point() or found.is_complex() or found.dtype == torch.bool) or not found.numel()
     if found.shape != (n,) or not whole or not ((found >= 0) & (found < classes)).all():
         raise wrong
     return found.to(torch.int64)
@@ -109,6 +109,8 @@ class Sampler:
 
     def _fill(self, samples: Tensor, rows: Tensor, lanes: Lanes, lane: int, batch: Batch, *, averaged: bool) -> None:
         """Writes the samples of one lane, made a few thousand at a time; batch statistics are the running ones."""
+        if not len(rows):  # layers need not know what to do with no rows at all
+            return
         live, game = lanes.state.generator, replace(self.game, bfloat16_on="")
         weights = lanes.average if averaged else live.parameters
         buffers = lanes.average_buffers if averaged else live.buffers

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from torch import Tensor
 
 from uncollapse.errors import UserError
 from uncollapse.method import AXES, Method
-from uncollapse.methods import METHODS, VANILLA
+from uncollapse.methods import METHODS, VANILLA, register
 from uncollapse.parts.dynamics import Cosine, Dynamics
 from uncollapse.parts.losses import Hinge, Loss, State
 from uncollapse.parts.penalties import GradientPenalty, Penalty, ZeroCentred
 from uncollapse.parts.scene import Judgement, Scene, Sizes
 from uncollapse.parts.views import Packed
+from uncollapse.spec import make_spec
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
@@ -153,3 +155,16 @@ def test_facts_go_along_with_changed_settings_and_not_with_another_loss() -> Non
     assert METHODS["wgan-gp"].but(name="bare", penalties=()).facts.sensitive == ""
     told = METHODS["wgan-gp"].but(name="told", loss=Hinge(), facts=METHODS["sngan"].facts)
     assert told.facts == METHODS["sngan"].facts
+
+
+@pytest.mark.parametrize("name", ["a/b", "", " ", "..", ".hid", "-x", "a\0b", "a\nb", "a\\b", "x" * 101, "é" * 51, 3])
+def test_a_name_that_no_directory_can_have_is_refused(name: Any) -> None:
+    for use in (register, lambda method: make_spec(method, "ring-8", seeds=[0])):
+        with pytest.raises(UserError, match=r"A method cannot be called '.*letters, digits and signs such as - _ \."):
+            use(VANILLA.but(name=name))
+    assert name not in METHODS
+
+
+@pytest.mark.parametrize("name", ["a", "wgan gp (2)", "été", "x" * 100, "a.b_c+d-e", "1"])
+def test_a_name_that_a_directory_can_have_is_taken(name: str) -> None:
+    assert make_spec(VANILLA.but(name=name), "ring-8", seeds=[0]).directory_name.startswith(name)

@@ -100,9 +100,43 @@ def test_a_loss_that_lacks_a_method_is_refused_in_a_sentence(tmp_path: Path, mon
     (tmp_path / "half_a_loss.py").write_text(text)
     with pytest.raises(UserError, match=r"half_a_loss:HALF: can't instantiate abstract class Half .*generator"):
         resolve("half_a_loss:HALF")
-    (tmp_path / "wrong_call.py").write_text("len(3)")
-    with pytest.raises(TypeError, match="has no len"):
-        resolve("wrong_call:X")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("len(3)", r"TypeError: object of type 'int' has no len\(\) \({name}\.py, line 1\)\."),
+        ("def f(:\n    pass", r"SyntaxError: invalid syntax \({name}\.py, line 1\)\."),
+        (
+            "\nimport no_such_module",
+            r"ModuleNotFoundError: .* 'no_such_module' \({name}\.py, line 2\)\.",
+        ),
+        ("def f():\n    return 1 / 0\nX = f()", r"ZeroDivisionError: division by zero \({name}\.py, line 2\)\."),
+        ("def __getattr__(name):\n    raise RuntimeError(name)", r"RuntimeError: X \({name}\.py, line 2\)\."),
+    ],
+)
+@pytest.mark.parametrize("option", ["--plugin", "--networks"])
+def test_what_fails_in_a_module_is_one_sentence_with_its_place(
+    text: str, message: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    name = f"broken_{abs(hash((text, option)))}"
+    (tmp_path / f"{name}.py").write_text(text)
+    said = rf"^{option} {name}:X: importing it fails: " + message.replace("{name}", name) + "$"
+    with pytest.raises(UserError, match=said):
+        resolve(f"{name}:X", option=option)
+
+
+def test_two_methods_of_one_name_are_refused_and_the_same_one_twice_is_not() -> None:
+    from uncollapse.methods import METHODS
+
+    one, other = VANILLA.but(name="twin"), METHODS["lsgan"].but(name="twin")
+    for plugins in ([[one, other]], [one, other], [one, [other]]):
+        with pytest.raises(UserError, match="plugins: two different methods are called 'twin'; give each a name"):
+            load_plugins(plugins)
+    assert "twin" not in METHODS
+    assert load_plugins([one, [one, VANILLA.but(name="twin-2")]]) == ["twin", "twin", "twin-2"]
 
 
 def test_a_module_that_exits_is_refused_and_its_prints_are_no_result(

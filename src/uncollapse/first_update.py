@@ -32,8 +32,7 @@ from uncollapse.method import Method, own_names, own_parts
 from uncollapse.networks.network import Networks
 from uncollapse.parts.hooks import ONE_NUMBER, found, watched_method
 from uncollapse.parts.scene import Sizes
-from uncollapse.source_code import place
-from uncollapse.text import reason
+from uncollapse.source_code import failure
 from uncollapse.trees import tree_map
 
 if TYPE_CHECKING:
@@ -153,9 +152,9 @@ def _told(what: str, words: str, hint: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        said, where = reason(error), place(error)
+        said = failure(error)
         more = f" ({hint})" if hint and words in said else ""
-        raise UserError(f"{what}: {said}{f' ({where})' if where else ''}{more}.") from error
+        raise UserError(f"{what}: {said}{more}.") from error
 
 
 def _alone(objective: Objective, lanes: Lane, clock: Clock) -> object:

@@ -24,6 +24,7 @@ from uncollapse.parts import (
 from uncollapse.parts.scene import Law, Part, Sizes
 from uncollapse.parts.settings import NoSetting, changed, leaves
 from uncollapse.source_code import digest
+from uncollapse.text import clean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +206,8 @@ CONTRACTS: dict[str, type[Part]] = {
     "dynamics": dynamics.Dynamics,
     "population": population.Population,
 }
+# In bytes; a file system allows 255, and a directory's name holds the task and a hash as well.
+LONGEST_NAME = 100
 SEVERAL = ("penalties", "generator_terms")
 
 # Parts whose first number says so much that it is shown even when it is the default.
@@ -220,6 +223,22 @@ def _check_part(part: object, axis: str, contract: type[Part]) -> None:
     if not is_dataclass(part):
         name = type(part).__name__
         raise UserError(f"{name} is no dataclass; put @dataclass(frozen=True, kw_only=True) above its class.")
+
+
+def check_name(name: object) -> None:
+    """Refuses the name of a method that no directory can have and no command line can say.
+
+    Raises:
+        UserError: What is allowed.
+    """
+    wrong = not isinstance(name, str) or not name.strip() or name != name.strip() or name[0] in ".-"
+    if wrong or len(str(name).encode()) > LONGEST_NAME or clean(name) != name or set(str(name)) & set("/\\"):
+        said = clean(name) if len(str(name)) < LONGEST_NAME else f"{clean(name)[:40]}..."
+        raise UserError(
+            f"A method cannot be called {said!r}, because its runs' directories bear its name; use at"
+            f" most {LONGEST_NAME} letters, digits and signs such as - _ . +, without / and \\, beginning with neither"
+            " . nor -."
+        )
 
 
 def own_names(method: Method) -> list[str]:

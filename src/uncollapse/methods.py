@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any
 
 from uncollapse.errors import UserError, unknown
-from uncollapse.method import Facts, Method
+from uncollapse.method import Facts, Method, check_name
 from uncollapse.parts.conditioning import AuxiliaryClassifier, Concat, JointPairs, Projection
 from uncollapse.parts.constraints import SpectralNorm, WeightClip
 from uncollapse.parts.dynamics import Cosine, Dynamics, LookAhead
@@ -149,9 +149,10 @@ def register(method: Method, reference: str = "") -> None:
     """Adds a user's own method to the list, for plans and the command line.
 
     Args:
-        method: Its name must not be one of the built-in rows.
+        method: Its name must be fit for a directory and not be one of the built-in rows.
         reference: ``module:attr`` where it was named so, for the command that trains it again.
     """
+    check_name(method.name)
     if any(row.name == method.name for row in _ROWS) and method != _METHODS[method.name]:
         raise UserError(f"A method named {method.name!r} is built in; give yours another name.")
     _METHODS[method.name], _REFERENCES[method.name] = method, reference

@@ -14,8 +14,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 from uncollapse.errors import UserError, unknown
+from uncollapse.source_code import failure
 
 REFERENCE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", re.ASCII)
+MISSING = object()
 
 
 def load_plugins(plugins: Iterable[object]) -> list[str]:
@@ -29,14 +31,29 @@ def load_plugins(plugins: Iterable[object]) -> list[str]:
         The names that exist now, one a registered object.
 
     Raises:
-        UserError: A reference has another form, cannot be imported, or names something that is none of the four.
+        UserError: A reference has another form, cannot be imported, or names something that is none of the four; or two
+            methods have one name.
     """
-    names: list[str] = []
+    every: list[tuple[object, object]] = []
     for plugin in plugins:
         found = resolve(plugin) if isinstance(plugin, str) else plugin
-        many = found if isinstance(found, list | tuple) else [found]
-        names += [_register(item, plugin) for item in many]
-    return names
+        every += [(item, plugin) for item in (found if isinstance(found, list | tuple) else [found])]
+    _check_names(every)
+    return [_register(item, plugin) for item, plugin in every]
+
+
+def _check_names(every: Iterable[tuple[object, object]]) -> None:
+    """Refuses two different methods of one name, of which a plan could only mean one."""
+    from uncollapse.method import Method
+
+    seen: dict[str, Method] = {}
+    for item, plugin in every:
+        if isinstance(item, Method) and seen.setdefault(item.name, item) != item:
+            where = f"--plugin {plugin}" if isinstance(plugin, str) else "plugins"
+            raise UserError(
+                f"{where}: two different methods are called {item.name!r}; give each a name of its own, as by"
+                ' .but(name="...").'
+            )
 
 
 def resolve(reference: str, *, option: str = "--plugin", example: str = "my_methods:MINE") -> object:
@@ -59,27 +76,30 @@ def resolve(reference: str, *, option: str = "--plugin", example: str = "my_meth
     try:
         with redirect_stdout(sys.stderr):  # what a module prints is no result
             module = importlib.import_module(module_name)
+            found: object = getattr(module, attribute, MISSING)
+    except UserError:
+        raise
     except SystemExit as error:
         raise UserError(
             f"{option} {reference}: importing it ended in sys.exit({error.code!r}); put what a script does under"
             " `if __name__ == '__main__':`."
         ) from error
-    except ModuleNotFoundError as error:
-        if error.name is None or not (module_name + ".").startswith(error.name + "."):
-            raise
-        raise UserError(
-            f"{option} {reference}: no module {module_name!r} in the current folder or among installed packages."
-        ) from error
-    except TypeError as error:
-        if "abstract class" not in str(error):
-            raise
-        said = f"{str(error)[0].lower()}{str(error)[1:]}"
-        raise UserError(f"{option} {reference}: {said}; write what is missing.") from error
-    if not hasattr(module, attribute):
+    except Exception as error:
+        raise UserError(f"{option} {reference}: {_why_not(module_name, error)}.") from error
+    if found is MISSING:
         public = [name for name in vars(module) if not name.startswith("_")]
         raise unknown(f"attribute of module {module_name!r},", attribute, public)
-    found: object = getattr(module, attribute)
     return found
+
+
+def _why_not(module: str, error: Exception) -> str:
+    """Why a module cannot be imported."""
+    if isinstance(error, ModuleNotFoundError) and error.name and (module + ".").startswith(error.name + "."):
+        return f"no module {module!r} in the current folder or among installed packages"
+    if isinstance(error, TypeError) and "abstract class" in str(error):
+        said = str(error)
+        return f"{said[0].lower()}{said[1:]}; write what is missing"
+    return f"importing it fails: {failure(error)}"
 
 
 def permit_networks(reference: str | None) -> None:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from uncollapse.text import reason
+
 OURS = ("torch", "uncollapse")
 
 
@@ -56,6 +58,12 @@ def place(error: BaseException) -> str:
     ]
     last = [(path, line) for path, line in frames if "site-packages" not in path.parts] or frames
     return f"{last[-1][0].name}, line {last[-1][1]}" if last else ""
+
+
+def failure(error: BaseException) -> str:
+    """An exception of the user's code in one line, with the file and line that it came from."""
+    where = place(error)
+    return f"{reason(error)} ({where})" if where else reason(error)
 
 
 def _closure(kind: type) -> Iterator[str]:

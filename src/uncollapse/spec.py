@@ -18,7 +18,7 @@ from uncollapse.blocks import block_length
 from uncollapse.errors import UserError, unknown
 from uncollapse.first_update import telling, try_building, try_declarations
 from uncollapse.lanes import sizes_of
-from uncollapse.method import Method
+from uncollapse.method import Method, check_name
 from uncollapse.methods import find_method
 from uncollapse.monitor.choices import MonitorChoice
 from uncollapse.networks import Networks, networks_from_json, with_setting
@@ -81,6 +81,7 @@ class RunSpec:
         for path, value in self.method.settings().items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{path} = {value} is not a finite number; choose one.")
+        check_name(self.method.name)
         check_declared(self.task)
         try_declarations(self)
         sizes = sizes_of(self)

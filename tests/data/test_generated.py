@@ -151,7 +151,7 @@ def test_only_what_draws_has_as_many_rows_as_the_other_side(drawn: int) -> None:
         ("no_such_module:f", r"real \(no_such_module:f\): no module 'no_such_module'"),
         ("my_generator:broken", "failed at calling it without arguments .RuntimeError: no weights"),
         ("my_generator:text", "gives a text; return samples"),
-        ("my_broken:f", "failed at importing it .SyntaxError"),
+        ("my_broken:f", "importing it fails: SyntaxError.*my_broken.py, line 1"),
     ],
 )
 def test_references_that_lead_nowhere(here: Path, reference: str, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,7 @@ SETTINGS = {"networks.width": 8, "networks.depth": 1}
 
 def part(contract: type[Part], **hooks: Any) -> Any:
     """A part `Mine` of an axis with these hooks."""
-    kind = type(contract)("Mine", (contract,), {"__module__": __name__, **hooks})
+    kind = ABCMeta("Mine", (contract,), {"__module__": __name__, **hooks})
     return dataclass(frozen=True, kw_only=True)(kind)()
 
 

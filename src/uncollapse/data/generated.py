@@ -232,8 +232,6 @@ def from_reference(reference: str, place: str) -> object:
         found = resolve(reference)
     except UserError as error:
         raise UserError(f"{place}: {str(error).removeprefix(f'--plugin {reference}: ')}") from error
-    except Exception as error:  # whatever the user's own module raises while it is imported
-        raise failed(place, "importing it", error) from error
     if not callable(found) or _wants_a_number(found):
         return found
     try:

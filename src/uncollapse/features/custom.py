@@ -139,7 +139,7 @@ def load_custom(reference: str, *, example: Sequence[Pixels], device: torch.devi
     Raises:
         UserError: It cannot be imported or called, or returns something else.
     """
-    factory = resolve(reference)
+    factory = resolve(reference, option="--features", example="my_features:network")
     if not callable(factory):
         raise UserError(f"{reference} is no function; name one that returns a network or an Extractor.")
     try:

@@ -848,8 +848,8 @@ def test_a_run_with_networks_of_ones_own_opens_with_them_only(tmp_path: Path) ->
 def test_changed_networks_do_not_continue_a_run(tmp_path: Path) -> None:
     train("vanilla", "blobs-2", updates=4, generator=Maker, critic=scorer, out=tmp_path, **OWN)
     sentence = (
-        f"{tmp_path} was trained with other networks of your own (layers, shapes or starting weights differ); restore"
-        " them, choose another --out, or --fresh to replace it."
+        f"{tmp_path} was trained with other networks of your own (other layers and shapes of the generator);"
+        " restore them, choose another --out, or --fresh to replace it."
     )
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
         train("vanilla", "blobs-2", updates=8, generator=lambda: Maker(7), critic=scorer, out=tmp_path, **OWN)

@@ -15,6 +15,7 @@ from uncollapse.checkpoint import folders, step
 from uncollapse.errors import UserError
 from uncollapse.files import write_json
 from uncollapse.method import own_code as parts_code
+from uncollapse.networks.fingerprint import changes
 from uncollapse.networks.own import another
 from uncollapse.records import leftovers, read_json, throw_away
 from uncollapse.spec import RunSpec
@@ -90,7 +91,7 @@ def check_claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
     if there.get("hash") != spec.hash:
         if another(there, spec.content()):
             raise UserError(
-                f"{directory} was trained with other networks of your own (layers, shapes or starting weights differ);"
+                f"{directory} was trained with other networks of your own ({changes(there, spec.content())});"
                 " restore them, choose another --out, or --fresh to replace it."
             )
         if _data_changed(there, spec.content()):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from uncollapse.networks.fingerprint import fingerprint
+from uncollapse.networks.fingerprint import aspects, changes, difference, fingerprint
 
 CLASS = '''
 from torch import nn
@@ -121,3 +121,27 @@ def test_addresses_in_descriptions_do_not_count() -> None:
             self.layer = nn.Linear(2, 2)
 
     assert fingerprint(Applied(), weights=False) == fingerprint(Applied(), weights=False)
+
+
+def test_what_differs_is_named(tmp_path: Path) -> None:
+    one = aspects(net(tmp_path, "net_e"), weights=True)
+    code = aspects(net(tmp_path, "net_f", end=".tanh()"), weights=False)
+    torch.manual_seed(3)
+    weights = aspects(net(tmp_path, "net_g"), weights=True)
+    assert difference(one, one | code) == "code"
+    assert difference(one, weights) == "starting weights"
+    assert difference(aspects(nn.Linear(2, 3), weights=False), aspects(nn.Linear(2, 4), weights=False)) == (
+        "layers and shapes"
+    )
+
+
+def test_changes_are_named_by_role_and_unknown_where_an_earlier_version_wrote() -> None:
+    def spec(**digests: str) -> dict[str, object]:
+        told = {role: {"layers": "a", "code": digest} for role, digest in digests.items()}
+        return {"networks": {"sha256": digests, "aspects": told}}
+
+    assert changes(spec(generator="a", critic="b"), spec(generator="c", critic="b")) == "other code of the generator"
+    both = "other code of the generator; other code of the critic"
+    assert changes(spec(generator="a", critic="b"), spec(generator="c", critic="d")) == both
+    old = {"networks": {"sha256": {"critic": "a"}}}
+    assert changes(old, spec(critic="b")) == "other layers, shapes, code or starting weights of the critic"

@@ -320,7 +320,7 @@ class NoMemory(Reversible):
         (ShortMemory(SIZES), "veegan", "JointPairs needs encode(samples) -> (8, 4), and that of your generator (X)"
          " gives [8, 3]; change its last layer."),
         (NoMemory(SIZES), "veegan", "The encode of your generator (X) fails on inputs [8, 2, 3]: RuntimeError:"
-         " size mismatch."),
+         " size mismatch (test_fitting.py, line "),
         (Forgetful(SIZES), "veegan", "The encode of your generator (X) draws inside, so a run could neither be resumed"
          " nor repeated;"),
     ],

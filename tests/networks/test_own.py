@@ -269,13 +269,18 @@ def test_batch_norm_judges_real_and_fake_apart_and_its_statistics_are_state() ->
 def test_the_spec_names_and_digests_the_networks_and_comes_back_with_them() -> None:
     one = spec("wgan-gp", networks=MLP(latent=7))
     document = one.to_json()["networks"]
-    assert document | {"sha256": None} == {
+    assert document | {"sha256": None, "aspects": None} == {
         "family": "own", "latent": 7, "generator": "tests.networks.owned:Maker",
         "critic": "tests.networks.owned:Scorer", "reference": None, "sha256": None,
+        "aspects": None,
     }  # fmt: skip
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in document["sha256"].values())
+    assert document["aspects"].keys() == {"generator", "critic"}
+    assert document["aspects"]["critic"].keys() == {"layers", "shapes", "code"}
     back = RunSpec.from_json(one.to_json(), own=Pair.of(Maker, Scorer))
     assert back == one
+    old = {**one.to_json(), "networks": {name: item for name, item in document.items() if name != "aspects"}}
+    assert RunSpec.from_json(old, own=Pair.of(Maker, Scorer)).hash == old["hash"]
     assert back.hash == one.hash
 
 
@@ -402,8 +407,8 @@ def test_networks_given_in_python_must_be_given_again() -> None:
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ((Maker, Normed), "Your critic (tests.networks.owned:Normed) is not the critic of this run (layers, shapes"
-         " differ); restore it, or train yours in a directory of its own."),
+        ((Maker, Normed), "Your critic (tests.networks.owned:Normed) is not the critic of this run (other"
+         " layers, shapes and code); restore it, or train yours in a directory of its own."),
         ((None, Scorer), "This run was trained with a generator of your own too; give it beside the other."),
     ],
 )  # fmt: skip
@@ -427,8 +432,8 @@ def test_an_instance_with_other_weights_is_refused() -> None:
     with torch.no_grad():
         generator.weight[0, 0] += 1e-6
     sentence = (
-        "Your generator (torch.nn.modules.linear:Linear) is not the generator of this run (layers, shapes or starting"
-        " weights differ); restore it, or train yours in a directory of its own."
+        "Your generator (torch.nn.modules.linear:Linear) is not the generator of this run (other starting weights);"
+        " restore it, or train yours in a directory of its own."
     )
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
         RunSpec.from_json(document, own=Pair.of(generator, Scorer))

@@ -83,6 +83,20 @@ def test_what_cannot_be_trained_is_refused(method: str, act: Callable[[Tensor], 
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_overwritten_before_its_gradient_is_called_so() -> None:
+    def spoilt(samples: Tensor) -> Tensor:
+        squashed = samples.sigmoid()
+        doubled = squashed * squashed
+        squashed.add_(1)
+        return doubled
+
+    sentence = r"^The first critic update of .*inplace operation.*; a layer overwrites what its gradient needs, as add_"
+    with pytest.raises(UserError, match=sentence) as caught:
+        rehearse(METHODS["vanilla"], SIZES, OwnGenerator(nn.Linear(2, 2), SIZES), critic(spoilt))
+    assert "must be differentiable" not in str(caught.value)
+    rehearse(METHODS["vanilla"], SIZES, OwnGenerator(nn.Linear(2, 2), SIZES), critic(lambda x: (x * 2).add_(1)))
+
+
 def test_scores_without_a_gradient_are_refused() -> None:
     detached = OwnCritic(Detached(), METHODS["vanilla"], SIZES, Fit(packs=8))
     sentence = (

@@ -15,7 +15,7 @@ from tests.networks.owned import Maker, Scorer
 from torch import nn
 
 from uncollapse.errors import UserError
-from uncollapse.networks.sources import Pair, drawing, pair_of, source_of
+from uncollapse.networks.sources import Pair, Role, drawing, pair_of, source_of
 from uncollapse.parts.scene import Sizes
 
 SIZES = Sizes(shape=(2,), latent=3, batch=8)
@@ -116,7 +116,7 @@ PLACE = "Your generator (tests.networks.test_sources:"
         (lambda: made(needs_two), PLACE + "needs_two) asks for first, second; give a function without arguments, or"
          " with one for the Sizes, that makes it."),
         (lambda: made(needs_a_name), PLACE + "needs_a_name) asks for width; give a function"),
-        (lambda: made(fails), PLACE + "fails) cannot be made: ValueError: no such layer."),
+        (lambda: made(fails), PLACE + "fails) cannot be made: ValueError: no such layer (test_sources.py, line "),
         (lambda: made(dict), "Your generator (builtins:dict) must be a torch module or give one when called, not a"
          " dict."),
         (lambda: made(lambda: Maker), "must be a torch module or give one when called, not a type."),
@@ -174,3 +174,19 @@ def test_a_reference_that_is_no_pair_is_refused(
     assert Pair.named("nets_of_sources:pair").reference == "nets_of_sources:pair"
     with pytest.raises(UserError, match=f"^{re.escape(sentence)}"):
         Pair.named(reference)
+
+
+@pytest.mark.parametrize("role", ["generator", "critic"])
+@pytest.mark.parametrize("compile", [torch.jit.script, lambda net: torch.jit.trace(net, torch.zeros(4, 2))])
+@pytest.mark.filterwarnings("ignore:The .grad attribute", "ignore:.*torch.jit", "ignore:`torch.jit")
+def test_modules_of_torch_jit_are_refused_and_plain_ones_are_not(role: Role, compile: Any) -> None:
+    plain = nn.Linear(2, 2)
+    compiled = compile(plain)
+    for given in (compiled, lambda: compiled):
+        source = source_of(given, role)
+        assert source is not None
+        with pytest.raises(UserError, match=rf"^Your {role} \(.*\) is compiled by torch\.jit, .*without script"):
+            source.found(SIZES)
+    source = source_of(plain, role)
+    assert source is not None
+    assert source.found(SIZES) is plain

@@ -21,10 +21,10 @@ from uncollapse.calling import Encoder
 from uncollapse.draws import stream
 from uncollapse.errors import UserError
 from uncollapse.networks.adapters import Fit, as_judgement, told
+from uncollapse.networks.passes import tried
 from uncollapse.nn import MinibatchStddev
 from uncollapse.parts.generator_terms import BuresMetric, DeterminantalPointProcess
 from uncollapse.parts.scene import Judgement, Sizes
-from uncollapse.text import reason
 
 if TYPE_CHECKING:
     from uncollapse.method import Method
@@ -95,7 +95,7 @@ def fit_generator(network: nn.Module, method: Method, sizes: Sizes, said: str) -
     check_layers(network, said)
     inputs = generator_inputs(method, sizes)
     _accepts(network, inputs, method, said, ("latent", "labels"))
-    samples = _tried(network, inputs, said)
+    samples = tried(network, inputs, said)
     count, wanted = sizes.batch, ", ".join(map(str, sizes.shape))
     if not isinstance(samples, Tensor) or not _reshapes(samples, (count, *sizes.shape)):
         raise UserError(
@@ -115,7 +115,7 @@ def fit_critic(network: nn.Module, method: Method, sizes: Sizes, said: str) -> F
     check_layers(network, said)
     inputs = critic_inputs(method, sizes)
     _accepts(network, inputs, method, said, ("samples", "code" if method.conditioning.encodes else "labels"))
-    output = _tried(network, inputs, said)
+    output = tried(network, inputs, said)
     if not _scores(output, sizes.packs):
         raise UserError(
             f"{said} returns {_found(output)} for {sizes.packs} items, not a score of each; return ({sizes.packs},) or"
@@ -131,7 +131,10 @@ def fit_critic(network: nn.Module, method: Method, sizes: Sizes, said: str) -> F
 
 def _accepts(network: nn.Module, inputs: tuple[Tensor, ...], method: Method, said: str, names: tuple[str, str]) -> None:
     """Refuses a forward that cannot be called with these inputs, a method without labels included."""
-    signature = inspect.signature(network.forward)
+    try:
+        signature = inspect.signature(network.forward)
+    except ValueError:  # written in C, which says nothing of itself
+        return
     try:
         signature.bind(*inputs)
     except TypeError as error:
@@ -142,45 +145,6 @@ def _accepts(network: nn.Module, inputs: tuple[Tensor, ...], method: Method, sai
             f"{method.name} calls forward({asked}), and that of {within(said)} is"
             f" forward({', '.join(signature.parameters)}); change it, or choose {other}."
         ) from error
-
-
-def _tried(network: nn.Module, inputs: tuple[Tensor, ...], said: str) -> object:
-    """The output of one pass in training mode, after which the network is as it was.
-
-    Raises:
-        UserError: It fails, draws, or holds state where none is kept.
-    """
-    before = torch.get_rng_state()
-    first, second = (copy.deepcopy(network) for _ in range(2))
-    buffers = dict(first.named_buffers())
-    with torch.no_grad():
-        try:
-            output, again = first(*inputs), second(*inputs)
-        except Exception as error:
-            shapes = " and ".join(str(list(item.shape)) for item in inputs)
-            raise UserError(f"{said} fails on inputs {shapes}: {reason(error)}.") from error
-    repeated = all(torch.allclose(one, other, equal_nan=True) for one, other in _pairs(output, again))
-    if not torch.equal(before, torch.get_rng_state()) or not repeated:
-        raise UserError(
-            f"{said} draws inside, so a run could neither be resumed nor repeated; leave out dropout and noise, or feed"
-            " noise through the latent."
-        )
-    for name, value in first.named_buffers():
-        if value is not buffers.get(name):
-            raise UserError(
-                f"{said} assigns its buffer {name!r} anew in forward, which would be lost; change it in place, as"
-                " copy_() and add_() do."
-            )
-    return output
-
-
-def _pairs(one: object, other: object) -> list[tuple[Tensor, Tensor]]:
-    """The tensors of two outputs side by side."""
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return [(one, other)]
-    if isinstance(one, Judgement) and isinstance(other, Judgement):
-        return [pair for name in vars(one) for pair in _pairs(getattr(one, name), getattr(other, name))]
-    return []
 
 
 def _reshapes(samples: Tensor, shape: tuple[int, ...]) -> bool:
@@ -197,7 +161,7 @@ def _check_encoder(network: nn.Module, samples: Tensor, method: Method, sizes: S
     needed = f"{type(method.conditioning).__name__} needs encode(samples) -> ({sizes.batch}, {sizes.latent})"
     if not callable(encode):
         raise UserError(f"{needed}, which {within(said)} does not have; add it, or choose another method.")
-    code = _tried(Encoder(network), (samples,), f"The encode of {within(said)}")
+    code = tried(Encoder(network), (samples,), f"The encode of {within(said)}")
     if not isinstance(code, Tensor) or code.shape != (sizes.batch, sizes.latent):
         raise UserError(f"{needed}, and that of {within(said)} gives {_found(code)}; change its last layer.")
 

@@ -15,7 +15,7 @@ from torch import nn
 from uncollapse.errors import UserError
 from uncollapse.networks import networks_from_json
 from uncollapse.networks.adapters import Fit, OwnCritic, OwnGenerator
-from uncollapse.networks.fingerprint import fingerprint
+from uncollapse.networks.fingerprint import aspects, difference, fingerprint, told_aspects
 from uncollapse.networks.fitting import (
     critic_inputs,
     fit_critic,
@@ -34,8 +34,8 @@ from uncollapse.text import clean
 if TYPE_CHECKING:
     from uncollapse.method import Method
 
-# What a spec says of where networks live, which does not change what they are.
-PLACES = ("generator", "critic", "reference")
+# What a spec says beside the digests: where networks live, and of what the digests are made.
+PLACES = ("generator", "critic", "reference", "aspects")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,7 @@ class Own(Networks):
         reference: ``module:factory``; empty for objects of Python.
         generator_sha256: Digest of the generator; empty before `settled`, or where `other` builds it.
         critic_sha256: Likewise.
+        aspects: Role -> digests of its layers, shapes, code and starting weights, to say what has changed.
         fit: What a trial found of the critic.
         fitted_to: The method and sizes of the trial.
     """
@@ -61,6 +62,7 @@ class Own(Networks):
     reference: str = field(default="", compare=False)
     generator_sha256: str = ""
     critic_sha256: str = ""
+    aspects: Mapping[str, Mapping[str, str]] = field(default_factory=dict, compare=False)
     fit: Fit | None = field(default=None, compare=False)
     fitted_to: tuple[Method, Sizes] | None = field(default=None, compare=False)
 
@@ -87,8 +89,9 @@ class Own(Networks):
         places: dict[str, str | None] = {role: None for role in ROLES}  # noqa: C420 - of this type
         places.update({source.role: source.place for source in self.sources()})
         other = {} if self.other is None else {"other": self.other.to_json()}
-        reference = {"reference": self.reference or None}
-        return {"family": self.family, "latent": self.latent, **places, **reference, "sha256": digests, **other}
+        rest: dict[str, Any] = {"reference": self.reference or None, "sha256": digests}
+        rest["aspects"] = {role: dict(self.aspects.get(role, {})) for role in digests}
+        return {"family": self.family, "latent": self.latent, **places, **rest, **other}
 
     def settings(self) -> dict[str, Any]:
         """The latent; everything else is the user's."""
@@ -136,20 +139,23 @@ class Own(Networks):
         small = replace(sizes, batch=packs * sizes.group)
         with drawing():
             networks = {source.role: self._known(source, method, sizes, small) for source in self.sources()}
-        digests = {f"{role}_sha256": digest for role, (_, digest) in networks.items()}
+        digests = {f"{role}_sha256": digest for role, (_, digest, _) in networks.items()}
+        made_of = {role: parts for role, (_, _, parts) in networks.items()}
         fit = None
         if self.generator_source is not None:
             fit_generator(networks["generator"][0], method, small, self.generator_source.said)
         if self.critic_source is not None:
             fit = fit_critic(networks["critic"][0], method, small, self.critic_source.said)
-        settled = replace(self, **digests, fit=fit, fitted_to=(method, sizes))  # type: ignore[arg-type]
+        settled = replace(self, **digests, aspects=made_of, fit=fit, fitted_to=(method, sizes))  # type: ignore[arg-type]
         with drawing():
             pair = settled.generator(method, sizes).float(), settled.critic(method, sizes).float()
         rehearse(method, small, *pair)
         return settled
 
-    def _known(self, source: Source, method: Method, sizes: Sizes, small: Sizes) -> tuple[nn.Module, str]:
-        """A user's network and its digest.
+    def _known(
+        self, source: Source, method: Method, sizes: Sizes, small: Sizes
+    ) -> tuple[nn.Module, str, dict[str, str]]:
+        """A user's network, its digest and those of its aspects.
 
         Raises:
             UserError: It is drawn from anything but torch's global generator, or is not the one of the run.
@@ -166,14 +172,15 @@ class Own(Networks):
                 f"{source.said} is another network when it is made again under the same seed; draw its weights with"
                 " torch's own initialisers and no generator of your own."
             )
-        digest = fingerprint(network, weights=same)
+        digest, parts = fingerprint(network, weights=same), aspects(network, weights=same)
         expected = getattr(self, f"{source.role}_sha256")
         if expected and self.fitted_to is None and digest != expected:
+            changed = difference(self.aspects.get(source.role, {}), parts)
             raise UserError(
-                f"{source.said} is not the {source.role} of this run (layers, shapes{' or starting weights' * same}"
-                " differ); restore it, or train yours in a directory of its own."
+                f"{source.said} is not the {source.role} of this run (other {changed}); restore it, or train yours in"
+                " a directory of its own."
             )
-        return network, digest
+        return network, digest, parts
 
     def generator(self, method: Method, sizes: Sizes) -> nn.Module:
         """The generator of one run, drawn from torch's global generator."""
@@ -257,6 +264,7 @@ def read(settings: Mapping[str, Any], pair: Pair | None = None) -> Own:
         latent=settings.get("latent"),  # type: ignore[arg-type]
         other=networks_from_json(settings["other"]) if "other" in settings else None,
         reference=pair.reference,
+        aspects=told_aspects(settings),
         **{f"{role}_source": sources[role] for role in digests},  # type: ignore[arg-type]
         **{f"{role}_sha256": str(digest) for role, digest in digests.items()},  # type: ignore[arg-type]
     )

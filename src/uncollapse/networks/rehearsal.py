@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import torch
@@ -20,7 +21,7 @@ from uncollapse.networks.fitting import generator_inputs
 from uncollapse.optimiser import Moments
 from uncollapse.parts.constraints import initial_buffers, reparameterised
 from uncollapse.parts.scene import Sizes
-from uncollapse.text import reason
+from uncollapse.source_code import failure
 
 
 def rehearse(method: Method, sizes: Sizes, generator: nn.Module, critic: nn.Module) -> None:
@@ -48,9 +49,9 @@ def rehearse(method: Method, sizes: Sizes, generator: nn.Module, critic: nn.Modu
             # `grad` would pass over layers that cannot be differentiated twice without a word.
             value.backward()  # type: ignore[no-untyped-call]
         except Exception as error:
+            said = failure(error)
             raise UserError(
-                f"The first {role} update of {method.name} fails with your networks: {reason(error)}; their layers must"
-                " be differentiable, and twice so under a penalty on slopes."
+                f"The first {role} update of {method.name} fails with your networks: {said}; {_advice(said)}."
             ) from error
         if leaf.grad is None or not bool(value.isfinite() & leaf.grad.isfinite().all()):
             raise UserError(
@@ -58,6 +59,13 @@ def rehearse(method: Method, sizes: Sizes, generator: nn.Module, critic: nn.Modu
                 f" {float(value.detach()):g}); check their weights, and return features in a Judgement if a part reads"
                 " them."
             )
+
+
+def _advice(said: str) -> str:
+    """What to do about what torch says of a failed update."""
+    if re.search(r"in-?place", said):
+        return "a layer overwrites what its gradient needs, as add_(), x[...] = or inplace=True do; write a new tensor"
+    return "their layers must be differentiable, and twice so under a penalty on slopes"
 
 
 def _batch(method: Method, sizes: Sizes) -> Batch:

@@ -19,7 +19,8 @@ from uncollapse.errors import UserError
 from uncollapse.networks.adapters import frozen_as_buffers, initialised
 from uncollapse.parts.scene import Sizes
 from uncollapse.plugins import resolve
-from uncollapse.text import clean, reason
+from uncollapse.source_code import failure
+from uncollapse.text import clean
 
 Network = nn.Module | Callable[..., nn.Module]
 Role = Literal["generator", "critic"]
@@ -59,11 +60,16 @@ class Source:
             if self.of_pair
             else self.given
         )
-        if found is None or isinstance(found, nn.Module):
-            return found
-        made = _called(found, sizes, self.said)
+        if found is None:
+            return None
+        made = found if isinstance(found, nn.Module) else _called(found, sizes, self.said)
         if not isinstance(made, nn.Module):
             raise UserError(f"{self.said} must be a torch module or give one when called, not a {type(made).__name__}.")
+        if isinstance(made, torch.jit.ScriptModule):
+            raise UserError(
+                f"{self.said} is compiled by torch.jit, which hides its code and may change the last bits from call to"
+                " call; give the module without script() and trace()."
+            )
         return made
 
     def made(self, sizes: Sizes, inputs: tuple[Tensor, ...]) -> nn.Module:
@@ -86,7 +92,7 @@ class Source:
             own = frozen_as_buffers(copy.deepcopy(found).to("cpu"))
             return initialised(own, inputs)
         except Exception as error:
-            raise UserError(f"{self.said} cannot be copied and called: {reason(error)}.") from error
+            raise UserError(f"{self.said} cannot be copied and called: {failure(error)}.") from error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +198,7 @@ def _called(factory: object, sizes: Sizes, said: str) -> object:
     try:
         made: object = factory(*[sizes] * len(required))
     except Exception as error:
-        raise UserError(f"{said} cannot be made: {reason(error)}.") from error
+        raise UserError(f"{said} cannot be made: {failure(error)}.") from error
     return made
 
 

@@ -118,8 +118,8 @@ def test_damage_is_found_where_it_is(comparison: Path) -> None:
     for tensors in second.glob("checkpoints/*/*.safetensors"):
         tensors.write_bytes(tensors.read_bytes()[:-1])
     found = bad(doctor.examine(comparison))
-    assert "spec.json cannot be used" in found[f"{first.name}: spec"]
-    assert "result.json is damaged" in found[f"{first.name}: result"]
+    assert "spec.json is not valid JSON" in found[f"{first.name}: spec"]
+    assert "result.json is not valid JSON" in found[f"{first.name}: result"]
     assert "Line 1 of" in found[f"{second.name}: history"]
     assert "does not match its manifest" in found[f"{second.name}: checkpoint"]
     assert len(found) == 4
@@ -189,7 +189,7 @@ def test_a_damaged_lock_and_an_unstarted_run_are_named(comparison: Path) -> None
     checks = {check.name: check for check in doctor.examine(comparison)}
     assert (checks[gone.name].status, checks[gone.name].detail) == ("note", "not started")
     (comparison / "plan.lock.json").write_text("[", encoding="utf-8")
-    assert "is damaged" in bad(doctor.examine(comparison))["plan.lock.json"]
+    assert "is not valid JSON" in bad(doctor.examine(comparison))["plan.lock.json"]
 
 
 def test_the_verb_cleans_and_may_be_asked_twice(comparison: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from uncollapse.errors import UserError
-from uncollapse.records import append, cut, leftovers, read_json, settled_length, throw_away, tidy
+from uncollapse.records import append, cut, leftovers, read_spec, settled_length, throw_away, tidy
 
 
 @contextlib.contextmanager
@@ -73,13 +73,13 @@ def test_a_length_that_is_not_on_the_disk_is_an_error(tmp_path: Path, monkeypatc
 
 def test_json_is_read_or_named_as_damaged(tmp_path: Path) -> None:
     path = tmp_path / "spec.json"
-    path.write_text('{"a": [1, null]}')
-    assert read_json(path) == {"a": [1, None]}
+    path.write_text('{"method": {"name": "m"}, "task": {"name": "t"}, "a": [1, null]}')
+    assert read_spec(path)["a"] == [1, None]
     path.write_bytes(b"\xff")
     with pytest.raises(
         UserError, match=rf"^{path} is not valid JSON \(.*\); restore it, or train again with --fresh\.$"
     ):
-        read_json(path)
+        read_spec(path)
 
 
 def names(folder: Path) -> list[str]:

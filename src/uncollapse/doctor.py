@@ -6,7 +6,6 @@ Each finding is a `Check`; nothing here changes a file. What `--clean` removes i
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
 import platform
 import re
@@ -14,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +21,7 @@ from typing import Any, Literal
 from uncollapse.data.cache import NO_CACHE, cache_folder
 from uncollapse.data.limits import reason
 from uncollapse.disk import is_comparison, is_run, runs_in, use
+from uncollapse.documents import COMPARISON, JUDGE_AGAIN, RESULT, SPEC, TRAIN_AGAIN, read_document
 from uncollapse.errors import UserError
 from uncollapse.experiments.packing import LOCK, read_lock
 from uncollapse.files import read_lines
@@ -215,7 +215,7 @@ def examine_comparison(directory: Path) -> list[Check]:
                 continue
             checks += examine_run(folder, prefix=f"{folder.name}: ")
     checks += _more(directory)
-    checks.append(_readable(directory / "comparison.json", "comparison.json", _describe_comparison))
+    checks.append(_readable(directory / "comparison.json", "comparison.json", _describe_comparison, COMPARISON))
     report = directory / "report.html"
     detail = size(report.stat().st_size) if report.exists() else "not built; `uncollapse report` builds it"
     checks.append(Check(name="report.html", status="ok" if report.exists() else "note", detail=detail))
@@ -228,7 +228,9 @@ def examine_run(directory: Path, prefix: str = "") -> list[Check]:
         _specification(directory, prefix),
         _history(directory, prefix),
         _checkpoint(directory, prefix),
-        _readable(directory / "result.json", f"{prefix}result", _describe_result, missing="the run is not finished"),
+        _readable(
+            directory / "result.json", f"{prefix}result", _describe_result, RESULT, missing="the run is not finished"
+        ),
         *_more(directory, prefix),
     ]
 
@@ -248,9 +250,12 @@ def _specification(directory: Path, prefix: str) -> Check:
 
     name = f"{prefix}spec"
     try:
-        document = json.loads((directory / "spec.json").read_text(encoding="utf-8"))
+        document = read_document(directory / "spec.json", needs=SPEC, remedy=TRAIN_AGAIN)
+    except UserError as error:
+        return Check(name=name, status="bad", detail=str(error))
+    try:
         spec = RunSpec.from_json(document)
-    except (OSError, ValueError, KeyError, TypeError) as error:  # a UserError is a ValueError
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # a UserError is a ValueError
         return Check(name=name, status="bad", detail=f"spec.json cannot be used: {error}")
     if spec.hash != document.get("hash"):
         return Check(
@@ -310,12 +315,18 @@ def _describe_comparison(document: dict[str, Any]) -> str:
 
 
 def _readable(
-    path: Path, name: str, describe: Callable[[dict[str, Any]], str], missing: str = "not written yet"
+    path: Path,
+    name: str,
+    describe: Callable[[dict[str, Any]], str],
+    needs: Sequence[str],
+    missing: str = "not written yet",
 ) -> Check:
     if not path.exists():
         return Check(name=name, status="note", detail=missing)
     try:
-        return Check(name=name, status="ok", detail=describe(json.loads(path.read_text(encoding="utf-8"))))
+        return Check(name=name, status="ok", detail=describe(read_document(path, needs=needs, remedy=JUDGE_AGAIN)))
+    except UserError as error:
+        return Check(name=name, status="bad", detail=str(error))
     except (ValueError, KeyError, TypeError) as error:
         return Check(name=name, status="bad", detail=f"{path.name} is damaged ({error}); remove it and run again")
 

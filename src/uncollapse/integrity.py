@@ -10,7 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from uncollapse.errors import UserError
 from uncollapse.files import read_lines
@@ -38,9 +38,17 @@ def findings(directory: Path) -> Iterator[Finding]:
 
 def is_at_rest(directory: Path) -> bool:
     """Whether a run is finished and nobody was writing more of it."""
+    return state(directory)[0] not in ("held", "left") and _result(directory) is not None
+
+
+def _result(directory: Path) -> dict[str, Any] | None:
+    """The result of a run, if there is one that can be read; `doctor.py` says why another cannot."""
     from uncollapse.run_files import read_result
 
-    return state(directory)[0] not in ("held", "left") and read_result(directory) is not None
+    try:
+        return read_result(directory)
+    except UserError:
+        return None
 
 
 def lost_end(directory: Path, last: int) -> str:
@@ -52,9 +60,7 @@ def lost_end(directory: Path, last: int) -> str:
         directory: Of the run.
         last: The last update of which its history tells.
     """
-    from uncollapse.run_files import read_result
-
-    path, result = directory / "history.jsonl", read_result(directory)
+    path, result = directory / "history.jsonl", _result(directory)
     if result is None or not is_at_rest(directory):
         return ""
     if not path.exists():  # compact records, which keep none, keep no checkpoints either

@@ -19,7 +19,7 @@ from uncollapse import checkpoint, snapshots
 from uncollapse.checkpoint import Measure
 from uncollapse.files import read_lines, write_json
 from uncollapse.loop import Trainer
-from uncollapse.records import append, cut, read_json, settled_length, tidy
+from uncollapse.records import append, cut, read_spec, settled_length, tidy
 from uncollapse.resuming import resume
 from uncollapse.room import CannotWrite, is_about_writing, why
 from uncollapse.snapshots import placed
@@ -94,7 +94,7 @@ class Keeper:
 
     def _changes(self) -> list[str]:
         """What is not as it was when the run began, so that it continues with numbers that are equal in law only."""
-        began = read_json(self.directory / "spec.json")["versions"]
+        began = read_spec(self.directory / "spec.json")["versions"]
         sittings = read_lines(self.timing)
         if sittings:
             began = {**began, "device": sittings[0].get("device"), "ranks": sittings[0].get("ranks", 1)}

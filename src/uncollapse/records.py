@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shutil
@@ -16,20 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from uncollapse.checkpoint import TEMPORARY
-from uncollapse.errors import UserError
+from uncollapse.documents import SPEC, TRAIN_AGAIN, read_document
 from uncollapse.files import append_line
 
 # A report may be built beside a run that is being trained, so its half-written file is left alone for a while.
 ABANDONED_SECONDS = 3600.0
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """One JSON document, with a sentence for a damaged one."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON ({error}); restore it, or train again with --fresh.") from error
-    return found
+def read_spec(path: Path) -> dict[str, Any]:
+    """The spec of a run, with a sentence for a damaged one or one of another version."""
+    return read_document(path, needs=SPEC, remedy=TRAIN_AGAIN)
 
 
 def append(path: Path, value: Any) -> None:

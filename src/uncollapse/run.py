@@ -32,7 +32,7 @@ from uncollapse.ranks import Ranks, ranks_of_environment
 from uncollapse.resuming import trained
 from uncollapse.room import check_room
 from uncollapse.run_files import check_claim, claim, is_finished, read_result
-from uncollapse.sitting import Progress, Sitting, Stopped, StoppedByAlarm, read_json
+from uncollapse.sitting import Progress, Sitting, Stopped, StoppedByAlarm, read_spec
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.tasks.task import Task
 from uncollapse.tasks.trial import try_task
@@ -268,7 +268,7 @@ def load(
     path = Path(directory)
     if not (path / "spec.json").is_file():
         raise UserError(f"{path} is not a run (no spec.json); give the folder that `uncollapse train` wrote.")
-    spec = RunSpec.from_json(read_json(path / "spec.json"), plugins, Pair.of(generator, critic))
+    spec = RunSpec.from_json(read_spec(path / "spec.json"), plugins, Pair.of(generator, critic))
     return Run(path, spec, device=choose_device(device))
 
 

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from uncollapse.checkpoint import folders, step
+from uncollapse.documents import IDENTITY, JUDGE_AGAIN, SCHEMA, missing, read_document
 from uncollapse.errors import UserError
 from uncollapse.files import write_json
 from uncollapse.method import own_code as parts_code
 from uncollapse.networks.fingerprint import changes
 from uncollapse.networks.own import another
-from uncollapse.records import leftovers, read_json, throw_away
+from uncollapse.records import leftovers, read_spec, throw_away
 from uncollapse.spec import RunSpec
 from uncollapse.tasks import registered_as
 from uncollapse.tasks.identity import is_own, where_defined
@@ -33,12 +34,21 @@ OTHERS = ("evaluation.json", "comparison.json", "plan.lock.json")
 
 
 def read_result(directory: Path) -> dict[str, Any] | None:
-    """The result of a run, None while there is no whole one."""
+    """The result of a run, None while there is no whole one.
+
+    Raises:
+        UserError: Another version wrote it.
+    """
+    path = directory / "result.json"
     try:
-        found: dict[str, Any] = json.loads((directory / "result.json").read_text(encoding="utf-8"))
+        if not isinstance(found := json.loads(path.read_text(encoding="utf-8")), dict):
+            return None
     except (FileNotFoundError, ValueError):
         return None
-    return found if isinstance(found, dict) and found.get("status") == "finished" else None
+    if found.get("schema", SCHEMA) != SCHEMA:  # which is no half result, and nothing to write over
+        read_document(path, remedy=JUDGE_AGAIN)
+    whole = found.get("status") == "finished" and not missing(found, IDENTITY)
+    return found if whole else None
 
 
 def is_finished(directory: Path, spec: RunSpec) -> bool:
@@ -47,7 +57,7 @@ def is_finished(directory: Path, spec: RunSpec) -> bool:
     if found is None or found["hash"] != spec.hash or found["updates"] < spec.updates:
         return False
     code, path = own_code(spec), directory / "spec.json"
-    return not code or not path.exists() or not rewritten(read_json(path), code)
+    return not code or not path.exists() or not rewritten(read_spec(path), code)
 
 
 def own_code(spec: RunSpec) -> dict[str, str]:
@@ -63,7 +73,7 @@ def check_code(directory: Path, spec: RunSpec) -> None:
     """
     code, path = own_code(spec), directory / "spec.json"
     trained = folders(directory / "checkpoints") or (directory / "result.json").exists()
-    if code and trained and path.exists() and (names := rewritten(read_json(path), code)):
+    if code and trained and path.exists() and (names := rewritten(read_spec(path), code)):
         raise UserError(
             f"The code of {' and '.join(names)} has changed since {directory} was trained with it; restore it, choose"
             f" another --out, or remove {directory} to train it again."
@@ -87,7 +97,7 @@ def check_claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
         _check_free(directory)
     if fresh or not path.exists():
         return
-    there = read_json(path)
+    there = read_spec(path)
     if there.get("hash") != spec.hash:
         if another(there, spec.content()):
             raise UserError(
@@ -134,7 +144,7 @@ def _check_free(directory: Path) -> None:
 def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
     """Makes a directory that `check_claim` lets through this run's own."""
     path = directory / "spec.json"
-    there = read_json(path) if path.exists() and not fresh else None
+    there = read_spec(path) if path.exists() and not fresh else None
     if fresh and path.exists():
         clear(directory)
     began_under = versions() if there is None else there.get("versions", {})

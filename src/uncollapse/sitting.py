@@ -19,7 +19,7 @@ import torch
 from uncollapse.distributed import Team
 from uncollapse.keeping import Keeper
 from uncollapse.loop import Trainer
-from uncollapse.records import read_json
+from uncollapse.records import read_spec
 from uncollapse.resuming import resume
 from uncollapse.snapshots import SNAPSHOTS
 from uncollapse.spec import RunSpec
@@ -28,7 +28,7 @@ from uncollapse.text import clean
 if TYPE_CHECKING:
     from uncollapse.loggers import Logger
 
-__all__ = ["Progress", "Sitting", "Stopped", "StoppedByAlarm", "read_json", "resume"]
+__all__ = ["Progress", "Sitting", "Stopped", "StoppedByAlarm", "read_spec", "resume"]
 
 _log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Sitting:
             CannotWrite: The disk is in the way; one sentence says what is safe.
         """
         if self.logger is not None:
-            self.logger.start(read_json(self.directory / "spec.json"), self.directory)
+            self.logger.start(read_spec(self.directory / "spec.json"), self.directory)
         result: dict[str, Any] = {}
         try:
             result = self._run()

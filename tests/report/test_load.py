@@ -7,7 +7,7 @@ import pytest
 from tests.report.synthetic import SEEDS, write_comparison, write_run
 
 from uncollapse.errors import UserError
-from uncollapse.report.load import load, read_json
+from uncollapse.report.load import load
 
 
 def test_a_comparison_is_read_as_it_was_written(comparison: Path) -> None:
@@ -66,4 +66,4 @@ def test_nothing_to_report_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_file_is_refused_with_its_name(tmp_path: Path, content: str) -> None:
     (tmp_path / "spec.json").write_text(content)
     with pytest.raises(UserError, match=r"spec\.json"):
-        read_json(tmp_path / "spec.json")
+        load(tmp_path)

@@ -13,6 +13,7 @@ from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from uncollapse.documents import read_document
 from uncollapse.errors import UserError
 from uncollapse.experiments.plan import Cell, Plan
 from uncollapse.files import write_atomic, write_json
@@ -188,15 +189,9 @@ def read_lock(directory: Path) -> dict[str, Any]:
         UserError: There is none, or it cannot be read.
     """
     path = directory / LOCK
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{directory} is not a comparison: it has no {LOCK}.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _damaged(path, str(error)) from error
-    if not isinstance(document, dict) or document.get("schema") != 1:
-        raise UserError(f"{path} was written by another version of uncollapse; choose another --out.")
-    return document
+    if not path.exists():
+        raise UserError(f"{directory} is not a comparison: it has no {LOCK}.")
+    return read_document(path, needs=("schema",), remedy="restore it, or choose another --out")
 
 
 def frozen_groups(directory: Path) -> Groups:

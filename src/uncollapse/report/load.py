@@ -5,12 +5,12 @@ Sits between the files and the page; a directory that is neither is refused with
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from uncollapse.documents import COMPARE_AGAIN, COMPARISON, JUDGE_AGAIN, RESULT, SPEC, TRAIN_AGAIN, read_document
 from uncollapse.errors import UserError
 from uncollapse.experiments.record import Lane, cell_record, seconds, summarise
 from uncollapse.files import read_lines
@@ -37,41 +37,24 @@ def load(directory: Path) -> Record:
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file; a sentence for the user when there is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error}); make it again or restore it.") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} should hold a JSON object but holds a {type(value).__name__}; make it again.")
-    return value
-
-
 def read_run(directory: Path) -> RunRecord:
     """One run directory, finished or not."""
     result = directory / "result.json"
     return RunRecord(
         directory=directory,
-        spec=read_json(directory / "spec.json"),
-        result=read_json(result) if result.exists() else None,
+        spec=read_document(directory / "spec.json", needs=SPEC, remedy=TRAIN_AGAIN),
+        result=read_document(result, needs=RESULT, remedy=JUDGE_AGAIN) if result.exists() else None,
         history=tuple(read_lines(directory / "history.jsonl")),
         seconds=clock if (clock := seconds(directory)) > 0 else None,
     )
 
 
 def _comparison(directory: Path) -> Record:
-    content = read_json(directory / "comparison.json")
-    rows = content.get("cells")
-    if (
-        content.get("schema") != 1
-        or not isinstance(rows, list)
-        or not all({"method", "task"} <= set(row) for row in rows)
-    ):
-        raise UserError(
-            f"{directory / 'comparison.json'} is not a comparison of schema 1 with a method and a task in every cell; "
-            "make it again with `uncollapse compare`."
-        )
+    path = directory / "comparison.json"
+    content = read_document(path, needs=COMPARISON, remedy=COMPARE_AGAIN)
+    rows = content["cells"]
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and {"method", "task"} <= set(row) for row in rows):
+        raise UserError(f"{path} is not a comparison with a method and a task in every cell; {COMPARE_AGAIN}.")
     return Record(
         directory=directory,
         kind="comparison",

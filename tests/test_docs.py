@@ -328,13 +328,40 @@ def test_the_example_of_a_loss_is_the_log_cosh_of_the_textbook() -> None:
     )
 
 
+PLUGINS = [("own_method", "own_method:RobustLeastSquares"), ("own_task", "own_task:MOONS")]
+
+
 @pytest.mark.long
-def test_the_plugin_command_of_the_documentation_works(tmp_path: Path) -> None:
-    (line,) = [line for block in blocks(ROOT / "docs" / "extending.md", "sh") for line in block.splitlines()]
-    assert line in " ".join((ROOT / "examples" / "own_method.py").read_text().split("``")), "the example says otherwise"
+@pytest.mark.parametrize(("example", "recorded"), PLUGINS)
+def test_the_plugin_commands_of_the_documentation_work(tmp_path: Path, example: str, recorded: str) -> None:
+    lines = [line for block in blocks(ROOT / "docs" / "extending.md", "sh") for line in block.splitlines()]
+    assert len(lines) == len(PLUGINS)
+    (line,) = [line for line in lines if f"{example}:" in line]
+    said = " ".join((ROOT / "examples" / f"{example}.py").read_text().split("``"))
+    assert line in said, "the example says otherwise"
     arguments = line.removeprefix("PYTHONPATH=examples ") + " --seeds 2 --updates 4 --batch 8 --out run"
     command_line(arguments, tmp_path)
-    assert "own_method:RobustLeastSquares" in (tmp_path / "run" / "spec.json").read_text()
+    assert recorded in (tmp_path / "run" / "spec.json").read_text()
+
+
+def test_the_moons_of_the_example_lie_where_they_should(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from uncollapse.draws import stream
+
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    moons = importlib.import_module("own_task").MOONS
+    # Ends, middles, and points that are sqrt(1.36) - 1 = .166 and sqrt(1.3136) - 1 = .146 away, where .15 are allowed.
+    points = torch.tensor([[-1.0, 0], [0, 1], [2, 0.5], [1, -0.5], [1, 0.6], [1, 0.56], [torch.nan, 0]])
+    modes, good = moons.assign(points)
+    assert modes.tolist() == [0, 0, 1, 1, 0, 0, -1]
+    assert good.tolist() == [True, True, True, True, False, True, False]
+    x, labels = moons.sample(20_000, stream(0, "test"))
+    modes, good = moons.assign(x)
+    # Along its line a point of a normal law is within 3 sigma in 99.73 % of draws.
+    assert good.double().mean().item() == pytest.approx(0.9973, abs=0.0015)
+    assert (modes == labels).double().mean().item() > 0.999
+    assert (x[labels == 1].mean(0) - torch.tensor([1, 0.5 - 2 / torch.pi])).abs().max().item() < 0.03
 
 
 def test_the_diff_of_the_documentation_still_applies() -> None:

@@ -348,6 +348,7 @@ def test_a_task_that_cannot_be_built_leaves_the_real_panels_out(tmp_path: Path) 
     assert "The real samples are not shown: There is no task 'rings-of-mine'" in reader.text
     words = [a["alt"] or "" for tag, a in reader.tags if tag == "img"]
     assert "Density of samples of vanilla on rings-of-mine" in words
+    assert "Rings mark" not in reader.text, "no centres are known"
     assert not any("real" in alt for alt in words)
 
 
@@ -395,6 +396,7 @@ def test_a_labelled_mixture_shows_its_classes_when_a_method_takes_labels(tmp_pat
         final = dict(np.load(path))
         np.savez(path, labels=np.zeros(final["samples"].shape[:2], int), **final)
     text = Reader(build(run).read_text()).text
+    assert "Rings mark the true centres." in text
     assert ("Classes by the nearest true mode" in text) is conditional
     assert ("Final shares of the classes" in text) is conditional
     assert ("Entropy of the classes" in text) is conditional

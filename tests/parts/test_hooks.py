@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -169,6 +171,54 @@ def test_right_hooks_train(axis: str, seeds: int) -> None:
     trainer = playing(uc.VANILLA.but(name="mine", **{axis: RIGHT[axis]()}), seeds)
     assert trainer.update == 1
     assert not trainer.diverged()
+
+
+def packs(self: Any, samples: torch.Tensor) -> torch.Tensor:
+    return samples.reshape(-1, self.group, *samples.shape[1:]).flatten(1, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settable(View):
+    """Its hook is a setting."""
+
+    group: int = 2
+    pack = packs
+
+
+def cached() -> Any:
+    """A view whose hook is computed once."""
+    group = cached_property(lambda self: 2)
+    group.__set_name__(View, "group")
+    return part(View, group=group, pack=packs)
+
+
+@pytest.mark.parametrize("make", [Settable, cached, lambda: part(View, group=np.int64(2), pack=packs)])
+def test_a_hook_may_be_a_setting_or_kept_or_a_number_of_numpy(make: Callable[[], Any]) -> None:
+    method = uc.VANILLA.but(name="mine", view=make())
+    for _ in range(2):  # the second time the kept value is there
+        one, other = playing(method, 2), playing(uc.VANILLA.but(name="mine", view=Packed(2, equal="images")), 2)
+        assert torch.equal(one.lanes.state.critic.parameters, other.lanes.state.critic.parameters)
+
+
+def test_a_hook_that_is_a_setting_is_looked_at() -> None:
+    with pytest.raises(UserError, match=r"Settable\.group gives 0; return a whole number of 1 or more\."):
+        make_spec(uc.VANILLA.but(name="mine", view=Settable(group=0)), "ring-8", seeds=[0])
+
+
+def test_hooks_may_call_each_other_by_the_names_of_their_arguments() -> None:
+    wishes = {"a": ("uniform", (2,))}
+    mine = penalty(
+        heads=lambda self, sizes: {}, noise=lambda self, sizes: wishes if self.heads(sizes=sizes) == {} else {}
+    )
+    assert playing(uc.VANILLA.but(name="mine", penalties=(mine,)), 1).update == 1
+    wrong = part(View, alter=lambda self, inputs, noise: inputs[:1], twice=None)
+    with pytest.raises(UserError, match=r"Mine\.alter gives a tensor of shape \[1, 2\]; return .* shape \[4, 2\]"):
+        watched(wrong).alter(noise={}, inputs=torch.zeros(4, 2))
+
+
+def test_a_schedule_may_give_a_number_of_numpy() -> None:
+    mine = Dynamics(schedule=part(Schedule, __call__=lambda self, progress: np.float32(0.5)))
+    assert playing(uc.VANILLA.but(name="mine", dynamics=mine), 1).update == 1
 
 
 def test_only_hooks_that_a_user_wrote_are_looked_at() -> None:

@@ -11,6 +11,7 @@ import inspect
 from abc import ABCMeta
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -58,13 +59,11 @@ def found(value: object) -> str:
 
 
 def _is_whole(value: object, least: int = 0) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def _is_number(value: object) -> bool:
-    return (isinstance(value, Tensor) and value.shape == ()) or (
-        isinstance(value, int | float) and not isinstance(value, bool)
-    )
+    return value.shape == () if isinstance(value, Tensor) else isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _whole(least: int) -> Rule:
@@ -246,10 +245,14 @@ def watched(value: Any, sizes: Sizes | None = None) -> Any:
     if not isinstance(value, Part) or not is_dataclass(value):
         return value
     made: Any = object.__new__(_watching(type(value), sizes))
-    for name, inner in getattr(value, "__dict__", {}).items():
-        object.__setattr__(made, name, inner)
+    if hasattr(value, "__dict__"):
+        vars(made).update(vars(value))  # past the properties of hooks, of which a cached one has left its value there
+    rules = _rules(type(value))
     for item in fields(value):
-        object.__setattr__(made, item.name, watched(getattr(value, item.name), sizes))
+        inner = getattr(value, item.name)
+        if item.name in rules:  # a hook that is a setting
+            _look(rules[item.name][0], type(value), item.name, inner, Asked(value, (), sizes))
+        object.__setattr__(made, item.name, watched(inner, sizes))
     return made
 
 
@@ -263,12 +266,11 @@ def watched_method(method: Any, sizes: Sizes | None = None) -> Any:
 
 def _watching(kind: type[Part], sizes: Sizes | None) -> Any:
     """The class, or one derived from it under the same name, if it has hooks that a user wrote."""
+    held = {item.name for item in fields(kind)}  # type: ignore[arg-type]  # `watched` looks at these itself
     rules = {
         name: (rule, isinstance(inspect.getattr_static(contract, name), property))
-        for contract, hooks in RULES.items()
-        if issubclass(kind, contract)
-        for name, rule in hooks.items()
-        if _is_own(kind, name) or (name in FOLLOWS and _is_own(kind, FOLLOWS[name]))
+        for name, (rule, contract) in _rules(kind).items()
+        if name not in held
     }
     if not rules:
         return kind
@@ -277,6 +279,25 @@ def _watching(kind: type[Part], sizes: Sizes | None) -> Any:
     for name, (rule, plain) in rules.items():
         setattr(made, name, _hook(made, name, rule, sizes, plain=plain))
     return made
+
+
+def _rules(kind: type[Part]) -> dict[str, tuple[Rule, type[Part]]]:
+    """The hooks of a class that a user wrote -> what they must give, and the contract that says so."""
+    return {
+        name: (rule, contract)
+        for contract, hooks in RULES.items()
+        if issubclass(kind, contract)
+        for name, rule in hooks.items()
+        if _is_own(kind, name) or (name in FOLLOWS and _is_own(kind, FOLLOWS[name]))
+    }
+
+
+def _look(rule: Rule, kind: type[Part], name: str, value: Any, asked: Asked) -> Any:
+    """A value that a hook gives, if it is what its contract says."""
+    if wanted := rule(value, asked):
+        said = kind.__name__ if name == "__call__" else f"{kind.__name__}.{name}"
+        raise UserError(f"{said} gives {found(value)}; return {wanted}.")
+    return value
 
 
 def _is_own(kind: type[Part], name: str) -> bool:
@@ -288,16 +309,14 @@ def _is_own(kind: type[Part], name: str) -> bool:
 def _hook(made: type[Part], name: str, rule: Rule, sizes: Sizes | None, *, plain: bool) -> Any:
     """The hook of a watching class: what the user's gives, looked at."""
 
-    def looked_at(part: Any, value: Any, given: tuple[Any, ...]) -> Any:
-        if wanted := rule(value, Asked(part, given, sizes)):
-            said = made.__name__ if name == "__call__" else f"{made.__name__}.{name}"
-            raise UserError(f"{said} gives {found(value)}; return {wanted}.")
-        return value
-
-    def called(part: Any, *given: Any) -> Any:
-        return looked_at(part, getattr(super(made, part), name)(*given), given)
+    def called(part: Any, *given: Any, **named: Any) -> Any:
+        hook = getattr(super(made, part), name)
+        value = hook(*given, **named)
+        if named:  # by name, as one hook of a user's part may call another
+            given = inspect.signature(hook).bind(*given, **named).args
+        return _look(rule, made, name, value, Asked(part, given, sizes))
 
     def read(part: Any) -> Any:
-        return looked_at(part, getattr(super(made, part), name), ())
+        return _look(rule, made, name, getattr(super(made, part), name), Asked(part, (), sizes))
 
     return property(read) if plain else called

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
+from types import FunctionType
 
 from uncollapse.text import reason
 
@@ -37,9 +38,31 @@ def written(kind: type) -> list[type]:
     return [base for base in kind.__mro__ if base.__module__.partition(".")[0] not in (*OURS, *sys.stdlib_module_names)]
 
 
+def function_code(function: FunctionType) -> str:
+    """12 hexadecimal digits over the code of a function and of what it names of its module; empty for a library's.
+
+    Where lines do not tell it from others, as of two lambdas in one line or at a prompt, its byte code counts too.
+    """
+    if function.__module__.partition(".")[0] in (*OURS, *sys.stdlib_module_names):
+        return ""
+    try:
+        source = textwrap.dedent(inspect.getsource(function))
+    except (OSError, TypeError):
+        source = ""
+    try:
+        codes = list(_closure(function)) if source else []
+    except SyntaxError:  # a part of a statement
+        codes = [source.strip()]
+    if not source or source.count("lambda") > 1:
+        code = function.__code__
+        consts = [repr(one) for one in code.co_consts if not inspect.iscode(one)]
+        codes += [code.co_code.hex(), *code.co_names, *consts]
+    return sha256("\n".join(codes).encode()).hexdigest()[:12]
+
+
 @functools.cache
-def code_of(kind: type) -> str:
-    """The source of a class without comments and docstrings; empty where there is none, as at a prompt."""
+def code_of(kind: type | FunctionType) -> str:
+    """The source of a class or function without comments and docstrings; empty where there is none, as at a prompt."""
     try:
         return _bare(ast.parse(textwrap.dedent(inspect.getsource(kind))))
     except (OSError, TypeError, SyntaxError):
@@ -56,7 +79,7 @@ def place(error: BaseException) -> str:
         for frame, line in traceback.walk_tb(error.__traceback__)
         if str(frame.f_globals.get("__name__", "")).partition(".")[0] not in (*OURS, *sys.stdlib_module_names)
     ]
-    last = [(path, line) for path, line in frames if "site-packages" not in path.parts] or frames
+    last = [(path, line) for path, line in frames if not {"site-packages", "dist-packages"} & set(path.parts)] or frames
     return f"{last[-1][0].name}, line {last[-1][1]}" if last else ""
 
 
@@ -66,8 +89,8 @@ def failure(error: BaseException) -> str:
     return f"{reason(error)} ({where})" if where else reason(error)
 
 
-def _closure(kind: type) -> Iterator[str]:
-    """The code of a class, and of what it names of its module, and so on; in an order that the code alone decides."""
+def _closure(kind: type | FunctionType) -> Iterator[str]:
+    """The code of a class or function, and of what it names of its module, and so on; the code decides the order."""
     yield code_of(kind)
     top, waiting = _top(kind.__module__), [code_of(kind)]
     seen = {kind.__qualname__}

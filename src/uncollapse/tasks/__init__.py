@@ -15,7 +15,7 @@ from uncollapse.tasks import arrays, digits, folder, images, mixtures, stacked
 from uncollapse.tasks.arrays import Arrays
 from uncollapse.tasks.digits import Digits
 from uncollapse.tasks.folder import Folder
-from uncollapse.tasks.identity import is_own
+from uncollapse.tasks.identity import is_own, own_fields
 from uncollapse.tasks.images import Images
 from uncollapse.tasks.mixtures import Mixture
 from uncollapse.tasks.stacked import Stacked
@@ -234,8 +234,9 @@ def _own(name: str, told: Mapping[str, Any]) -> Task:
     given = {key: told[key] for key in task.options if key in told and not isinstance(told[key], Mapping)}
     task = task.but(**given)
     is_now = {key: value for key, value in task.spec().items() if key not in ("name", "measure_size")}
-    if "class" not in told:  # a run from before specs told it
-        is_now.pop("class", None)
+    if "class" not in told:  # a run from before specs told it, and fields that are no options
+        untold = {"class", *own_fields(task)} - set(task.options)
+        is_now = {key: value for key, value in is_now.items() if key not in untold}
     if is_now != dict(told):
         raise UserError(f"Task {name!r} is defined otherwise than in this run; restore the definition it had.")
     return task

@@ -7,20 +7,13 @@ method. The project's own tasks have none of this.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import inspect
-import math
 import sys
-from collections.abc import Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from torch import Tensor, nn
-
-from uncollapse.errors import UserError
-from uncollapse.networks.fingerprint import fingerprint
 from uncollapse.source_code import digest, written
+from uncollapse.tasks.values import plain
 
 if TYPE_CHECKING:
     from uncollapse.tasks.task import Task
@@ -52,7 +45,7 @@ def own_identity(task: Task) -> dict[str, Any]:
     found: dict[str, Any] = {"class": type(task).__qualname__.rpartition(".")[2]}
     for item in counted:
         what = f"Field {item.name!r} of task {task.name!r}"
-        if item.compare and (value := _plain(getattr(task, item.name), what)) != _default(item, what):
+        if item.compare and (value := plain(getattr(task, item.name), what)) != _default(item, what):
             found[item.name] = value
     return found
 
@@ -77,38 +70,8 @@ def where_defined(task: Task) -> str:
 def _default(item: dataclasses.Field[Any], what: str) -> Any:
     """The plain form of a field's default; where there is none, something that no value equals."""
     if item.default_factory is not dataclasses.MISSING:
-        return _plain(item.default_factory(), what)
-    return item.default if item.default is dataclasses.MISSING else _plain(item.default, what)
+        from uncollapse.data.generated import seeded  # puts the global streams back, from which a factory may draw
 
-
-def _plain(value: Any, what: str) -> Any:
-    """A value as JSON that is equal for equal values in every process; arrays, tensors and networks by a digest."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(value)
-    if isinstance(value, np.generic):
-        return _plain(value.item(), what)
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, tuple | list):
-        return [_plain(item, what) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, what) for key, item in value.items()}
-    if isinstance(value, nn.Module):
-        return {"sha256": fingerprint(value, weights=True)}
-    if isinstance(value, Tensor):
-        value = value.detach().cpu().contiguous().numpy()
-    if isinstance(value, np.ndarray) and value.dtype.kind != "O":
-        form = f"{value.dtype} {value.shape}".encode()
-        return {"sha256": hashlib.sha256(form + np.ascontiguousarray(value).tobytes()).hexdigest()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        code = {"code": digest(type(value))} if written(type(value)) else {}
-        held = {
-            item.name: _plain(getattr(value, item.name), what) for item in dataclasses.fields(value) if item.compare
-        }
-        return {"class": type(value).__qualname__, **code, **held}
-    raise UserError(
-        f"{what} holds a {type(value).__name__}, by which no run is known again; hold numbers, texts, arrays, modules"
-        " or dataclasses, or declare it with field(compare=False) if no number depends on it."
-    )
+        with seeded(0, 0):
+            return plain(item.default_factory(), what)
+    return item.default if item.default is dataclasses.MISSING else plain(item.default, what)

@@ -73,6 +73,20 @@ def test_a_loader_of_batches() -> None:
     check(DataLoader(TensorDataset(tensor, torch.arange(40) % 4), batch_size=16), LABELS)
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_loader_that_gives_single_images_of_its_batches(size: int) -> None:
+    """Of a batch of one a function of the user's may give the image itself, which was taken for three grey ones."""
+    tensor = torch.from_numpy(X.copy()).permute(0, 3, 1, 2) / 255
+    pairs = [(image, k % 4) for k, image in enumerate(tensor)]
+    if size == 1:
+        check(DataLoader(tensor, batch_size=1, collate_fn=lambda rows: rows[0]), None)  # type: ignore[arg-type]
+        check(DataLoader(pairs, batch_size=1, collate_fn=lambda rows: rows[0]), LABELS)  # type: ignore[arg-type]
+    rows = torch.rand(7, 4)
+    source = opened(DataLoader(rows, batch_size=size))  # type: ignore[arg-type]
+    assert source.kind == "features"
+    assert sum(len(chunk) for chunk in source.chunks(4)) == 7
+
+
 def test_a_data_set_that_can_only_be_gone_through() -> None:
     class Stream(IterableDataset):  # type: ignore[type-arg]
         def __len__(self) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,18 @@ def test_a_run_that_was_saved_to_be_shared_names_the_function_that_draws() -> No
 
     with pytest.raises(UserError, match=r"give lambda n: run\.samples\(n, seed=0\), with a seed of run\.seeds"):
         opened(Saved())
+
+    class Drawing(Saved):
+        def __call__(self, n: int) -> np.ndarray:
+            return self.samples(n, seed=3)
+
+    class Rows(Saved):
+        def __iter__(self) -> Iterator[np.ndarray]:
+            return iter(self.samples(20, seed=3))
+
+    for given in (Drawing(), Rows()):  # which say themselves how they are read
+        assert opened(given, n=20).kind == "features"
+    assert opened(np.zeros((20, 2)), max_bad=np.float32(0.1)).kind == "features"
     chunk = next(opened(lambda n: Saved().samples(n, seed=3), n=20).chunks(20))
     assert chunk.features is not None
     assert (chunk.features == 3.0).all()

@@ -58,12 +58,13 @@ class Unpacker:
     Attributes:
         place: How messages call the source.
         name_label: Turns a label into text.
-        batched: Whether every array is a batch, as of a `DataLoader`: then two axes are feature rows.
+        largest: Rows of the largest batch where every array is one, as of a `DataLoader`: then two axes are feature
+            rows. An array that is longer is no batch, but the one row itself.
     """
 
     place: str
     name_label: Callable[[object], str] = label_text
-    batched: bool = False
+    largest: float = 0
     _grey: tuple[int, ...] | None = None  # height and width of batches of grey images so far
 
     def rows(self, item: object) -> list[Row]:
@@ -83,7 +84,7 @@ class Unpacker:
         if _one_each(label, array):
             texts = label_texts(label, len(array), self.place)
             return [Row(value=row, label=text, tensor=tensor) for row, text in zip(array, texts, strict=True)]
-        known = self.batched and array.ndim in (2, 3)
+        known = array.ndim in (2, 3) and len(array) <= self.largest
         if known or array.ndim == 4 or (array.ndim == 3 and self._is_grey_batch(array)):
             if label is not None:
                 raise UserError(

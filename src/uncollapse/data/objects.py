@@ -292,7 +292,7 @@ def streamed_rows(
     n: int | None,
     most: int | None,
     labels: Sequence[str] | None,
-    batched: bool = False,
+    largest: float = 0,
 ) -> ObjectRows:
     """A source of an iterator of images, (image, label) pairs, or batches of these.
 
@@ -305,12 +305,12 @@ def streamed_rows(
         n: How many rows there must be; None for any number.
         most: How many rows to take from the beginning at most; None for all.
         labels: One a row, instead of their own.
-        batched: Whether every array is known to be a batch.
+        largest: Rows of the largest batch, where every array is known to be a batch.
 
     Raises:
         UserError: It gives nothing, or nothing that is known.
     """
-    unpacker = Unpacker(place=place, batched=batched)
+    unpacker = Unpacker(place=place, largest=largest)
 
     def rows() -> Iterator[Row]:
         while True:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,13 +93,20 @@ def open_source(
         raise UserError(f"n must be a whole number above 0, not {n!r}.")
     if label_column is not None and not isinstance(label_column, str):
         raise UserError(f"label_column must be the title of a column, a text, not {label_column!r}.")
-    if isinstance(max_bad, bool) or not isinstance(max_bad, int | float) or not 0 <= max_bad <= 1:
+    if isinstance(max_bad, bool) or not isinstance(max_bad, Real) or not 0 <= max_bad <= 1:
         raise UserError(f"max_bad (--max-bad) must lie between 0 and 1, not {max_bad!r}.")
     opening = _Opening(
         side=side, n=n, most=drawn if n is None else n, labels=labels, seed=seed, max_bad=max_bad,
         plugins=tuple(plugins), label_column=label_column,
     )  # fmt: skip
     return opening.path(given) if isinstance(given, str) else opening.memory(given)
+
+
+def _largest(given: object) -> float:
+    """Rows of the largest batch that a DataLoader of torch gives; 0 of anything that is not known to give batches."""
+    if getattr(given, "batch_sampler", None) is None:
+        return 0
+    return 1 if getattr(given, "batch_size", None) == 1 else math.inf  # a collate_fn may give more than the size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +203,8 @@ class _Opening:
 
     def rows(self, given: object) -> Source:
         """An object that gives rows by number, one after the other, or by drawing."""
-        if callable(getattr(given, "samples", None)) and not hasattr(given, "__getitem__"):
+        takes = callable(given) or isinstance(given, Iterable) or hasattr(given, "__getitem__")
+        if callable(getattr(given, "samples", None)) and not takes:
             raise UserError(
                 f"{self.place} is a run that was saved to be shared; give lambda n: run.samples(n, seed=0), with a "
                 "seed of run.seeds."
@@ -298,7 +308,7 @@ class _Opening:
             n=self.n,
             most=self.most,
             labels=self.texts(self.n),
-            batched=getattr(given, "batch_sampler", None) is not None,  # a DataLoader of torch
+            largest=_largest(given),
         )
 
     def drawn(self, given: Callable[[int], Any]) -> Source:

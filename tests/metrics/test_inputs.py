@@ -17,6 +17,7 @@ from uncollapse.metrics.inputs import (
     check_neighbours,
     chunks,
     common_keys,
+    is_number,
     row_keys,
     seeded,
 )
@@ -38,6 +39,27 @@ def test_arrays_that_step_backwards_or_are_read_only_are_read() -> None:
     frozen = ROWS.copy()
     frozen.flags.writeable = False
     assert Features(frozen, name="real").x.tolist() == ROWS.tolist()
+
+
+def test_rows_in_another_order_of_bytes_are_read() -> None:
+    x = np.random.default_rng(0).normal(size=(5, 2))
+    for kind in (">f8", ">f4", "<f8"):
+        assert torch.equal(as_features(x.astype(kind), name="real").x, torch.tensor(x.astype(kind[1:])))
+
+
+def test_tensors_in_a_list_that_cannot_be_read_are_no_unequal_rows() -> None:
+    rows = [torch.ones(2, requires_grad=True), torch.ones(2)]
+    with pytest.raises(UserError, match=r"real cannot be read as a matrix of numbers \(n, d\): .*requires grad"):
+        as_features(rows, name="real")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"real must be a matrix of numbers .* not equally long"):
+        as_features([[1.0], [1.0, 2.0]], name="real")  # type: ignore[arg-type]
+
+
+def test_a_number_may_be_an_array_or_a_tensor_of_one() -> None:
+    for given in (1, 0.5, np.float32(1), np.int64(2), np.array(1.0), torch.tensor(2.0), torch.median(torch.ones(3))):
+        assert is_number(given)
+    for other in (True, np.True_, torch.tensor(True), np.array(False), "1", None, torch.ones(2), 1j, np.array(1j)):
+        assert not is_number(other)
 
 
 def test_the_order_depends_on_content_alone() -> None:

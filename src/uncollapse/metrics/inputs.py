@@ -169,7 +169,9 @@ def check_count(count: int, name: str, *, least: int = 1, more: str = "") -> Non
 
 
 def is_number(given: object) -> bool:
-    """Whether something is a real number, of Python or NumPy; a truth value is none."""
+    """Whether something is a real number, of Python or NumPy, or a tensor or an array of one; a truth value is none."""
+    if isinstance(given, Tensor | np.ndarray) and given.ndim == 0:
+        given = given.item()
     return isinstance(given, Real) and not isinstance(given, bool)
 
 
@@ -259,10 +261,12 @@ def _numbers(rows: ArrayLike, name: str) -> NDArray[Any]:
     """Anything that NumPy reads as numbers of a type that torch has."""
     try:
         x = np.asarray(rows)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except ValueError as error:
         raise UserError(f"{name} must be a matrix of numbers (n, d), and its rows are not equally long.") from error
+    except (TypeError, RuntimeError) as error:  # of tensors in a list, that need a gradient or are elsewhere
+        raise UserError(f"{name} cannot be read as a matrix of numbers (n, d): {error}") from error
     if x.dtype.kind in "biufc" and x.dtype.itemsize <= (16 if x.dtype.kind == "c" else 8):
-        return x
+        return x.astype(x.dtype.newbyteorder("="), copy=False)  # torch takes no other order of bytes
     if isinstance(rows, str | bytes | PurePath):
         raise UserError(f"{name} must be a matrix of numbers (n, d), not a path; uncollapse.evaluate reads files.")
     given = f"entries of type {x.dtype}" if x.ndim else type(rows).__name__

@@ -151,7 +151,7 @@ def check_sigma(sigma: float) -> None:
         UserError: It is not above 0, or not finite.
     """
     if not (is_number(sigma) and 0 < sigma < math.inf):
-        raise UserError(f"sigma must be above 0, for example 10, not {sigma!r}.")
+        raise UserError(f"sigma must be a number above 0, for example 10, not {sigma!r}.")
 
 
 class GaussianKernelJob:

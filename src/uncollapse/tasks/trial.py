@@ -15,10 +15,10 @@ from torch import Tensor
 
 from uncollapse.draws import stream
 from uncollapse.errors import UserError
-from uncollapse.source_code import written
+from uncollapse.source_code import failure, written
 from uncollapse.tasks.identity import is_own
 from uncollapse.tasks.task import Modes, Task
-from uncollapse.text import described, reason
+from uncollapse.text import described
 
 # No usual size of a batch, so that a source which always gives its own is seen.
 TRIED = 11
@@ -88,8 +88,8 @@ def _try_modes(task: Task) -> None:
     if not isinstance(modes, Modes):
         raise _wrong(task, "modes", described(modes), wanted)
     names, weights = modes.names, modes.weights
-    if not isinstance(names, tuple) or not names or not all(isinstance(name, str) for name in names):
-        raise _wrong(task, "modes.names", repr(names)[:100], "a tuple with a text of each mode")
+    if not isinstance(names, tuple | list) or not names or not all(isinstance(name, str) for name in names):
+        raise _wrong(task, "modes.names", repr(names)[:100], "a tuple or a list with a text of each mode")
     right = isinstance(weights, Tensor) and weights.is_floating_point() and weights.shape == (len(names),)
     if not right or weights.device.type != "cpu":
         wanted = f"a float64 tensor of shape ({len(names)},) on the CPU, a share of each name"
@@ -126,7 +126,7 @@ def _batch(task: Task, member: str, draw: Callable[[], Any]) -> tuple[Tensor, An
     form = (TRIED, *task.shape)
     wanted = f"the pair (samples, labels), samples a floating tensor of shape {form}, labels None where there are none"
     drawn = _called(task, member, draw, wanted)
-    if not isinstance(drawn, tuple) or len(drawn) != 2:
+    if not isinstance(drawn, tuple | list) or len(drawn) != 2:
         raise _wrong(task, member, described(drawn), wanted)
     x, labels = drawn
     if not isinstance(x, Tensor) or not x.is_floating_point() or x.shape != form:
@@ -167,7 +167,7 @@ def _try_assign(task: Task, x: Tensor) -> None:
     broken[0] = math.nan
     for some, what in ((x, "assign"), (broken, "assign (asked about a sample of NaN)")):
         found = _called(task, what, partial(task.assign, some), wanted)
-        if not isinstance(found, tuple) or len(found) != 2:
+        if not isinstance(found, tuple | list) or len(found) != 2:
             raise _wrong(task, what, described(found), wanted)
         for value, name, kind in zip(found, ("modes", "quality"), (torch.int64, torch.bool), strict=True):
             right = isinstance(value, Tensor) and value.dtype == kind and value.shape == (TRIED,)
@@ -226,7 +226,7 @@ def _called(task: Task, member: str, function: Callable[[], Any], wanted: str) -
         raise
     except Exception as error:
         raise UserError(
-            f"{member} of task {task.name!r} fails on a trial: {reason(error)}; it must give {wanted}."
+            f"{member} of task {task.name!r} fails on a trial: {failure(error)}; it must give {wanted}."
         ) from error
 
 

@@ -111,3 +111,17 @@ def test_samples_of_one_type_and_weights_of_any_number_pass() -> None:
     for weight in (0, 2, np.float32(2.0), torch.tensor(2.0)):
         check_weight(weight)
         assert float(zero_centred(slope_of_three, X, weight=weight)) == pytest.approx(4.5 * float(weight))
+
+
+def test_switches_and_weights_of_numpy_are_taken() -> None:
+    drawn = [torch.Generator().manual_seed(0) for _ in range(2)]
+    one = gradient_penalty(LINEAR, real=X, fake=Y, one_sided=True, weight=3.0, generator=drawn[0])
+    other = gradient_penalty(
+        LINEAR,
+        real=X,
+        fake=Y,
+        one_sided=np.True_,
+        weight=np.float32(3),
+        generator=drawn[1],  # type: ignore[arg-type]
+    )
+    assert torch.equal(one, other)

@@ -12,7 +12,7 @@ import pytest
 from uncollapse import methods
 from uncollapse.errors import UserError
 from uncollapse.method import Method
-from uncollapse.methods import _ROWS, COSTS, METHODS, VANILLA, card, find_method, register
+from uncollapse.methods import _ROWS, COSTS, METHODS, VANILLA, card, find_method, register, registered_as
 from uncollapse.parts.registry import PARTS
 
 # What the papers (or the authors' code) give, by dotted path; the baseline's rates are DCGAN's.
@@ -117,6 +117,16 @@ def test_register_adds_a_method_and_refuses_built_in_names() -> None:
     assert find_method("mine-in-a-test") is mine
     with pytest.raises(UserError, match="A method named 'wgan-gp' is built in"):
         register(VANILLA.but(name="wgan-gp"))
+
+
+def test_a_built_in_row_among_ones_own_stays_the_projects() -> None:
+    """Its runs' command would have been empty, as of a method that no command can name."""
+    register(METHODS["wgan-gp"])
+    register(METHODS["vanilla"], "my_methods:ALL")
+    assert registered_as(METHODS["wgan-gp"]) is None
+    assert registered_as(METHODS["vanilla"]) is None
+    register(METHODS["vanilla"].but(name="mine"), "my_methods:MINE")
+    assert registered_as(METHODS["mine"]) == "my_methods:MINE"
 
 
 def test_the_card_is_plain_json() -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -117,7 +118,7 @@ def check_switch(given: object, name: str) -> None:
     Raises:
         UserError: It is none.
     """
-    if not isinstance(given, bool):
+    if not isinstance(given, bool | np.bool_):
         raise UserError(f"{name} must be True or False, not {given!r}.")
 
 

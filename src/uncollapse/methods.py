@@ -153,8 +153,10 @@ def register(method: Method, reference: str = "") -> None:
         reference: ``module:attr`` where it was named so, for the command that trains it again.
     """
     check_name(method.name)
-    if any(row.name == method.name for row in _ROWS) and method != _METHODS[method.name]:
-        raise UserError(f"A method named {method.name!r} is built in; give yours another name.")
+    if any(row.name == method.name for row in _ROWS):
+        if method != _METHODS[method.name]:
+            raise UserError(f"A method named {method.name!r} is built in; give yours another name.")
+        return  # one of the project's own among the user's
     _METHODS[method.name], _REFERENCES[method.name] = method, reference
 
 

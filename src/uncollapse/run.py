@@ -13,6 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -232,7 +233,7 @@ def train(
         UserError: Anything unknown, impossible or in the way, in one sentence.
         Stopped: A seed collapsed under ``on_alarm="stop"``; the same call continues.
     """
-    if not isinstance(fresh, bool):  # any text would count as true, and throw a run away
+    if not isinstance(fresh, bool | np.bool_):  # any text would count as true, and throw a run away
         raise UserError(f"fresh must be True or False, not {fresh!r}.")
     spec = make_spec(
         method, task, seeds=seeds, updates=updates, batch=batch, networks=networks, threads=threads, dtype=dtype,

@@ -252,6 +252,16 @@ def test_a_setting_out_of_its_range_is_refused_at_construction_as_by_the_functio
         assert getattr(getattr(ours, name)(**{setting: value}), setting) is value
 
 
+@pytest.mark.parametrize("kind", [bool, np.bool_, np.array, torch.tensor])
+def test_the_side_may_be_a_truth_value_of_numpy_or_torch(kind: Any) -> None:
+    one, other = ours.Coverage(), ours.Coverage()
+    for real in (True, False):
+        rows = torch.randn(30, 2, generator=torch.Generator().manual_seed(int(real)))
+        one.update(rows, real=real)
+        other.update(rows, real=kind(real))
+    assert one.compute() == other.compute()
+
+
 @pytest.mark.parametrize("real", ["fake", "real", 1, 0, None, torch.tensor([True, False])], ids=str)
 def test_the_side_is_true_or_false_and_no_text(real: Any) -> None:
     metric = ours.Coverage()

@@ -77,6 +77,8 @@ class _FeatureMetric(Metric):
         Raises:
             UserError: Not a matrix of finite numbers, or of another width than before; or `real` is no bool.
         """
+        if isinstance(real, Tensor | np.ndarray) and real.dtype in (torch.bool, np.bool_) and real.ndim == 0:
+            real = bool(real)
         if not isinstance(real, bool | np.bool_):  # any text would count as true, and fakes as real data
             given = repr(real) if real is None or isinstance(real, str | int) else f"one {type(real).__name__}"
             raise UserError(f"real must be True for rows of real data or False for fakes, not {given}.")

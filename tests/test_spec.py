@@ -515,3 +515,11 @@ def test_a_monitor_is_asked_for_by_number_by_choice_or_by_setting() -> None:
 def test_networks_and_settings_of_another_type_are_refused(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         make_spec("vanilla", "ring-8", **given)
+
+
+def test_a_run_from_before_names_were_looked_at_is_read() -> None:
+    document = spec(VANILLA.but(name="mine")).to_json()
+    document["method"]["name"] = "mine/other"
+    assert RunSpec.from_json(document).method.name == "mine/other"
+    with pytest.raises(UserError, match=r"A method cannot be called 'mine/other'"):
+        spec(VANILLA.but(name="mine/other"))

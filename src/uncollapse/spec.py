@@ -81,7 +81,6 @@ class RunSpec:
         for path, value in self.method.settings().items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"{path} = {value} is not a finite number; choose one.")
-        check_name(self.method.name)
         check_declared(self.task)
         try_declarations(self)
         sizes = sizes_of(self)
@@ -232,6 +231,7 @@ def make_spec(
         UserError: Anything unknown or impossible, naming the nearest known name.
     """
     chosen, learnt = find_method(method), find(task)
+    check_name(chosen.name)  # here and not of a run that is read, which may be from before names were looked at
     if not isinstance(seeds, Iterable):
         raise UserError(f"seeds = {seeds!r} is one value; give several, such as seeds=range(4) or seeds=[0].")
     if networks is not None and not isinstance(networks, Networks):

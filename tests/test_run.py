@@ -855,3 +855,13 @@ def test_changed_networks_do_not_continue_a_run(tmp_path: Path) -> None:
         train("vanilla", "blobs-2", updates=8, generator=lambda: Maker(7), critic=scorer, out=tmp_path, **OWN)
     more = train("vanilla", "blobs-2", updates=8, generator=Maker, critic=scorer, out=tmp_path, **OWN)
     assert more.result["updates"] == 8
+
+
+def test_fresh_may_be_a_truth_value_of_numpy(tmp_path: Path) -> None:
+    settings = {"networks.width": 4, "networks.depth": 1}
+    for updates, fresh in ((2, np.False_), (1, np.True_)):  # fewer updates than are there only by throwing them away
+        run = train(
+            "vanilla", "ring-8", seeds=[0], updates=updates, batch=8, settings=settings, out=tmp_path / "run",
+            fresh=fresh,  # type: ignore[arg-type]
+        )  # fmt: skip
+        assert run.result["updates"] == updates

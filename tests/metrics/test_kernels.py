@@ -143,7 +143,7 @@ def test_refusals() -> None:
         kernel_distance(real=real, fake=fake, subsets=0, subset_size=5)
     with pytest.raises(UserError, match=r"subset_size must be a whole number of at least 2, not 5\.5"):
         kernel_distance(real=real, fake=fake, subsets=2, subset_size=5.5)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="sigma must be above 0"):
+    with pytest.raises(UserError, match="sigma must be a number above 0"):
         mmd_rbf(real=real, fake=fake, sigma=0.0)
     fake[3] = 0
     with pytest.raises(UserError, match="fake has 1 row of zeros only"):

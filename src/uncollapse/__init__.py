@@ -23,7 +23,7 @@ _PARTS = {
     "constraints": ("Free", "WeightClip", "SpectralNorm"),
     "views": ("Plain", "MinibatchDiscrimination", "Packed", "MinibatchStddev", "DiffAugment"),
     "conditioning": ("Unconditional", "Concat", "JointPairs", "AuxiliaryClassifier", "Projection"),
-    "dynamics": ("Dynamics", "Constant", "Cosine", "ThroughSteps", "LookAhead"),
+    "dynamics": ("Dynamics", "Constant", "Cosine", "PerPlayer", "ThroughSteps", "LookAhead"),
     "population": ("OneGenerator", "Mixture", "Ensemble"),
 }  # fmt: skip
 # Name -> where it lives; a bare module name stands for the module itself.

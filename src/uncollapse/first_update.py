@@ -114,7 +114,7 @@ def try_first_update(trainer: Trainer, clock: Clock) -> None:
     who = f"{trainer.method.name} with {' and '.join(dict.fromkeys(names))}"
     game, state = _watched_game(trainer), trainer.lanes.state
     with telling(trainer.method, "fails in its schedule"):
-        game.method.dynamics.schedule(clock.progress)
+        game.method.dynamics.critic_rate(clock.progress), game.method.dynamics.generator_rate(clock.progress)
     for role, objective, player, blocks in (
         ("critic", game.critic_objective, state.critic, trainer.critic_blocks),
         ("generator", game.generator_objective, state.generator, trainer.generator_blocks),

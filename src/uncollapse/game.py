@@ -201,7 +201,7 @@ class Game:
         for step in range(dynamics.unroll):
             gradient, _ = self.differentiate(lambda at: self.critic_objective(at, ahead, batch, clock), parameters)
             gradient = clipped(gradient, dynamics.clip)
-            rate = dynamics.lr_critic * dynamics.schedule(clock.progress)
+            rate = dynamics.critic_rate(clock.progress)
             parameters, moments = adam(
                 parameters, gradient, moments, step=clock.critic_step + step, rate=rate, betas=dynamics.betas
             )

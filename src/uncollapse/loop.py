@@ -234,7 +234,8 @@ class Trainer:
             self.game.critic_objective, critic.parameters, lanes.state, batch, clock
         )
         step = lanes.critic_updates + 1
-        parameters, moments = self._moved(critic, gradient, self.method.dynamics.lr_critic, step, clock)
+        rate = self.method.dynamics.critic_rate(clock.progress)
+        parameters, moments = self._moved(critic, gradient, rate, step)
         moved = Player(projected(self.game, parameters), moments, outcome.critic_buffers)
         healthy = living(lanes.diverged_at, values, gradient)
         return lanes._replace(
@@ -250,7 +251,8 @@ class Trainer:
             self.game.generator_objective, generator.parameters, lanes.state, batch, clock
         )
         step = lanes.generator_updates + 1
-        parameters, moments = self._moved(generator, gradient, self.method.dynamics.lr_generator, step, clock)
+        rate = self.method.dynamics.generator_rate(clock.progress)
+        parameters, moments = self._moved(generator, gradient, rate, step)
         moved = Player(parameters, moments, outcome.generator_buffers)
         keep = self._kept_share(step)
         average = parameters.lerp(lanes.average, keep)
@@ -277,9 +279,7 @@ class Trainer:
         )
         return result if self.team is None else self.team.mean(result)
 
-    def _moved(
-        self, player: Player, gradient: Tensor, rate: float, step: Tensor, clock: Clock
-    ) -> tuple[Tensor, Moments]:
+    def _moved(self, player: Player, gradient: Tensor, rate: Tensor, step: Tensor) -> tuple[Tensor, Moments]:
         """A player's parameters and moments after one step of Adam."""
         dynamics = self.method.dynamics
         return adam_fused(
@@ -287,7 +287,7 @@ class Trainer:
             clipped(gradient, dynamics.clip),
             player.moments,
             step=step,
-            rate=rate * dynamics.schedule(clock.progress),
+            rate=rate,
             betas=dynamics.betas,
             apart=self.in_turn,
         )

@@ -11,7 +11,7 @@ from uncollapse.errors import UserError
 from uncollapse.loop import Trainer
 from uncollapse.methods import VANILLA
 from uncollapse.networks.mlp import MLP
-from uncollapse.parts.dynamics import Constant, Cosine, Dynamics, LookAhead, ThroughSteps
+from uncollapse.parts.dynamics import Constant, Cosine, Dynamics, LookAhead, PerPlayer, ThroughSteps
 from uncollapse.run import make_spec
 
 
@@ -45,6 +45,55 @@ def test_rates_belong_to_their_players_and_follow_the_schedule() -> None:
         # The critic moves first; the generator then stands one critic update further on.
         factors = [(1 + math.cos(math.pi * (after + ahead) / 10)) / 2 for ahead in (0, 1)]
         assert first_move(dynamics, after) == pytest.approx((3e-3 * factors[0], 1e-3 * factors[1]), rel=1e-3)
+
+
+def test_each_player_may_follow_a_schedule_of_its_own() -> None:
+    apart = PerPlayer(critic=Cosine(final=0.3), generator=Cosine(final=0.0))
+    dynamics = Dynamics(lr_critic=3e-3, lr_generator=1e-3, betas=(0.0, 0.0), schedule=apart)
+    for after in (0, 5, 9):
+        falls = [(1 + math.cos(math.pi * (after + ahead) / 10)) / 2 for ahead in (0, 1)]
+        expected = 3e-3 * (0.3 + 0.7 * falls[0]), 1e-3 * falls[1]
+        assert first_move(dynamics, after) == pytest.approx(expected, rel=1e-3, abs=1e-12)
+
+
+def test_the_foreseen_critic_moves_at_the_critics_rate() -> None:
+    still = PerPlayer(critic=Cosine(final=0.0), generator=Constant())
+    methods = [
+        VANILLA.but(name="ahead", dynamics=Dynamics(schedule=schedule, unroll=unroll, lr_critic=0.3, lr_generator=0.3))
+        for schedule, unroll in ((still, 1), (still, 3), (Constant(), 3))
+    ]
+    moves = []
+    for method in methods:
+        networks = MLP(width=8, depth=1)
+        spec = make_spec(method, "ring-8", seeds=[0], updates=4, batch=8, networks=networks, dtype="float64")
+        trainer = Trainer(spec)
+        # The generator's last step stands at the end of the budget, where the critic's rate is 0: nothing to foresee.
+        trainer.lanes = trainer.lanes._replace(critic_updates=trainer.lanes.critic_updates + 3)
+        trainer.advance(1)
+        moves.append(trainer.lanes.state.generator.parameters)
+    torch.testing.assert_close(moves[0], moves[1])
+    assert not torch.allclose(moves[0], moves[2])
+
+
+def test_one_schedule_serves_both_and_a_penalty_takes_the_critics() -> None:
+    progress = torch.tensor(0.5)
+    for schedule in (Constant(), Cosine(final=0.2)):
+        assert schedule.for_critic(progress) == schedule.for_generator(progress) == schedule(progress)
+    apart = PerPlayer(critic=Cosine(final=0.5), generator=PerPlayer(generator=Cosine(final=0.1)))
+    assert apart(progress).item() == apart.for_critic(progress).item() == pytest.approx(0.75)
+    assert apart.for_generator(progress).item() == pytest.approx(0.55)
+    with pytest.raises(UserError, match=r"PerPlayer\(generator=0\.1\) is no schedule; choose one, as Cosine"):
+        PerPlayer(generator=0.1)  # type: ignore[arg-type]
+
+
+def test_a_plan_can_name_two_schedules() -> None:
+    given = {"part": "PerPlayer", "critic": {"part": "Cosine", "final": 0.3}}
+    changed = VANILLA.with_setting("dynamics.schedule", given)
+    assert changed.dynamics.schedule == PerPlayer(critic=Cosine(final=0.3), generator=Cosine(final=0.0))
+    assert changed.follows_budget
+    assert not VANILLA.with_setting(
+        "dynamics.schedule", given | {"critic": {"part": "Constant"}, "generator": {"part": "Constant"}}
+    ).follows_budget
 
 
 def test_lists_become_tuples_so_that_specs_read_back_equal() -> None:

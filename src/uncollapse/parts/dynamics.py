@@ -28,6 +28,14 @@ class Schedule(Part):
     def __call__(self, progress: Tensor) -> Tensor:
         """Scalar in [0, 1] -> scalar factor."""
 
+    def for_critic(self, progress: Tensor) -> Tensor:
+        """The factor on the critic's learning rate."""
+        return self(progress)
+
+    def for_generator(self, progress: Tensor) -> Tensor:
+        """The factor on the generator's learning rate."""
+        return self(progress)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Schedule):
@@ -58,6 +66,42 @@ class Cosine(Schedule):
     def __call__(self, progress: Tensor) -> Tensor:
         """``final + (1 - final) (1 + cos(pi p)) / 2``."""
         return self.final + (1 - self.final) * (1 + torch.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerPlayer(Schedule):
+    """A schedule for each player: a critic that still learns fast follows a generator that comes to rest.
+
+    With one schedule that falls to 0 both freeze where they are, modes a little beside their place and too narrow.
+    Two time-scales: Heusel et al. 2017, arXiv:1706.08500, there as two constant rates.
+
+    Attributes:
+        critic: Of the critic's learning rate; of a penalty's weight, where it is that of a penalty.
+        generator: Of the generator's learning rate.
+    """
+
+    critic: Schedule = Constant()
+    generator: Schedule = Cosine()
+
+    def __post_init__(self) -> None:
+        """Refuses what is no schedule."""
+        for name in ("critic", "generator"):
+            if not isinstance(getattr(self, name), Schedule):
+                raise UserError(
+                    f"PerPlayer({name}={getattr(self, name)!r}) is no schedule; choose one, as Cosine(final=0.1)."
+                )
+
+    def __call__(self, progress: Tensor) -> Tensor:
+        """The critic's factor."""
+        return self.for_critic(progress)
+
+    def for_critic(self, progress: Tensor) -> Tensor:
+        """That of the critic's schedule."""
+        return self.critic.for_critic(progress)
+
+    def for_generator(self, progress: Tensor) -> Tensor:
+        """That of the generator's schedule."""
+        return self.generator.for_generator(progress)
 
 
 class Foresight(Part):
@@ -95,7 +139,7 @@ class Dynamics(Part):
         lr_critic: Adam's learning rate of the critic.
         lr_generator: Adam's learning rate of the generator.
         betas: Adam's two decay rates, each in [0, 1).
-        schedule: Factor on both learning rates over the run.
+        schedule: Factor on both learning rates over the run, or one for each (`PerPlayer`).
         half_life: Half-life of the averaged generator in generator updates; 0 means no averaging.
         ramp: The half-life is at most this share of the generator updates so far, so that early weights are forgotten.
         unroll: Critic steps that the generator foresees (Metz et al. 2017, arXiv:1611.02163); 0 for none.
@@ -133,6 +177,14 @@ class Dynamics(Part):
                 f"dynamics.betas = {list(self.betas)} must be two numbers in [0, 1), for example [0.5, 0.999]."
             )
 
+    def critic_rate(self, progress: Tensor) -> Tensor:
+        """The critic's learning rate at a share of the budget."""
+        return self.lr_critic * self.schedule.for_critic(progress)
+
+    def generator_rate(self, progress: Tensor) -> Tensor:
+        """The generator's learning rate at a share of the budget."""
+        return self.lr_generator * self.schedule.for_generator(progress)
+
     def whole_rounds(self, updates: float) -> int:
         """Critic updates after the first whole number of rounds that holds `updates` of them.
 
@@ -142,4 +194,4 @@ class Dynamics(Part):
         return math.ceil(math.ceil(updates) / self.critic_steps) * self.critic_steps
 
 
-PARTS: tuple[type[Part], ...] = (Constant, Cosine, ThroughSteps, LookAhead, Dynamics)
+PARTS: tuple[type[Part], ...] = (Constant, Cosine, PerPlayer, ThroughSteps, LookAhead, Dynamics)

@@ -220,7 +220,7 @@ RULES: dict[type[Part], dict[str, Rule]] = {
         "context": _context, "critic_module": _module, "critic_extra": _whole(0), "critic_join": _critic_input,
         "score_module": _module, "score": _like(1),
     },
-    Schedule: {"__call__": _factor},
+    Schedule: {"__call__": _factor, "for_critic": _factor, "for_generator": _factor},
     Foresight: {"known": _like(0)},
     Population: {"count": _whole(1), "members": _whole(1), "assemble": _network},
 }  # fmt: skip

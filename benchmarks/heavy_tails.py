@@ -1,4 +1,4 @@
-"""How often four intervals hold under heavy tails, where they fail; the facts of the metrics cite these numbers.
+"""How often five intervals hold under heavy tails and rare classes, where they fail; the metrics' facts cite it.
 
 python benchmarks/heavy_tails.py --out results/intervals/heavy_tails.json
 """
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uncollapse.metrics import frechet_distance, frechet_infinity, kernel_distance, vendi_score
+from uncollapse.metrics import chi_square, frechet_distance, frechet_infinity, kernel_distance, vendi_score
 
 Array = NDArray[np.float64]
 Random = np.random.Generator
@@ -49,6 +49,13 @@ def cubic(first: float, second: float) -> float:
     )
 
 
+def rare_classes(random: Random, level: float | None) -> Any:
+    """Chi-square of 50 real rows and 2,000 fakes in 100 classes whose shares fall as 1 / k^2."""
+    shares = 1 / np.arange(1, 101.0) ** 2
+    real, fake = (random.multinomial(n, shares / shares.sum()) for n in (50, 2_000))
+    return chi_square(real_counts=real, fake_counts=fake, level=level)
+
+
 def pair(metric: Callable[..., Any], real: Callable[[Random], Array], fake: Callable[[Random], Array]) -> Any:
     """A metric of two fresh samples."""
     return lambda random, level: metric(real=real(random), fake=fake(random), level=level)
@@ -65,6 +72,7 @@ CASES: dict[str, tuple[Callable[[Random, float | None], Any], float | None]] = {
         cubic(0.5, 0.7),
     ),
     "vendi_score, t with 2 degrees": (lambda random, level: vendi_score(fake=student(random), level=level), None),
+    "chi_square, rare classes": (rare_classes, None),
 }
 
 

@@ -82,7 +82,7 @@ def test_one_schedule_serves_both_and_a_penalty_takes_the_critics() -> None:
     apart = PerPlayer(critic=Cosine(final=0.5), generator=PerPlayer(generator=Cosine(final=0.1)))
     assert apart(progress).item() == apart.for_critic(progress).item() == pytest.approx(0.75)
     assert apart.for_generator(progress).item() == pytest.approx(0.55)
-    with pytest.raises(UserError, match=r"PerPlayer\(generator=0\.1\) is no schedule; choose one, as Cosine"):
+    with pytest.raises(UserError, match=r"PerPlayer\(generator=0\.1\) is not a Schedule; Cosine"):
         PerPlayer(generator=0.1)  # type: ignore[arg-type]
 
 
@@ -106,10 +106,10 @@ def test_lists_become_tuples_so_that_specs_read_back_equal() -> None:
         ({"critic_steps": 0}, "dynamics.critic_steps = 0 is not a whole number of 1 or more"),
         ({"generator_steps": -1}, "dynamics.generator_steps = -1 is not a whole number"),
         ({"lr_critic": 0.0}, "dynamics.lr_critic = 0.0 is not above 0"),
-        ({"lr_generator": float("nan")}, "dynamics.lr_generator = nan is not above 0"),
+        ({"lr_generator": float("nan")}, "lr_generator=nan. is not a finite number"),
         ({"half_life": -1.0}, "dynamics.half_life = -1.0 is negative; 0 switches it off"),
         ({"unroll": -2}, "dynamics.unroll = -2 is negative"),
-        ({"clip": float("inf")}, "dynamics.clip = inf"),
+        ({"clip": float("inf")}, "clip=inf. is not a finite number"),
         ({"betas": (0.5, 1.0)}, r"dynamics.betas = \[0.5, 1.0\] must be two numbers in \[0, 1\)"),
         ({"betas": (0.5,)}, "must be two numbers"),
     ],

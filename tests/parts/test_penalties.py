@@ -266,7 +266,9 @@ def test_negative_weights_are_refused(part: Any) -> None:
 
 
 def test_refusals() -> None:
-    with pytest.raises(UserError, match=r"ZeroCentred\(on='both'\) is not a place to look; choose 'real'"):
+    with pytest.raises(
+        UserError, match=r"ZeroCentred\(on='both'\) is not one of 'real', 'fake'; 'real' is the usual value"
+    ):
         ZeroCentred(on="both")  # type: ignore[arg-type]
     unseen = replace(scene(lambda x: x.sum(-1), *batches(2, 2)), real=None)
     with pytest.raises(RuntimeError, match="a part reads the real batch"):

@@ -301,7 +301,7 @@ def test_what_each_view_asks_for() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Packed(2, equal="both"), "is no number to keep"),
+        (lambda: Packed(2, equal="both"), "is not one of 'images', 'packs'; 'images' is the usual value"),
         (lambda: MinibatchDiscrimination(kernels=0), "compares nothing"),
         (lambda: MinibatchStddev(size=1), "has no deviation"),
         (lambda: DiffAugment(colour=-1.0), "is not possible"),

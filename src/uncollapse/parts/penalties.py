@@ -111,10 +111,8 @@ class ZeroCentred(Penalty):
     schedule: Schedule = Constant()  # noqa: RUF009 (frozen parts are safe to share)
 
     def __post_init__(self) -> None:
-        """Refuses a place that does not exist."""
+        """Refuses a weight that would reward what it should punish."""
         check_weight(self, self.weight)
-        if self.on not in ("real", "fake"):
-            raise UserError(f"ZeroCentred(on={self.on!r}) is not a place to look; choose 'real' (R1) or 'fake' (R2).")
 
     def __call__(self, scene: Scene) -> Tensor:
         """The weighted penalty; scalar."""
@@ -147,8 +145,10 @@ class Dragan(Penalty):
     spread: float = 0.5
 
     def __post_init__(self) -> None:
-        """Refuses a weight that would reward what it should punish."""
+        """Refuses a weight that would reward what it should punish, and a neighbourhood of no size."""
         check_weight(self, self.weight)
+        if self.spread < 0:
+            raise UserError(f"Dragan(spread={self.spread}) is no size of a neighbourhood; choose 0 or more, as 0.5.")
 
     def noise(self, sizes: Sizes) -> dict[str, tuple[Law, tuple[int, ...]]]:
         """A direction and a distance for each item."""

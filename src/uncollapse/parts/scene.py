@@ -9,9 +9,11 @@ from __future__ import annotations
 from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 from torch import Tensor
+
+from uncollapse.parts.kinds import check_settings
 
 Law = Literal["uniform", "normal"]
 
@@ -142,6 +144,11 @@ class Part(ABC):  # noqa: B024 (its contracts have the abstract methods)
     follows_budget: ClassVar[bool] = False
     lanes: ClassVar[int | None] = None
     batch_level: ClassVar[bool] = False
+
+    def __new__(cls, *values: Any, **settings: Any) -> Self:
+        """Refuses settings of another kind than they are annotated with, before they meet a tensor."""
+        check_settings(cls, values, settings)
+        return super().__new__(cls)
 
     def heads(self, sizes: Sizes) -> dict[str, int]:
         """Extra heads this part reads from the critic: name of the `Judgement` field -> width."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
@@ -75,6 +76,8 @@ def _checked(new: Any, hint: Any, old: Any, path: str) -> Any:
         kind = {"int": "a whole number", "float": "a number", "tuple": "a list of numbers", "bool": "true or false"}
         wanted = kind.get(type(old).__name__, "text")
         raise UserError(f"{path} = {new!r} is not of the right kind; give {wanted}, as {_plain(old)!r} is now.")
+    if isinstance(new, float) and not math.isfinite(new):
+        raise UserError(f"{path} = {new} is not a finite number; choose one, as {old!r} is now.")
     return new
 
 

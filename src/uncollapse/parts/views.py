@@ -94,8 +94,6 @@ class Packed(View):
         """Refuses packs that hold nothing."""
         if self.size < 1:
             raise UserError(f"Packed({self.size}) holds no sample; choose a pack size of 1 or more.")
-        if self.equal not in ("images", "packs"):
-            raise UserError(f"Packed(equal={self.equal!r}) is no number to keep; choose 'images' or 'packs'.")
 
     @property
     def samples(self) -> int:

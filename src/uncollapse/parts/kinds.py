@@ -1,0 +1,87 @@
+"""What kind of value a setting of a part takes, told by its annotation: looked at once, when a part is made.
+
+What this module does not know, as annotations of a user's own, is taken as it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
+
+from uncollapse.errors import UserError
+from uncollapse.text import clean
+
+
+def check_settings(made: type, values: Sequence[Any], named: Mapping[str, Any]) -> None:
+    """Refuses settings of another kind than their annotations say, before anything is computed with them.
+
+    Args:
+        made: The dataclass that is being made.
+        values: Its settings by position.
+        named: Its settings by name.
+
+    Raises:
+        UserError: The first one of another kind, with what is allowed.
+    """
+    by_position = zip(_places(made), values, strict=False) if values else ()
+    for name, value in (dict(by_position) | dict(named)).items():
+        if wanted := _wanted(_hints(made).get(name), value):
+            raise UserError(f"{made.__name__}({name}={_shown(value)}) is not {wanted}; {_advice(made, name)}.")
+
+
+@functools.cache
+def _hints(made: type) -> dict[str, Any]:
+    """Annotations of a dataclass; none, where they cannot be read from outside of the function that defines it."""
+    if not is_dataclass(made):
+        return {}
+    try:
+        return typing.get_type_hints(made)
+    except Exception:
+        return {}
+
+
+@functools.cache
+def _places(made: type) -> list[str]:
+    """Names of what the call of a class takes, in order."""
+    return list(inspect.signature(made.__init__).parameters)[1:]  # type: ignore[misc]
+
+
+def _wanted(hint: Any, value: Any) -> str:
+    """What a value should have been; empty where it is that."""
+    if hint is bool:
+        return "" if isinstance(value, bool) else "true or false"
+    if hint is int:
+        return "" if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+    if hint is float:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return "" if number and math.isfinite(value) else "a finite number"
+    if typing.get_origin(hint) is tuple:
+        return "" if isinstance(value, tuple | list) else "a tuple"
+    if typing.get_origin(hint) is typing.Literal:
+        allowed = typing.get_args(hint)
+        return "" if value in allowed else f"one of {', '.join(map(repr, allowed))}"
+    if inspect.isclass(hint) and is_contract(hint) and not isinstance(value, hint):
+        return f"a {hint.__name__}"
+    return ""
+
+
+def is_contract(hint: type) -> bool:
+    """Whether an annotation is one of the package's own abstract classes, as `Schedule`."""
+    return hint.__module__.startswith(__package__) and not is_dataclass(hint)
+
+
+def _shown(value: Any) -> str:
+    """A value in a sentence, shortened."""
+    text = clean(value.__name__ if isinstance(value, type) else repr(value))
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _advice(made: type, name: str) -> str:
+    """What to do next: an example, where the setting has a usual value."""
+    usual = next((item.default for item in fields(made) if item.name == name), MISSING)
+    return "choose one" if usual is MISSING else f"{_shown(usual)} is the usual value"

@@ -117,6 +117,13 @@ def test_what_is_no_data(tmp_path: Path) -> None:
         opened("~nobodyhere/x")
 
 
+def test_what_was_saved_to_be_shared_is_opened_in_python(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"is a generator that was saved to be shared; open it in Python, run = uc\.hub"
+    ):
+        opened(write_folder(tmp_path / "s", {"config.json": b"{}", "model.safetensors": b"", "samples.png": b""}))
+
+
 def test_a_comparison_is_many_runs(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is a comparison of many runs; give one of the run folders in it"):
         opened(write_folder(tmp_path / "c", {"comparison.json": b"{}", "plan.lock.json": b"{}"}))
@@ -177,7 +184,7 @@ def test_a_run_that_was_saved_to_be_shared_names_the_function_that_draws() -> No
         def samples(self, n: int, *, seed: int) -> np.ndarray:
             return np.full((n, 2), float(seed))
 
-    with pytest.raises(UserError, match=r"give lambda n: run\.samples\(n, seed=0\), with a seed of run\.seeds"):
+    with pytest.raises(UserError, match=r"give lambda n: run\.samples\(n, seed=run\.seeds\[0\]\)"):
         opened(Saved())
 
     class Drawing(Saved):

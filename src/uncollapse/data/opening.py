@@ -154,6 +154,11 @@ class _Opening:
         """A folder of images, or a run of ours."""
         if (folder / "comparison.json").is_file():
             raise UserError(f"{self.place} is a comparison of many runs; give one of the run folders in it.")
+        if (folder / "model.safetensors").is_file():
+            raise UserError(
+                f"{self.place} is a generator that was saved to be shared; open it in Python, run ="
+                " uc.hub.load(folder), and give lambda n: run.samples(n, seed=run.seeds[0])."
+            )
         return self.run(folder) if is_run(folder) else self.images(Folder(folder, self.place))
 
     def run(self, run: Path | Run) -> Source:
@@ -206,8 +211,7 @@ class _Opening:
         takes = callable(given) or isinstance(given, Iterable) or hasattr(given, "__getitem__")
         if callable(getattr(given, "samples", None)) and not takes:
             raise UserError(
-                f"{self.place} is a run that was saved to be shared; give lambda n: run.samples(n, seed=0), with a "
-                "seed of run.seeds."
+                f"{self.place} is a run that was saved to be shared; give lambda n: run.samples(n, seed=run.seeds[0])."
             )
         if isinstance(given, type | Mapping | bytes):
             raise UserError(f"{self.place} gives no rows; give an array, a data set or a function f(n).")

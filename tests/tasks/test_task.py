@@ -43,6 +43,20 @@ def test_an_unknown_option_names_the_nearest() -> None:
         find("ring-8").but(train_sise=3)
 
 
+class Grown(Mixture):
+    """A user's own with an `__init__` in place of fields."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(name="grown", centres=tuple((float(k), 0.0) for k in range(count)), sigma=0.1)
+
+
+def test_a_class_with_an_init_of_its_own_is_taken_as_it_is_and_says_what_it_cannot_change() -> None:
+    task = Grown(3)
+    assert find(task) is task
+    with pytest.raises(UserError, match=r"Task 'grown' cannot be made again with train_size changed .* Grown holds as"):
+        find(task, train_size=100)
+
+
 @pytest.mark.parametrize("size", [0, -3, 2.5, "ten", True])
 def test_train_size_is_a_positive_whole_number(size: object) -> None:
     with pytest.raises(UserError, match=r"train_size must be a whole number of at least 1, not .*fresh sample"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -201,7 +200,7 @@ def from_spec(spec: Mapping[str, Any], trained_with: object = None) -> Task:
     task = _described(str(options.pop("name")), options, trained_with if isinstance(trained_with, Mapping) else {})
     if size is None and (is_own(task) or (task.name in _OWN and "measure_size" in task.options)):
         size = type(task).measure_size  # which a registered task may have changed, and this run did not
-    return task if size is None else dataclasses.replace(task, measure_size=size)
+    return task if size is None else task.with_fields(measure_size=size)
 
 
 def _described(name: str, options: dict[str, Any], trained_with: Mapping[str, Any]) -> Task:

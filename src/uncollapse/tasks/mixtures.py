@@ -5,7 +5,6 @@ The tasks on which collapse can be seen: every mode is known, so what a generato
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -109,7 +108,7 @@ class Mixture(Task):
         if scale == 1:
             return task
         centres = tuple(tuple(scale * c for c in centre) for centre in task.centres)
-        return dataclasses.replace(task, centres=centres, sigma=scale * task.sigma)
+        return task.with_fields(centres=centres, sigma=scale * task.sigma)
 
     def sample(self, n: int, draw: Draw) -> Batch:
         """n fresh samples (n, d) and their components (n,)."""

@@ -25,7 +25,8 @@ from uncollapse.draws import Draw, stream
 from uncollapse.errors import UserError, unknown
 from uncollapse.networks.mlp import MLP
 from uncollapse.networks.network import Networks
-from uncollapse.tasks.identity import own_code, own_fields, own_identity
+from uncollapse.tasks.identity import is_own, own_code, own_fields, own_identity
+from uncollapse.text import reason
 
 # Samples a seed that a snapshot judges: of small vectors (up to so many numbers), and of images.
 PLANAR, JUDGED, JUDGED_IMAGES = 16, 2_500, 1_000
@@ -192,12 +193,31 @@ class Task(ABC):
         """The same task with other options.
 
         Raises:
-            UserError: An option that this task does not have, naming the nearest one.
+            UserError: An option that this task does not have, naming the nearest one, or one that its class does not
+                take.
         """
         for option in changes:
             if option not in self.options:
                 raise unknown("task option", option, self.options)
-        return dataclasses.replace(self, **changes)
+        return self.with_fields(**changes)
+
+    def with_fields(self, **changes: Any) -> Self:
+        """The same task with other values in its fields, whether they are options or not.
+
+        Raises:
+            UserError: It is a user's own with an ``__init__`` that does not take them.
+        """
+        if not changes:
+            return self
+        try:
+            return dataclasses.replace(self, **changes)
+        except TypeError as error:
+            if not is_own(self):
+                raise
+            raise UserError(
+                f"Task {self.name!r} cannot be made again with {', '.join(changes)} changed ({reason(error)}); declare"
+                f" what {type(self).__name__} holds as dataclass fields in place of an __init__ of its own."
+            ) from error
 
     def spec(self) -> dict[str, Any]:
         """JSON of the task: its name and the options that differ from the default; `from_spec` reads it.

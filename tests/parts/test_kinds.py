@@ -8,7 +8,9 @@ import pickle
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from torch import Tensor
 
 from uncollapse.errors import UserError
@@ -18,7 +20,10 @@ from uncollapse.parts.registry import PARTS, from_json, to_json
 from uncollapse.parts.scene import Scene
 from uncollapse.parts.views import Packed
 
-STRANGE: dict[str, Any] = {"text": "a", "none": None, "list": [1], "nan": math.nan, "mapping": {}, "class": Cosine}
+STRANGE: dict[str, Any] = {
+    "text": "a", "none": None, "list": [1], "nan": math.nan, "mapping": {}, "class": Cosine,
+    "array": np.ones(2), "tensor": torch.ones(2, 2), "huge": 10**400,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("strange", STRANGE.values(), ids=STRANGE)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
+import sys
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
@@ -15,6 +15,8 @@ from typing import Any
 
 from uncollapse.errors import UserError
 from uncollapse.text import clean
+
+LARGEST = 2**63  # what a tensor can hold
 
 
 def check_settings(made: type, values: Sequence[Any], named: Mapping[str, Any]) -> None:
@@ -53,18 +55,19 @@ def _places(made: type) -> list[str]:
 
 def _wanted(hint: Any, value: Any) -> str:
     """What a value should have been; empty where it is that."""
+    counts = isinstance(value, int) and not isinstance(value, bool)
     if hint is bool:
         return "" if isinstance(value, bool) else "true or false"
     if hint is int:
-        return "" if isinstance(value, int) and not isinstance(value, bool) else "a whole number"
+        return "" if counts and abs(value) < LARGEST else "a whole number"
     if hint is float:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        return "" if number and math.isfinite(value) else "a finite number"
+        return "" if (counts or isinstance(value, float)) and abs(value) <= sys.float_info.max else "a finite number"
     if typing.get_origin(hint) is tuple:
         return "" if isinstance(value, tuple | list) else "a tuple"
     if typing.get_origin(hint) is typing.Literal:
         allowed = typing.get_args(hint)
-        return "" if value in allowed else f"one of {', '.join(map(repr, allowed))}"
+        named = any(type(value) is type(one) and value == one for one in allowed)
+        return "" if named else f"one of {', '.join(map(repr, allowed))}"
     if inspect.isclass(hint) and is_contract(hint) and not isinstance(value, hint):
         return f"a {hint.__name__}"
     return ""

@@ -470,6 +470,17 @@ def test_updates_belong_to_the_hash_only_where_a_part_reads_the_budget() -> None
         assert (few == many) is same
 
 
+def test_the_number_of_judged_samples_counts_for_arrays_in_memory_too() -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    usual, given, fewer = (
+        make_spec("vanilla", Arrays(rows, **size), seeds=[0])
+        for size in ({}, {"measure_size": 10_000}, {"measure_size": 100})
+    )
+    assert usual.hash == given.hash != fewer.hash
+    assert "measure_size" not in usual.content()["task"]
+    assert fewer.content()["task"]["measure_size"] == 100
+
+
 def test_the_number_of_judged_samples_survives_json_and_counts() -> None:
     task = Mixture(name="mine", centres=((0.0, 0.0), (1.0, 1.0)), sigma=0.1)
     usual = make_spec("vanilla", task, seeds=[0])

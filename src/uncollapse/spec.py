@@ -133,7 +133,7 @@ class RunSpec:
         try:
             usual = from_spec(spec).measure_size
         except UserError:  # arrays in memory cannot be read back
-            usual = self.task.measure_size
+            usual = type(self.task).measure_size
         return spec if usual == self.task.measure_size else {**spec, "measure_size": self.task.measure_size}
 
     def content(self) -> dict[str, Any]:

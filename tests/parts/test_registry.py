@@ -25,6 +25,8 @@ def test_a_whole_number_is_the_float_that_is_meant() -> None:
 
 def test_unknown_part_and_field_refused() -> None:
     spec = VANILLA.spec()
+    with pytest.raises(UserError, match=r"There is no part"):
+        from_json({"part": ["NonSaturating"]})
     with pytest.raises(UserError, match="no part 'NonSaturatin'; did you mean 'NonSaturating'"):
         Method.from_spec({**spec, "loss": {"part": "NonSaturatin"}})
     with pytest.raises(UserError, match="no field of Packed 'sise'; did you mean 'size'"):

@@ -80,7 +80,7 @@ def from_json(value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         name = value.get("part", "")
-        if name not in PARTS:
+        if not isinstance(name, str) or name not in PARTS:
             if "plugin" in value:
                 raise UserError(
                     f"This method uses the part {value['plugin']!r}, which is not built in;"

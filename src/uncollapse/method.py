@@ -161,7 +161,8 @@ class Method:
     def with_setting(self, path: str, value: Any) -> Method:
         """This method with one number replaced, as ``with_setting("penalties.0.weight", 0.1)``.
 
-        A part within a part is given as ``with_setting("dynamics.schedule", {"part": "Cosine", "final": 0.0})``.
+        A part within a part is given as it is, ``with_setting("dynamics.schedule", Cosine(final=0.1))``, or as JSON,
+        ``{"part": "Cosine", "final": 0.1}``.
         """
         axis, _, rest = path.partition(".")
         if axis not in AXES or not rest:

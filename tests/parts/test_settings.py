@@ -9,6 +9,7 @@ from uncollapse.methods import METHODS, VANILLA
 from uncollapse.parts.dynamics import Cosine, Dynamics
 from uncollapse.parts.penalties import GradientPenalty
 from uncollapse.parts.settings import NoSetting, changed, leaves
+from uncollapse.parts.views import Packed
 
 
 def test_leaves_are_the_numbers_of_parts_and_of_parts_within_them() -> None:
@@ -52,7 +53,9 @@ def test_a_part_within_a_part_is_replaced_by_its_description() -> None:
     given = {"part": "Cosine", "final": 0.25}
     changed = VANILLA.with_setting("dynamics.schedule", given)
     assert changed == VANILLA.but(dynamics=Dynamics(schedule=Cosine(final=0.25)))
+    assert VANILLA.with_setting("dynamics.schedule", Cosine(final=0.25)) == changed
     for wrong, sentence in (
+        (Packed(2), "takes a Schedule, and Packed is none"),
         ({"part": "Packed"}, "takes a Schedule, and Packed is none"),
         ({"part": "Cosin"}, "'Cosine'"),
     ):

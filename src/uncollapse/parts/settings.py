@@ -82,13 +82,13 @@ def _checked(new: Any, hint: Any, old: Any, path: str) -> Any:
 
 
 def _other_part(new: Any, contract: Any, path: str) -> Part:
-    """The part that a mapping as ``{"part": "Cosine", "final": 0.1}`` describes, of the kind that stood there."""
-    if not isinstance(new, Mapping):
+    """A part, or the one that ``{"part": "Cosine", "final": 0.1}`` describes, of the kind that stood there."""
+    if not isinstance(new, Mapping | Part):
         raise UserError(
             f"{path} is a part, not a number; set one of its own numbers, or give a part as"
             ' {part = "Cosine", final = 0.1}.'
         )
-    made: Part = from_json(new)
+    made: Part = from_json(new) if isinstance(new, Mapping) else new
     fits: bool = isinstance(made, contract)
     if not fits:
         raise UserError(f"{path} takes a {contract.__name__}, and {type(made).__name__} is none.")

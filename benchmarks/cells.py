@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 from unittest import mock
 
+import image_features
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -119,13 +120,42 @@ def features(cell: Cell, metrics: Sequence[str], stream: np.random.Generator, le
     """All feature metrics on one draw; the real rows are those that authenticity takes for the training set."""
     worlds = sides(cell)
     real, fake = worlds[0].draw(cell.n_real, stream), worlds[1].draw(cell.n_fake, stream)
+    return together(real, fake, metrics, stream, level, lambda model, seen: accuracy(model, seen, *worlds))
+
+
+def images(cell: Cell, metrics: Sequence[str], stream: np.random.Generator, level: float | None) -> dict[str, Row]:
+    """The same on features of real images, no image on both sides; the classifier is judged on all other images."""
+    all_of_it = image_features.pool(cell.world)
+    drawn = all_of_it.draw(cell.n_real, cell.n_fake, stream, different=cell.different)
+
+    def judged(model: Any, seen: NDArray[Any]) -> float:
+        shift, scale = seen.mean(0, dtype=np.float64), seen.std(0, dtype=np.float64)
+        scale[scale <= 1e-6 * np.abs(shift)] = 1  # a feature that never varied
+        others = all_of_it.without(np.concatenate(drawn))
+        sides = (others.population(different=side).x for side in (False, cell.different))
+        real_called_fake, fake_called_fake = (model.predict((side - shift) / scale).mean() for side in sides)
+        return float((1 - real_called_fake + fake_called_fake) / 2)
+
+    real, fake = (all_of_it.x[rows] for rows in drawn)
+    return together(real, fake, metrics, stream, level, judged)
+
+
+def together(
+    real: NDArray[np.float32],
+    fake: NDArray[np.float32],
+    metrics: Sequence[str],
+    stream: np.random.Generator,
+    level: float | None,
+    judged: Callable[[Any, NDArray[Any]], float],
+) -> dict[str, Row]:
+    """The rows of all feature metrics; `judged` tells a classifier's population accuracy from it and what it saw."""
     with trained_classifiers() as trained:
-        together = uc.metrics.feature_metrics(
+        found = uc.metrics.feature_metrics(
             real=real, fake=fake, train=real, metrics=tuple(metrics), level=level, generator=torch_stream(stream)
         )
-    rows = {name: row(together[name]) for name in metrics}
+    rows = {name: row(found[name]) for name in metrics}
     if "c2st" in rows and level is not None:
-        rows["c2st"]["truth"] = accuracy(*trained[-1], *worlds)
+        rows["c2st"]["truth"] = judged(*trained[-1])
     return rows
 
 
@@ -273,6 +303,18 @@ def exact(function: Callable[..., float]) -> Callable[[Cell], tuple[float, float
     return lambda cell: (function(*sides(cell)) if cell.different else 0.0, 0.0)
 
 
+def of_images(truth: Callable[..., Any]) -> Callable[[Cell], tuple[float, float]]:
+    """A distance of the two populations of images, perhaps with a standard error; between equal ones 0."""
+
+    @cache
+    def found(world: str) -> tuple[float, float]:
+        everything = image_features.pool(world)
+        distance = truth(*(everything.population(different=side) for side in (False, True)))
+        return distance if isinstance(distance, tuple) else (distance, 0.0)
+
+    return lambda cell: found(cell.world) if cell.different else (0.0, 0.0)
+
+
 FAKES = ((0, 500), (0, 2_000))
 FAMILIES: Mapping[str, Family] = {
     "features": Family(
@@ -283,6 +325,17 @@ FAMILIES: Mapping[str, Family] = {
             "frechet_infinity": exact(frechet),
             "kernel_distance": exact(cubic_kernel),
             "sliced_wasserstein": lambda cell: sliced_truth(cell.world, cell.size, cell.different),
+        },
+        zeros=("mmd_rbf",),
+    ),
+    "images": Family(
+        metrics=FEATURE_METRICS,
+        cells=grid("images", ("mnist", "fashion-mnist"), (96,), ((500, 500),)),
+        measure=images,
+        truths={
+            "frechet_infinity": of_images(image_features.frechet),
+            "kernel_distance": of_images(image_features.cubic_kernel),
+            "sliced_wasserstein": of_images(image_features.sliced),
         },
         zeros=("mmd_rbf",),
     ),

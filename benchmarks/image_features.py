@@ -11,6 +11,7 @@ from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from populations import over_directions
 from scipy.linalg import eigh
 from verdict_data import folder, idx
 
@@ -110,9 +111,9 @@ def sliced(one: Rows, other: Rows) -> tuple[float, float]:
     directions = np.random.default_rng(0).standard_normal((DIRECTIONS, d))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     levels = (np.arange(GRID) + 0.5) / GRID
-    values = []
-    for direction in directions:
+    values = np.zeros(DIRECTIONS)
+    for place, direction in enumerate(directions):
         first, second = (np.sort(rows.x @ direction) for rows in (one, other))
-        gaps = [side[(levels * len(side)).astype(np.intp)] for side in (first, second)]
-        values.append(float(np.mean((gaps[0] - gaps[1]) ** 2)))
-    return 3 * d * float(np.mean(values)), 3 * d * float(np.std(values, ddof=1)) / DIRECTIONS**0.5
+        gaps = first[(levels * len(first)).astype(np.intp)] - second[(levels * len(second)).astype(np.intp)]
+        values[place] = np.mean(gaps**2)
+    return over_directions(one, other, directions, values)

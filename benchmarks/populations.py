@@ -6,6 +6,7 @@ Every number here follows from weights, means and variances alone, in NumPy and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,18 @@ from scipy.special import ndtr
 Array = NDArray[np.float64]
 MODES, RADIUS, SPREAD = 8, 3.0, 0.5
 DIRECTIONS, GRID = 8_192, 400
+
+
+class HasMoments(Protocol):
+    """A distribution whose mean (d,) and covariance (d, d) are known."""
+
+    @property
+    def mean(self) -> Array:
+        """Mean (d,)."""
+
+    @property
+    def covariance(self) -> Array:
+        """Covariance (d, d)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +117,7 @@ def sliced(one: Mixture, other: Mixture) -> tuple[float, float]:
     """3 d times the mean over directions of the squared 2-Wasserstein distance; second its standard error.
 
     Each direction's distance is a quadrature over quantiles, for single Gaussians exact; only the choice of directions
-    is random (seed 0), and in the plane they are equally spaced. What of the distance follows the squared difference
-    of the projected means or a projected variance is replaced by its known mean over all directions.
+    is random (seed 0), and in the plane they are equally spaced.
     """
     d = one.means.shape[1]
     if d == 2:
@@ -115,13 +127,23 @@ def sliced(one: Mixture, other: Mixture) -> tuple[float, float]:
         directions = np.random.default_rng(0).standard_normal((DIRECTIONS, d))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     values = np.array([_squared_wasserstein(one, other, direction) for direction in directions])
+    value, error = over_directions(one, other, directions, values)
+    return value, 0.0 if d == 2 else error
+
+
+def over_directions(one: HasMoments, other: HasMoments, directions: Array, values: Array) -> tuple[float, float]:
+    """3 d times the mean over all directions of what was seen along some (k, d); second its standard error.
+
+    What of it follows the squared difference of the projected means or a projected variance is replaced by its known
+    mean over all directions.
+    """
+    count, d = directions.shape
     apart = one.mean - other.mean
     squares = [np.outer(apart, apart), one.covariance, other.covariance]
     followed = np.stack([((directions @ square) * directions).sum(1) - np.trace(square) / d for square in squares], 1)
     slopes, *_ = np.linalg.lstsq(followed - followed.mean(0), values - values.mean(), rcond=None)
     values = values - followed @ slopes
-    error = 0.0 if d == 2 else float(values.std(ddof=1) / np.sqrt(DIRECTIONS))
-    return 3 * d * float(values.mean()), 3 * d * error
+    return 3 * d * float(values.mean()), 3 * d * float(values.std(ddof=1) / np.sqrt(count))
 
 
 def _squared_wasserstein(one: Mixture, other: Mixture, direction: Array) -> float:

@@ -61,8 +61,19 @@ def test_the_sliced_distance_of_a_shift_is_known() -> None:
     """Moved by D, every direction u sees (u.D)^2, whose mean over directions is |D|^2 / d."""
     moved = image_features.Rows(ONE.x + np.float32(0.5))
     value, error = image_features.sliced(ONE, moved)
-    assert value == pytest.approx(3 * 6 * 0.25, abs=4 * error)
-    assert 0 < error < 0.05 * value
+    assert value == pytest.approx(3 * 6 * 0.25, rel=1e-6)  # and only this, which over_directions knows without noise
+    assert error < 1e-6 * value
+
+
+def test_the_sliced_distance_of_other_rows_is_that_of_many_directions() -> None:
+    directions = np.random.default_rng(5).standard_normal((20_000, 6))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    levels = (np.arange(1_800) + 0.5) / 1_800  # a multiple of both numbers of rows
+    quantiles = [np.sort(rows.x @ directions.T, axis=0)[(levels * len(rows.x)).astype(int)] for rows in (ONE, OTHER)]
+    told = 3 * 6 * ((quantiles[0] - quantiles[1]) ** 2).mean(0)
+    value, error = image_features.sliced(ONE, OTHER)
+    assert value == pytest.approx(told.mean(), abs=4 * np.hypot(error, told.std() / 20_000**0.5))
+    assert 0 < error < 0.02 * value
 
 
 def test_the_accuracy_is_counted_on_images_that_were_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,11 @@ Commands: `python benchmarks/intervals.py`, which stops and goes on as one likes
 below 92 or is marked with a plus up to 2,000 times and judges it by all of these; then `--table`, which adds to what
 is here. By chance one interval in 40 that truly holds in 94 % is below 92 after 500 repeats, and one in four that truly
 holds in 91 % is not.
+
+Families: `features`, Gaussians and mixtures of eight; `images`, what the shipped classifiers see in MNIST and
+Fashion-MNIST, all 70,000 images as the population and no image on both sides, different: the fakes lack a class;
+`paired`, differences of two generators against one reference; `labels`, `softmax`, `support` and `paths` as their
+names say. A cell is named after its family, population, dimensions (or classes, or values) and rows.
 """
 Summaries = dict[Cell, dict[str, dict[str, Any]]]
 

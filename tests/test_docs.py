@@ -455,6 +455,16 @@ def test_the_evidence_for_advice_is_what_the_committed_results_say() -> None:
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is stale; run `make docs`"
 
 
+def test_the_readme_says_how_often_intervals_held() -> None:
+    """As docs/metrics.md does, which is made from the committed table."""
+    told = re.search(
+        r"at least (\d+) % of the time in all (\d+) cases", load(ROOT / "docs" / "metric_pages.py").drawn()
+    )
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert told is not None
+    assert f"at least {told[1]} % of the time in all {told[2]} cases" in readme
+
+
 def test_a_choice_of_the_default_is_not_counted_twice() -> None:
     evidence = load(ROOT / "docs" / "evidence.py")
     content = {"tuning": {"cells": [{"task": "a", "tuned": "r1 (tuned)", "settings": {}}]}}

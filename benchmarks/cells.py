@@ -126,6 +126,8 @@ def features(cell: Cell, metrics: Sequence[str], stream: np.random.Generator, le
 def images(cell: Cell, metrics: Sequence[str], stream: np.random.Generator, level: float | None) -> dict[str, Row]:
     """The same on features of real images, no image on both sides; the classifier is judged on all other images."""
     all_of_it = image_features.pool(cell.world)
+    if all_of_it.x.shape[1] != cell.size:
+        raise ValueError(f"{cell.world} has {all_of_it.x.shape[1]} features, and the cell says {cell.size}")
     drawn = all_of_it.draw(cell.n_real, cell.n_fake, stream, different=cell.different)
 
     def judged(model: Any, seen: NDArray[Any]) -> float:

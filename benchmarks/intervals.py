@@ -56,7 +56,9 @@ class Task:
 def code_digest() -> str:
     """Eight digits that change with the metrics, what they rest on, or the populations."""
     here, package = Path(__file__).parent, Path(uncollapse.__file__).parent
-    files = [here / "cells.py", here / "populations.py", *sorted((package / "metrics").rglob("*.py"))]
+    files = [here / f"{name}.py" for name in ("cells", "populations", "image_features", "verdict_data")]
+    files += sorted((package / "metrics").rglob("*.py"))
+    files += sorted(path for ending in ("py", "safetensors") for path in (package / "features").rglob(f"*.{ending}"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:8]
 
 
@@ -144,7 +146,7 @@ def chosen(options: argparse.Namespace) -> list[Cell]:
         if not options.families or name in options.families
         for cell in family.cells
         if (not options.metrics or set(options.metrics) & set(family.metrics))
-        and (not options.dims or name not in ("features", "paired") or cell.size in options.dims)
+        and (not options.dims or name not in ("features", "images", "paired") or cell.size in options.dims)
         and (not options.rows or max(cell.n_real, cell.n_fake) in options.rows)
     ]
 

@@ -87,14 +87,16 @@ def defect_lines(defects: ModuleType) -> list[str]:
 def drawn() -> str:
     """How often the intervals held in the cases of results/intervals, and which cases those are."""
     document = json.loads((DOCS.parent / "results" / "intervals" / "coverage.json").read_text(encoding="utf-8"))
-    found = [(row, case) for row in document["rows"] for case in row["metrics"].values() if case["repeats"] >= 500]
+    found = [(row, case) for row in document["rows"] for case in row["metrics"].values()]
+    found = [(row, case) for row, case in found if case["repeats"] >= 500 and case["coverage"] is not None]
     least = min(case["coverage"] for _, case in found)
-    rows = " or ".join(f"{count:,}" for count in sorted({max(row["n_real"], row["n_fake"]) for row, _ in found}))
+    sides = sorted({row[side] for row, _ in found for side in ("n_real", "n_fake")} - {0})
+    rows = " or ".join(f"{count:,}" for count in sides)
     images = any(row["family"] == "images" for row, _ in found)
     return (
         f"with {rows} rows a side at least {math.floor(100 * least)} % of the time in all {len(found)} cases"
-        " drawn so far"
-        + (", among them features of real images (MNIST and Fashion-MNIST, 96 features)" if images else "")
+        " drawn so far: Gaussian mixtures, labels, probabilities and paths"
+        + (", and features of real images (MNIST and Fashion-MNIST, 96 of each)" if images else "")
     )
 
 

@@ -19,6 +19,7 @@ from uncollapse.experiments.search import Tuning
 from uncollapse.experiments.tuning import trials
 from uncollapse.methods import _ROWS
 from uncollapse.monitor import MonitorChoice
+from uncollapse.parts.dynamics import Cosine, PerPlayer
 from uncollapse.report.words import needed_seeds
 from uncollapse.run import make_spec
 from uncollapse.tasks.mixtures import Mixture
@@ -79,7 +80,13 @@ def test_presentation_and_claims_are_read() -> None:
 def test_a_plan_survives_json() -> None:
     plan = Plan.from_toml(GOOD)
     tuned = replace(plan, tuning=Tuning(seeds=(7,), trials=2, rates=(3.0,), sensitive=(0.1,)))
-    for each in (plan, tuned):
+    parts = replace(plan.groups[0], set={"dynamics.schedule": PerPlayer(critic=Cosine(final=0.3))})
+    told = {"part": "Cosine", "final": 0.3}
+    assert parts.set["dynamics.schedule"]["critic"] == told
+    assert parts == replace(
+        plan.groups[0], set={"dynamics.schedule": {**parts.set["dynamics.schedule"], "critic": told}}
+    )
+    for each in (plan, tuned, replace(plan, groups=(parts,))):
         assert Plan.from_json(json.loads(json.dumps(each.to_json()))) == each
 
 

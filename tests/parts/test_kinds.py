@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import math
 import pickle
 from dataclasses import dataclass, fields, replace
@@ -77,6 +78,67 @@ class Mine(Penalty):
     def __call__(self, scene: Scene) -> Tensor:
         """Scores of the fakes."""
         return self.weight * scene.fake_judgement.score.mean()
+
+
+class Forgotten(Penalty):
+    """A part whose decorator was forgotten."""
+
+    weight: float = 1.0
+
+    def __call__(self, scene: Scene) -> Tensor:
+        """Scores of the fakes."""
+        return self.weight * scene.fake_judgement.score.mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endless(Forgotten):
+    """Defaults of another kind than annotated, and a field of an awkward name."""
+
+    weight: float = 1.0
+    limit: float = math.inf
+    size: int = None  # type: ignore[assignment]
+    cls: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turning(Forgotten):
+    """What it is given becomes what is annotated."""
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", float(self.scale))
+
+
+def test_settings_of_what_is_no_dataclass_are_not_swallowed() -> None:
+    assert Forgotten().weight == 1.0
+    with pytest.raises(UserError, match="Forgotten is no dataclass; put @dataclass"):
+        Forgotten(weight=7.0)  # type: ignore[call-arg]
+    with pytest.raises(UserError, match="Forgotten is no dataclass; put @dataclass"):
+        Forgotten(7.0)  # type: ignore[call-arg]
+
+
+def test_a_users_default_of_another_kind_stays_and_can_be_copied() -> None:
+    assert replace(Endless(cls=2), weight=2.0) == Endless(cls=2, weight=2.0)
+    with pytest.raises(UserError, match=r"Endless\(size='a'\) is not a whole number; None is the usual value"):
+        Endless(size="a")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="is not a finite number"):
+        Endless(limit=-math.inf)
+
+
+def test_a_class_that_turns_what_it_is_given_is_left_to_do_so() -> None:
+    assert Turning(scale="1e-3").scale == 0.001  # type: ignore[arg-type]
+
+
+def test_numbers_of_numpy_are_numbers_and_are_written_as_pythons() -> None:
+    penalty = GradientPenalty(weight=np.float32(10), schedule=Cosine(final=np.float64(0.5)))  # type: ignore[arg-type]
+    written = to_json((penalty, Packed(np.int64(2))))  # type: ignore[arg-type]
+    assert json.loads(json.dumps(written)) == to_json(
+        (GradientPenalty(weight=10.0, schedule=Cosine(final=0.5)), Packed(2))
+    )
+    assert Dynamics(betas=np.array([0.0, 0.9])).betas == (0.0, 0.9)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"weight=a int\) is not a finite number"):
+        GradientPenalty(weight=10**5000)
 
 
 def test_annotations_of_a_users_own_are_taken_as_they_are() -> None:

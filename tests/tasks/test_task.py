@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import InitVar, dataclass
+
 import pytest
 import sklearn.neighbors  # noqa: F401 - sets OpenMP's environment variables at its first import, which is no leak of a test
 import torch
@@ -50,11 +52,33 @@ class Grown(Mixture):
         super().__init__(name="grown", centres=tuple((float(k), 0.0) for k in range(count)), sigma=0.1)
 
 
+class Swallowing(Grown):
+    """One whose `__init__` takes everything and keeps nothing."""
+
+    def __init__(self, count: int = 3, **others: object) -> None:
+        super().__init__(count)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Seeded(Mixture):
+    """One that needs more than its fields."""
+
+    start: InitVar[int]
+
+    def __post_init__(self, start: int) -> None:
+        super().__post_init__()
+
+
 def test_a_class_with_an_init_of_its_own_is_taken_as_it_is_and_says_what_it_cannot_change() -> None:
     task = Grown(3)
     assert find(task) is task
     with pytest.raises(UserError, match=r"Task 'grown' cannot be made again with train_size changed .* Grown holds as"):
         find(task, train_size=100)
+    with pytest.raises(UserError, match=r"Task 'grown' does not take up train_size=100; declare what Swallowing holds"):
+        find(Swallowing(), train_size=100)
+    seeded = Seeded(name="seeded", centres=((0.0, 0.0), (1.0, 1.0)), sigma=0.1, start=3)
+    with pytest.raises(UserError, match=r"Task 'seeded' cannot be made again with train_size changed .*'start'"):
+        find(seeded, train_size=100)
 
 
 @pytest.mark.parametrize("size", [0, -3, 2.5, "ten", True])

@@ -154,12 +154,14 @@ class _Opening:
         """A folder of images, or a run of ours."""
         if (folder / "comparison.json").is_file():
             raise UserError(f"{self.place} is a comparison of many runs; give one of the run folders in it.")
-        if (folder / "model.safetensors").is_file():
+        if is_run(folder):
+            return self.run(folder)
+        if (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():
             raise UserError(
                 f"{self.place} is a generator that was saved to be shared; open it in Python, run ="
                 " uc.hub.load(folder), and give lambda n: run.samples(n, seed=run.seeds[0])."
             )
-        return self.run(folder) if is_run(folder) else self.images(Folder(folder, self.place))
+        return self.images(Folder(folder, self.place))
 
     def run(self, run: Path | Run) -> Source:
         """Samples of a run of ours."""

@@ -16,6 +16,7 @@ from typing import Any
 from uncollapse.errors import UserError, unknown
 from uncollapse.experiments.search import Tuning
 from uncollapse.metrics.further import FURTHER
+from uncollapse.parts.registry import to_json
 
 HEADLINES = (
     "modes_solid",
@@ -55,6 +56,10 @@ class CellGroup:
     batch: int | None = None
     seeds: tuple[int, ...] | None = None
     label: str = ""
+
+    def __post_init__(self) -> None:
+        """Takes a part among the settings as plans hold it, by its name and its own settings."""
+        object.__setattr__(self, "set", {path: to_json(value) for path, value in self.set.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
+import math
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from numbers import Integral, Real
 from typing import Any
 
 from uncollapse.errors import UserError
@@ -22,25 +23,41 @@ LARGEST = 2**63  # what a tensor can hold
 def check_settings(made: type, values: Sequence[Any], named: Mapping[str, Any]) -> None:
     """Refuses settings of another kind than their annotations say, before anything is computed with them.
 
+    Of a user's class that has an ``__init__`` or ``__post_init__`` of its own, which may turn what it is given into
+    something else, nothing is refused.
+
     Args:
-        made: The dataclass that is being made.
+        made: The class of the part that is being made.
         values: Its settings by position.
         named: Its settings by name.
 
     Raises:
-        UserError: The first one of another kind, with what is allowed.
+        UserError: The first one of another kind, with what is allowed; settings of what is no dataclass.
     """
+    if (values or named) and made.__init__ is object.__init__:  # type: ignore[misc]
+        raise UserError(f"{made.__name__} is no dataclass; put @dataclass(frozen=True, kw_only=True) above its class.")
+    if not _checkable(made):
+        return
     by_position = zip(_places(made), values, strict=False) if values else ()
     for name, value in (dict(by_position) | dict(named)).items():
-        if wanted := _wanted(_hints(made).get(name), value):
+        if (wanted := _wanted(_hints(made).get(name), value)) and not _is_default(made, name, value):
             raise UserError(f"{made.__name__}({name}={_shown(value)}) is not {wanted}; {_advice(made, name)}.")
+
+
+@functools.cache
+def _checkable(made: type) -> bool:
+    """Whether what a call gives is what the fields will hold."""
+    if not is_dataclass(made):
+        return False
+    own = made.__module__.partition(".")[0] != __package__.partition(".")[0]
+    # The code of an __init__ that a dataclass has written lies in no file.
+    written = made.__init__.__code__.co_filename != "<string>"
+    return not own or not (written or hasattr(made, "__post_init__"))
 
 
 @functools.cache
 def _hints(made: type) -> dict[str, Any]:
     """Annotations of a dataclass; none, where they cannot be read from outside of the function that defines it."""
-    if not is_dataclass(made):
-        return {}
     try:
         return typing.get_type_hints(made)
     except Exception:
@@ -55,15 +72,16 @@ def _places(made: type) -> list[str]:
 
 def _wanted(hint: Any, value: Any) -> str:
     """What a value should have been; empty where it is that."""
-    counts = isinstance(value, int) and not isinstance(value, bool)
+    counts = isinstance(value, Integral) and not isinstance(value, bool)
     if hint is bool:
         return "" if isinstance(value, bool) else "true or false"
     if hint is int:
         return "" if counts and abs(value) < LARGEST else "a whole number"
     if hint is float:
-        return "" if (counts or isinstance(value, float)) and abs(value) <= sys.float_info.max else "a finite number"
+        number = counts or (isinstance(value, Real) and not isinstance(value, bool))
+        return "" if number and _finite(value) else "a finite number"
     if typing.get_origin(hint) is tuple:
-        return "" if isinstance(value, tuple | list) else "a tuple"
+        return "" if isinstance(value, Iterable) and not isinstance(value, str | Mapping | type) else "a tuple"
     if typing.get_origin(hint) is typing.Literal:
         allowed = typing.get_args(hint)
         named = any(type(value) is type(one) and value == one for one in allowed)
@@ -73,6 +91,14 @@ def _wanted(hint: Any, value: Any) -> str:
     return ""
 
 
+def _finite(value: Any) -> bool:
+    """Whether a number is one as a float, too."""
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
 def is_contract(hint: type) -> bool:
     """Whether an annotation is one of the package's own abstract classes, as `Schedule`."""
     return hint.__module__.startswith(__package__) and not is_dataclass(hint)
@@ -80,11 +106,25 @@ def is_contract(hint: type) -> bool:
 
 def _shown(value: Any) -> str:
     """A value in a sentence, shortened."""
-    text = clean(value.__name__ if isinstance(value, type) else repr(value))
+    try:
+        text = clean(value.__name__ if isinstance(value, type) else repr(value))
+    except Exception:  # a repr of the user's, or a number of thousands of digits
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _default(made: type, name: str) -> Any:
+    """The default of a field; MISSING where it has none."""
+    return next((item.default for item in fields(made) if item.name == name), MISSING)
+
+
+def _is_default(made: type, name: str, value: Any) -> bool:
+    """Whether a value is what stands there anyway: a default of the user's may be of another kind than annotated."""
+    usual = _default(made, name)
+    return value is usual or (type(value) is type(usual) and isinstance(value, int | float) and value == usual)
 
 
 def _advice(made: type, name: str) -> str:
     """What to do next: an example, where the setting has a usual value."""
-    usual = next((item.default for item in fields(made) if item.name == name), MISSING)
+    usual = _default(made, name)
     return "choose one" if usual is MISSING else f"{_shown(usual)} is the usual value"

@@ -10,6 +10,7 @@ import functools
 import typing
 from collections.abc import Mapping
 from dataclasses import fields
+from numbers import Integral, Real
 from typing import Any
 
 from uncollapse.errors import UserError, unknown
@@ -68,8 +69,10 @@ _hints = functools.cache(typing.get_type_hints)  # evaluating annotations takes 
 
 
 def _plainly(value: Any, hint: Any) -> Any:
-    """A whole number as the float that is meant, so that equal parts have equal JSON and equal hashes."""
-    return float(value) if hint is float and type(value) is int else value
+    """A number as Python's own of the kind that is meant, so that equal parts have equal JSON and equal hashes."""
+    if hint is float and isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    return int(value) if hint is int and isinstance(value, Integral) and not isinstance(value, bool) else value
 
 
 def from_json(value: Any) -> Any:

@@ -145,7 +145,7 @@ class Part(ABC):  # noqa: B024 (its contracts have the abstract methods)
     lanes: ClassVar[int | None] = None
     batch_level: ClassVar[bool] = False
 
-    def __new__(cls, *values: Any, **settings: Any) -> Self:
+    def __new__(cls, /, *values: Any, **settings: Any) -> Self:
         """Refuses settings of another kind than they are annotated with, before they meet a tensor."""
         check_settings(cls, values, settings)
         return super().__new__(cls)

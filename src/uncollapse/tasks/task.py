@@ -205,19 +205,27 @@ class Task(ABC):
         """The same task with other values in its fields, whether they are options or not.
 
         Raises:
-            UserError: It is a user's own with an ``__init__`` that does not take them.
+            UserError: It is a user's own whose class does not take them.
         """
         if not changes:
             return self
+        names, own = ", ".join(changes), is_own(self)
+        advice = f"declare what {type(self).__name__} holds as dataclass fields, in place of an __init__ of its own."
         try:
-            return dataclasses.replace(self, **changes)
-        except TypeError as error:
-            if not is_own(self):
+            made = dataclasses.replace(self, **changes)
+        except UserError:
+            raise
+        except (TypeError, ValueError) as error:
+            if not own:
                 raise
             raise UserError(
-                f"Task {self.name!r} cannot be made again with {', '.join(changes)} changed ({reason(error)}); declare"
-                f" what {type(self).__name__} holds as dataclass fields in place of an __init__ of its own."
+                f"Task {self.name!r} cannot be made again with {names} changed ({reason(error)}); {advice}"
             ) from error
+        for name, value in changes.items():
+            old = getattr(self, name)
+            if own and getattr(made, name) is old and not (value is old or (type(value) is type(old) and value == old)):
+                raise UserError(f"Task {self.name!r} does not take up {name}={value!r}; {advice}")
+        return made
 
     def spec(self) -> dict[str, Any]:
         """JSON of the task: its name and the options that differ from the default; `from_spec` reads it.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib import resources
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 from uncollapse.errors import UserError, unknown
 from uncollapse.experiments.search import Tuning
 from uncollapse.metrics.further import FURTHER
-from uncollapse.parts.registry import to_json
 
 HEADLINES = (
     "modes_solid",
@@ -59,7 +58,10 @@ class CellGroup:
 
     def __post_init__(self) -> None:
         """Takes a part among the settings as plans hold it, by its name and its own settings."""
-        object.__setattr__(self, "set", {path: to_json(value) for path, value in self.set.items()})
+        if any(is_dataclass(value) for value in self.set.values()):
+            from uncollapse.parts.registry import to_json  # which brings torch, that reading a plan does without
+
+            object.__setattr__(self, "set", {path: to_json(value) for path, value in self.set.items()})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -146,3 +146,19 @@ def test_annotations_of_a_users_own_are_taken_as_they_are() -> None:
     assert Mine(weight=2, scales="any", schedule=Cosine()).scales == "any"  # type: ignore[arg-type, comparison-overlap]
     with pytest.raises(UserError, match=r"Mine\(weight='a'\) is not a finite number; choose one"):
         Mine("a")  # type: ignore[arg-type]
+
+
+def test_annotations_that_only_a_function_knows_are_no_obstacle() -> None:
+    class Local:
+        """A type of the function."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Inside(Penalty):
+        near: Local | None = None
+        weight: float = 1.0
+
+        def __call__(self, scene: Scene) -> Tensor:
+            return self.weight * scene.fake_judgement.score.mean()
+
+    assert to_json(Inside(weight=2.0))["weight"] == 2.0
+    assert replace(Inside(), weight=3.0).weight == 3.0

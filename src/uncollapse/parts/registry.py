@@ -6,8 +6,6 @@ A part that a spec names is looked up here and never imported.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import typing
 from collections.abc import Mapping
 from dataclasses import fields
 from numbers import Integral, Real
@@ -24,6 +22,7 @@ from uncollapse.parts import (
     population,
     views,
 )
+from uncollapse.parts.kinds import annotations
 from uncollapse.parts.scene import Part
 
 _MODULES = (losses, penalties, generator_terms, constraints, views, conditioning, dynamics, population)
@@ -56,16 +55,13 @@ def to_json(value: Any) -> Any:
     """A part, with all parts in it, or a tuple of parts as JSON values; `from_json` reads them back."""
     if isinstance(value, Part):
         assert dataclasses.is_dataclass(value)
-        hints = _hints(type(value))
-        content = {item.name: to_json(_plainly(getattr(value, item.name), hints[item.name])) for item in fields(value)}
+        kinds, names = annotations(type(value)), [item.name for item in fields(value)]
+        content = {name: to_json(_plainly(getattr(value, name), kinds.get(name))) for name in names}
         plugin = {"plugin": own} if (own := origin(type(value))) else {}
         return {"part": type(value).__name__, **plugin, **content}
     if isinstance(value, tuple):
         return [to_json(item) for item in value]
     return value
-
-
-_hints = functools.cache(typing.get_type_hints)  # evaluating annotations takes longer than all the rest of a spec
 
 
 def _plainly(value: Any, hint: Any) -> Any:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 from uncollapse.errors import UserError
+from uncollapse.parts.kinds import annotations
 from uncollapse.parts.registry import from_json
 from uncollapse.parts.scene import Part
 
@@ -55,10 +55,7 @@ def changed(value: Any, path: list[str], new: Any, whole: str) -> Any:
     if head not in names:
         raise NoSetting
     old = getattr(value, head)
-    if rest:
-        there = changed(old, rest, new, whole)
-    else:
-        there = _checked(new, typing.get_type_hints(type(value)).get(head), old, whole)
+    there = changed(old, rest, new, whole) if rest else _checked(new, annotations(type(value)).get(head), old, whole)
     return replace(value, **{head: there})
 
 

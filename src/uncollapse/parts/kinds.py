@@ -40,7 +40,7 @@ def check_settings(made: type, values: Sequence[Any], named: Mapping[str, Any]) 
         return
     by_position = zip(_places(made), values, strict=False) if values else ()
     for name, value in (dict(by_position) | dict(named)).items():
-        if (wanted := _wanted(annotations(made).get(name), value)) and not _is_default(made, name, value):
+        if (wanted := _wanted(annotated(made).get(name), value)) and not _is_default(made, name, value):
             raise UserError(f"{made.__name__}({name}={_shown(value)}) is not {wanted}; {_advice(made, name)}.")
 
 
@@ -56,7 +56,7 @@ def _checkable(made: type) -> bool:
 
 
 @functools.cache
-def annotations(made: type) -> dict[str, Any]:
+def annotated(made: type) -> dict[str, Any]:
     """Annotations of a class, read once; none, where they name what only the function that defines it knows."""
     try:
         return typing.get_type_hints(made)

@@ -22,7 +22,7 @@ from uncollapse.parts import (
     population,
     views,
 )
-from uncollapse.parts.kinds import annotations
+from uncollapse.parts.kinds import annotated
 from uncollapse.parts.scene import Part
 
 _MODULES = (losses, penalties, generator_terms, constraints, views, conditioning, dynamics, population)
@@ -55,7 +55,7 @@ def to_json(value: Any) -> Any:
     """A part, with all parts in it, or a tuple of parts as JSON values; `from_json` reads them back."""
     if isinstance(value, Part):
         assert dataclasses.is_dataclass(value)
-        kinds, names = annotations(type(value)), [item.name for item in fields(value)]
+        kinds, names = annotated(type(value)), [item.name for item in fields(value)]
         content = {name: to_json(_plainly(getattr(value, name), kinds.get(name))) for name in names}
         plugin = {"plugin": own} if (own := origin(type(value))) else {}
         return {"part": type(value).__name__, **plugin, **content}

@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from uncollapse.errors import UserError
-from uncollapse.parts.kinds import annotations
+from uncollapse.parts.kinds import annotated
 from uncollapse.parts.registry import from_json
 from uncollapse.parts.scene import Part
 
@@ -55,7 +55,7 @@ def changed(value: Any, path: list[str], new: Any, whole: str) -> Any:
     if head not in names:
         raise NoSetting
     old = getattr(value, head)
-    there = changed(old, rest, new, whole) if rest else _checked(new, annotations(type(value)).get(head), old, whole)
+    there = changed(old, rest, new, whole) if rest else _checked(new, annotated(type(value)).get(head), old, whole)
     return replace(value, **{head: there})
 
 

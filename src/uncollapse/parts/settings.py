@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, cast
 
 from uncollapse.errors import UserError
 from uncollapse.parts.kinds import annotated
@@ -54,8 +54,8 @@ def changed(value: Any, path: list[str], new: Any, whole: str) -> Any:
     names = [item.name for item in fields(value)] if isinstance(value, Part) else []  # type: ignore[arg-type]
     if head not in names:
         raise NoSetting
-    old = getattr(value, head)
-    there = changed(old, rest, new, whole) if rest else _checked(new, annotated(type(value)).get(head), old, whole)
+    old, made = getattr(value, head), cast(type, type(value))
+    there = changed(old, rest, new, whole) if rest else _checked(new, annotated(made).get(head), old, whole)
     return replace(value, **{head: there})
 
 

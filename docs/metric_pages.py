@@ -95,7 +95,7 @@ def drawn() -> str:
     images = any(row["family"] == "images" for row, _ in found)
     return (
         f"with {rows} rows a side at least {math.floor(100 * least)} % of the time in all {len(found)} cases"
-        " drawn so far: Gaussian mixtures, labels, probabilities and paths"
+        " drawn so far: Gaussian mixtures, labels, probabilities, repeated rows and paths"
         + (", and features of real images (MNIST and Fashion-MNIST, 96 of each)" if images else "")
     )
 

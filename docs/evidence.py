@@ -1,7 +1,8 @@
 """Extracts what advice may cite, `src/uncollapse/evidence.json`, from the committed results: `make docs`.
 
-One row a cell of each `results/*/comparison.json`: its measures with intervals, and its paired differences from the
-plain GAN of the same comparison, oriented so that more is better. A test fails when the file is stale.
+One row a cell of each `results/*/comparison.json`: its measures with intervals, its paired differences from the plain
+GAN of the same comparison, oriented so that more is better, and the symptoms of that plain GAN. A test fails when the
+file is stale.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from uncollapse.experiments.record import by_seed
 from uncollapse.experiments.statistics import pair_differences
 from uncollapse.methods import METHODS, find_method
 from uncollapse.metrics.intervals import wilson
-from uncollapse.symptoms import MEASURES
+from uncollapse.symptoms import MEASURES, SYMPTOMS
 
 ROOT = Path(__file__).resolve().parents[1]
 PLAIN = "vanilla"
@@ -38,14 +39,30 @@ def rows(path: Path) -> list[dict[str, Any]]:
     content = json.loads(path.read_text(encoding="utf-8"))
     cells = [cell for cell in content["cells"] if cell["seeds"]]
     fair = content["plan"]["name"] not in ONE_SIDED
-    versus = {
-        task: against_plain(cells, task) if fair else {} for task in dict.fromkeys(cell["task"] for cell in cells)
-    }
-    return [
-        row(cell, content, path.parent.name) | {"versus": versus[cell["task"]].get(cell["method"], {})}
+    found = {
+        (cell["method"], cell["task"]): row(cell, content, path.parent.name)
         for cell in cells
-        if cell["method"].partition(" (")[0] in METHODS and not twice(cell, content)
-    ]
+        if cell["method"].partition(" (")[0] in METHODS
+    }
+    for task in dict.fromkeys(cell["task"] for cell in cells):
+        versus = against_plain(cells, task) if fair else {}
+        for name in (name for name, where in found if where == task):
+            differences = versus.get(name, {})
+            # In the row itself, as the plain GAN's own row may be left out for standing in another result.
+            shown = symptoms(found[plain_of(name), task]) if differences else []
+            found[name, task] |= {"versus": differences, "plain_shows": shown}
+    repeated = {(cell["method"], cell["task"]) for cell in cells if twice(cell, content)}
+    return [entry for key, entry in found.items() if key not in repeated]
+
+
+def plain_of(name: str) -> str:
+    """The plain GAN that a method is compared with: tuned with tuned, the others with the other."""
+    return f"{PLAIN} (tuned)" if name.endswith("tuned)") else PLAIN
+
+
+def symptoms(plain: Mapping[str, Any]) -> list[str]:
+    """What a plain GAN shows of the symptoms that methods are compared with it in."""
+    return [item.name for item in SYMPTOMS.values() if not item.absolute and item.shown(plain)]
 
 
 def twice(cell: Mapping[str, Any], content: Mapping[str, Any]) -> bool:
@@ -99,12 +116,11 @@ def settings(cell: Mapping[str, Any], content: Mapping[str, Any]) -> dict[str, A
 
 
 def against_plain(cells: list[dict[str, Any]], task: str) -> dict[str, dict[str, Any]]:
-    """Method -> measure -> the paired difference from the plain GAN: tuned from tuned, the others from the others."""
+    """Method -> measure -> the paired difference from the plain GAN that it is compared with."""
     mine = {cell["method"]: cell for cell in cells if cell["task"] == task}
     found: dict[str, dict[str, Any]] = {name: {} for name in mine}
-    for tuned in (False, True):
-        plain = f"{PLAIN} (tuned)" if tuned else PLAIN
-        names = [name for name in mine if name.endswith("tuned)") == tuned]
+    for plain in (PLAIN, f"{PLAIN} (tuned)"):
+        names = [name for name in mine if plain_of(name) == plain]
         for measure in (*MEASURES, "diverged"):
             values = {name: oriented(mine[name], measure) for name in names}
             if plain not in values or not values[plain]:

@@ -78,7 +78,8 @@ def index() -> str:
         "`vanilla`. Made from the code by `make docs`; `uncollapse methods NAME` prints the same with all settings.",
         "",
         AVERAGED,
-        "R3GAN's paper averages too; most others report the weights of the last update (`dynamics.half_life=0`).",
+        "The papers of R1, R3GAN and the minibatch standard deviation average too; most older ones report the weights",
+        "of the last update (`dynamics.half_life=0`).",
     ]
     if measured():
         lines += ["", PRICE_NOTE]

@@ -82,7 +82,7 @@ REFUSED: list[tuple[str, Method, Sizes, str]] = [
     ),
     (
         "a head and what trains it",
-        METHODS["cgan"].but(generator_terms=(ClassLogits(),)),
+        METHODS["projection"].but(generator_terms=(ClassLogits(),)),
         sized(),
         "ClassLogits needs the penalty LabelClassifier and Identity needs GeneratorClassifier",
     ),
@@ -91,6 +91,18 @@ REFUSED: list[tuple[str, Method, Sizes, str]] = [
         VANILLA.but(generator_terms=(Identity(),), population=Mixture()),
         FOUR,
         "Identity needs GeneratorClassifier",
+    ),
+    (
+        "a label to find that is not told",
+        METHODS["cgan"].but(generator_terms=(ClassLogits(),)),
+        sized(),
+        "ClassLogits asks the critic for the label, and Concat tells it the label, which it would copy; use",
+    ),
+    (
+        "a label to find that is not told",
+        METHODS["cgan"].but(penalties=(LabelClassifier(),)),
+        sized(),
+        "LabelClassifier asks the critic for the label, and Concat tells it the label",
     ),
     (
         "one size for a head",
@@ -243,6 +255,7 @@ COMPOSED = [
     METHODS["veegan"].but(penalties=(ZeroCentred(),), view=Packed(2)),
     METHODS["ebgan-pt"].but(view=Packed(2), conditioning=Concat()),
     METHODS["projection"].but(view=Packed(2)),
+    METHODS["projection"].but(penalties=(LabelClassifier(),), generator_terms=(ClassLogits(),)),
     METHODS["ac-gan"].but(view=MinibatchDiscrimination(), population=Mixture()),
     VANILLA.but(loss=EnergyMargin(), penalties=(GradientPenalty(),), population=Ensemble()),
 ]

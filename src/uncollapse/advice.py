@@ -149,8 +149,10 @@ def advise(symptom: str, rows: Sequence[Row] | None = None) -> Advice:
 
     wanted = find_symptom(symptom)
     known = evidence() if rows is None else rows
-    ill = {_place(row) for row in known if wanted.shown(row) and (wanted.absolute or row["method"] == "vanilla")}
+    # Only where methods are judged by the symptom alone: the others' rows say themselves what their plain GAN showed.
+    ill = {_place(row) for row in known if wanted.absolute and wanted.shown(row)}
     open_rows = [row for row in known if _counts(row, wanted, ill)]
+    seen_ill = bool(ill) or any(wanted.name in row["plain_shows"] for row in known)
     ranked = sorted(dict.fromkeys(row["method"] for row in open_rows), key=lambda name: _rank(name, open_rows, wanted))
     found = [_suggestion(name, open_rows, wanted) for name in ranked]
     helpful = tuple(item for item in found if item.rows)
@@ -158,7 +160,7 @@ def advise(symptom: str, rows: Sequence[Row] | None = None) -> Advice:
     return Advice(
         symptom=wanted,
         suggestions=helpful,
-        sentence=_sentence(wanted, helpful, bool(ill)),
+        sentence=_sentence(wanted, helpful, seen_ill),
         unhelpful=tuple(item.method for item in found if not item.rows),
         unknown=tuple(name for name in METHODS if name not in seen and (wanted.absolute or name != "vanilla")),
     )
@@ -173,7 +175,7 @@ def _counts(row: Row, symptom: Symptom, ill: Container[tuple[str, str, bool]]) -
     """Whether the method could have helped there, or did harm."""
     if symptom.absolute:
         return _place(row) in ill
-    return symptom.measure in row["versus"] and (_place(row) in ill or _worse(row, symptom))
+    return symptom.measure in row["versus"] and (symptom.name in row["plain_shows"] or _worse(row, symptom))
 
 
 def _better(row: Row, symptom: Symptom) -> bool:

@@ -196,6 +196,19 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
+        name="a label to find that is not told",
+        broken=lambda method, sizes: (
+            method.labelled
+            and not method.conditioning.encodes
+            and method.conditioning.critic_extra(sizes) > 0
+            and bool(_reader(method, sizes, "class_logits"))
+        ),
+        sentence=lambda method, sizes: (
+            f"{_reader(method, sizes, 'class_logits')} asks the critic for the label, and {_name(method.conditioning)}"
+            " tells it the label, which it would copy; use conditioning=AuxiliaryClassifier() or Projection()."
+        ),
+    ),
+    Rule(
         name="state of a foreseen critic",
         broken=lambda method, sizes: method.dynamics.unroll > 0 and bool(method.loss.init_state()),
         sentence=lambda method, sizes: (

@@ -71,7 +71,7 @@ COMPANIONS: dict[type[Part], dict[str, Part]] = {
     WhoMadeIt: {"population": Mixture(size=2)},
     GeneratorClassifier: {"population": Mixture(size=2)},
     Identity: {"penalties": GeneratorClassifier(), "population": Mixture(size=2)},
-    LabelClassifier: {"conditioning": Concat()},
+    LabelClassifier: {"conditioning": Projection()},
     ClassLogits: {"penalties": LabelClassifier(), "conditioning": AuxiliaryClassifier()},
     AuxiliaryClassifier: {"penalties": LabelClassifier(), "generator_terms": ClassLogits()},
     JointPairs: {"generator_terms": Reconstruction()},

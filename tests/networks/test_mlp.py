@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 from uncollapse.errors import UserError
 from uncollapse.methods import METHODS, VANILLA
 from uncollapse.networks.mlp import MLP, Octaves
+from uncollapse.nn import packed
 from uncollapse.parts.scene import Sizes
+from uncollapse.parts.views import MinibatchDiscrimination
 
 
 def count(network: nn.Module) -> int:
@@ -121,3 +124,24 @@ def test_a_critic_without_a_summary_of_the_batch_starts_from_nothing() -> None:
     critic = MLP().critic(VANILLA, Sizes(shape=(2,), latent=2))
     assert not critic.starts_from_data
     assert MLP().critic(METHODS["minibatch-discrimination"], Sizes(shape=(2,), latent=2)).starts_from_data
+
+
+def test_a_packing_view_that_starts_from_data_is_shown_packs_with_their_codes() -> None:
+    """Whose codes are packed with the samples, once."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class PairsAmongOthers(MinibatchDiscrimination):
+        @property
+        def group(self) -> int:
+            return 2
+
+        def pack(self, samples: Tensor) -> Tensor:
+            return packed(samples, 2)
+
+    method = METHODS["veegan"].but(name="mine", view=PairsAmongOthers(kernels=4, size=3))
+    sizes = Sizes(shape=(2,), latent=3, batch=8, group=2)
+    critic = MLP(width=6, depth=1, latent=3).critic(method, sizes)
+    critic.start(torch.randn(8, 2), None)  # type: ignore[operator]
+    judged = critic(torch.randn(4, 4), torch.randn(4, 6))
+    assert judged.score.shape == (4,)
+    assert float(critic.summary.log_scale.detach().abs().max()) > 0  # type: ignore[union-attr, operator]

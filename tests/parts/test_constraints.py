@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -131,6 +132,31 @@ def test_transposed_convolutions_are_divided_by_the_norm_that_torch_means() -> N
     torch.testing.assert_close(used["0.weight"], theirs.weight.detach())
     assert float(torch.linalg.svdvals(used["0.weight"].transpose(0, 1).flatten(1))[0]) == pytest.approx(1, rel=1e-9)
     assert float(torch.linalg.svdvals(used["1.weight"].flatten(1))[0]) == pytest.approx(1, rel=1e-9)
+
+
+def test_scales_of_normalisation_layers_are_no_maps_and_recurrent_weights_are() -> None:
+    layers = nn.ModuleDict({"norm": nn.LayerNorm([16, 8, 8]), "rms": nn.RMSNorm([4, 4]), "cell": nn.GRU(3, 2)})
+    buffers = initial_buffers(SpectralNorm(), layers)
+    assert {name: len(value) for name, value in buffers.items()} == {"cell.weight_ih_l0_u": 6, "cell.weight_hh_l0_u": 6}
+
+
+@pytest.mark.parametrize("wrap", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_a_matrix_whose_length_something_else_sets_is_refused(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    layers = nn.Sequential(nn.Linear(3, 2), wrap(nn.Linear(2, 2)))
+    with pytest.raises(UserError, match=r"SpectralNorm would divide 1\..*, whose length another parametrisation sets"):
+        initial_buffers(SpectralNorm(), layers)
+    assert initial_buffers(Free(), layers) == {}
+
+
+def test_a_critic_without_matrices_is_refused() -> None:
+    class Table(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(3, 2))
+
+    with pytest.raises(UserError, match=r"no parameter of two or more axes has a name that begins with weight"):
+        initial_buffers(SpectralNorm(), Table())
 
 
 def test_lent_weights_are_given_back_and_what_was_set_meanwhile_stays() -> None:

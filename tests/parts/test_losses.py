@@ -349,7 +349,9 @@ def test_top_k_follows_its_schedule(progress: float, kept: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("batch", "share", "kept"), [(10, 0.1, 1), (10, 0.7, 7), (512, 0.3, 154), (12, 0.01, 1)])
+@pytest.mark.parametrize(
+    ("batch", "share", "kept"), [(10, 0.1, 1), (10, 0.7, 7), (512, 0.3, 154), (12, 0.01, 1), (8, 1e-5, 1)]
+)
 def test_rounding_keeps_no_fake_more(batch: int, share: float, kept: int, dtype: torch.dtype) -> None:
     score = torch.randn(batch, dtype=dtype, requires_grad=True)
     fake = Judgement(score=score, features=score[:, None])

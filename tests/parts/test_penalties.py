@@ -210,7 +210,7 @@ def test_a_penalty_is_added_to_the_whole_loss_with_its_own_weight(name: str) -> 
     """
     method, values = METHODS[name], []
     for penalties in ((), method.penalties, tuple(replace(one, weight=3 * one.weight) for one in method.penalties)):  # type: ignore[call-arg, attr-defined]
-        other = method.but(penalties=penalties, generator_terms=(), conditioning=METHODS["cgan"].conditioning)
+        other = method.but(penalties=penalties, generator_terms=(), conditioning=METHODS["projection"].conditioning)
         spec = make_spec(other, "blobs-4", seeds=(1,), updates=5, batch=8, networks=MLP(width=6), dtype="float64")
         trainer = Trainer(spec)
         state, batch = tree_map(lambda value: value[0], (trainer.lanes.state, trainer.critic_blocks.batch(0)))

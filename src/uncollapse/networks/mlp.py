@@ -159,7 +159,7 @@ class Critic(nn.Module):
         """Builds body, score, embedding, summary, extra heads and second critic, in this order."""
         super().__init__()
         conditioning, view = method.conditioning, method.view
-        self.conditioning, self.view, self.latent = conditioning, view, sizes.group * sizes.latent
+        self.conditioning, self.view, self.latent = conditioning, view, sizes.latent
         self.octaves = Octaves(settings.octaves)
         inputs = self.octaves.width(sizes.group * sizes.data) + conditioning.critic_extra(sizes)
         self.body = trunk(inputs, settings.width, settings.depth)

@@ -34,7 +34,7 @@ class Constraint(Part):
         """Buffers the constraint keeps beside the critic's own, at the start of a run.
 
         Args:
-            parameters: The critic's, by name.
+            parameters: The critic's, by name, but for the scales of normalisation layers, which are no maps.
             transposed: Names of those whose outputs are on the second axis, as transposed convolutions have them.
         """
         return {}
@@ -50,9 +50,10 @@ class Constraint(Part):
 
 def initial_buffers(constraint: Constraint, critic: nn.Module) -> dict[str, Tensor]:
     """What a constraint keeps beside a critic at the start of a run."""
-    turned = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-    named = {name: value.detach() for name, value in critic.named_parameters()}
+    turned, norms = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d), (nn.LayerNorm, nn.RMSNorm)
     transposed = {id(module.weight) for module in critic.modules() if isinstance(module, turned)}
+    scales = {id(value) for module in critic.modules() if isinstance(module, norms) for value in module.parameters()}
+    named = {name: value.detach() for name, value in critic.named_parameters() if id(value) not in scales}
     names = {name for name, value in critic.named_parameters() if id(value) in transposed}
     return constraint.init_buffers(named, names) if names else constraint.init_buffers(named)
 
@@ -110,7 +111,8 @@ WARM_UP = 15
 class SpectralNorm(Constraint):
     """Divides every weight matrix of the critic by its largest singular value, found by power iteration.
 
-    ``W / sigma(W)`` with ``sigma = u^T W v``; u and v move by `iterations` steps a pass and carry no gradient.
+    ``W / sigma(W)`` with ``sigma = u^T W v``; u and v move by `iterations` steps a pass and carry no gradient. A matrix
+    is a parameter of two or more axes whose name begins with ``weight``, as torch's layers call their maps.
 
     Attributes:
         iterations: Power iterations before each pass, 1 in the paper.
@@ -126,13 +128,28 @@ class SpectralNorm(Constraint):
             raise UserError(f"SpectralNorm(iterations={self.iterations}) never looks; choose 1 or more.")
 
     def init_buffers(self, parameters: Tensors, transposed: Collection[str] = ()) -> dict[str, Tensor]:
-        """The left vector u of each matrix, (outputs,)."""
+        """The left vector u of each matrix, (outputs,).
+
+        Raises:
+            UserError: There is no matrix, or one whose length something else sets.
+        """
         found = {}
         for name, value in parameters.items():
-            if value.ndim >= 2 and name.endswith("weight"):  # a scale (minibatch discrimination's) is no map
+            last = name.rpartition(".")[2]
+            if value.ndim >= 2 and ("parametrizations." in name or last in ("weight_g", "weight_v")):
+                raise UserError(
+                    f"SpectralNorm would divide {name}, whose length another parametrisation sets, as weight_norm"
+                    " does; take that off the critic, or choose another constraint."
+                )
+            if value.ndim >= 2 and last.startswith("weight"):  # a scale (minibatch discrimination's) is no map
                 matrix = _matrix(value, name in transposed)
                 left = normalize(torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device), dim=0)
                 found[name + _left(name in transposed)] = _power_iteration(matrix, left, WARM_UP)[0]
+        if not found:
+            raise UserError(
+                "SpectralNorm finds no matrix in this critic: no parameter of two or more axes has a name that begins"
+                " with weight; name yours so, or choose another constraint."
+            )
         return found
 
     def reparameterise(self, parameters: Tensors, buffers: Tensors) -> tuple[Tensors, Tensors]:
@@ -160,7 +177,6 @@ def _matrix(value: Tensor, transposed: bool) -> Tensor:
 
 def _power_iteration(matrix: Tensor, left: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
     """The leading left and right singular vectors, approached from a left vector."""
-    right = normalize(matrix.mT @ left, dim=0)
     for _ in range(iterations):
         right = normalize(matrix.mT @ left, dim=0)
         left = normalize(matrix @ right, dim=0)

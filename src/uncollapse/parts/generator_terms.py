@@ -283,9 +283,10 @@ LENGTH_FLOOR = 1e-3
 
 
 def bures_distance(real: Tensor, fake: Tensor) -> Tensor:
-    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` of features (N, d), with ``A = F^T F``; scalar >= 0.
+    """``tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2`` of features (N, d), with ``A = F^T F``; a scalar.
 
-    The rows of F are the features less their mean over the batch, scaled to unit length, so that ``tr A = N``.
+    The rows of F are the features less their mean over the batch, scaled to unit length, so that ``tr A = N``. It is 0
+    or more up to rounding: equal features, more of them than rows, may give a little less.
     """
     rows = (normalize(features - features.mean(0), dim=-1, eps=LENGTH_FLOOR) for features in (real, fake))
     first, second = (unit.mT @ unit for unit in rows)

@@ -400,7 +400,8 @@ class TopK(CrossEntropy):
         """Cross-entropy of calling the k best fakes real."""
         batch = fake.score.shape[0]
         spent = (scene.progress / self.ramp).clamp(max=1)
-        kept = torch.ceil(batch * (1 - (1 - self.share) * spent) - 1e-3)  # a rounding error keeps no fake more
+        # A rounding error keeps no fake more, and a tiny share still keeps one.
+        kept = torch.ceil(batch * (1 - (1 - self.share) * spent) - 1e-3).clamp(min=1)
         best = fake.score.sort(descending=True).values
         chosen = (torch.arange(batch, device=best.device) < kept).to(best.dtype)
         return (softplus(-best) * chosen).sum() / kept

@@ -61,6 +61,17 @@ def test_write_json_is_readable_json(tmp_path: Path) -> None:
     assert (tmp_path / "a.json").read_text(encoding="utf-8") == text
 
 
+def test_names_that_are_no_valid_text_survive_json(tmp_path: Path) -> None:
+    """Half characters, as Python has them for a file named in Latin-1; UTF-8 cannot hold them."""
+    value = {"file": os.fsdecode(b"caf\xe9.npz"), "other": "café"}
+    write_json(tmp_path / "a.json", value)
+    assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == value
+    append_line(tmp_path / "lines.jsonl", value)
+    assert read_lines(tmp_path / "lines.jsonl") == [value]
+    write_atomic(tmp_path / "page.html", value["file"])
+    assert (tmp_path / "page.html").read_text(encoding="utf-8") == r"caf\udce9.npz"
+
+
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")

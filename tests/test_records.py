@@ -101,6 +101,18 @@ def test_only_leftovers_go(tmp_path: Path) -> None:
     tidy(tmp_path / "nowhere")
 
 
+def test_what_lies_behind_linked_folders_is_no_leftover(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / ".tmp-precious").mkdir(parents=True)
+    (tmp_path / "elsewhere" / ".notes.2024.tmp").touch()
+    (tmp_path / "run").mkdir()
+    for name in ("checkpoints", "samples"):
+        (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "run" / ".result.json.4242.tmp").touch()
+    assert [path.name for path in leftovers(tmp_path / "run")] == [".result.json.4242.tmp"]
+    tidy(tmp_path / "run")
+    assert names(tmp_path / "elsewhere") == [".notes.2024.tmp", ".tmp-precious"]
+
+
 def test_a_report_that_is_being_built_beside_the_training_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / ".report.html.4242.tmp"
     path.write_text("half")

@@ -101,6 +101,22 @@ def test_what_is_replaced_counts_as_room(tmp_path: Path, monkeypatch: pytest.Mon
             room.check_room(tmp_path / "run", one)
 
 
+def test_a_run_that_goes_on_has_its_kept_checkpoints_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It needs room for one more, not for three: the message of a full disk promises that the same command goes on."""
+    one = spec(updates=8)
+    size = room.checkpoint_bytes(one)
+    for kept, needed in ((2.5, 1.0), (1.0, 2.0), (0.0, 3.0)):
+        folder = tmp_path / f"{kept}" / "checkpoints"
+        folder.mkdir(parents=True)
+        (folder / "step-000000004").write_bytes(b"x" * round(kept * size))
+        with monkeypatch.context() as patch:
+            leave(round(needed * size) - 1, patch)
+            with pytest.raises(room.CannotWrite, match="beside the" if kept else "and this run needs"):
+                room.check_room(folder.parent, one)
+            leave(round(needed * size), patch)
+            room.check_room(folder.parent, one)
+
+
 def test_free_room_is_that_of_the_place_where_a_directory_will_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "a" / "b" / "c", tmp_path / "file"):

@@ -225,6 +225,21 @@ def test_only_a_whole_result_of_this_spec_with_enough_updates_is_finished(tmp_pa
     assert read_result(tmp_path) is None
 
 
+def test_nothing_is_cleared_where_the_new_run_cannot_be_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim(tmp_path, SPEC, fresh=False)
+    (tmp_path / "history.jsonl").write_text("{}\n")
+    with monkeypatch.context() as patch:
+        patch.setattr(RunSpec, "command", lambda self: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            claim(tmp_path, SPEC, fresh=True)
+    assert (tmp_path / "spec.json").exists()
+    assert (tmp_path / "history.jsonl").exists()
+    claim(tmp_path, SPEC, fresh=True)
+    assert not (tmp_path / "history.jsonl").exists()
+
+
 def test_clearing_takes_what_a_run_writes_and_nothing_else(tmp_path: Path) -> None:
     for name in ("history.jsonl", "timing.jsonl", "result.json", "spec.json", "notes.txt"):
         (tmp_path / name).write_text("{}")

@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from uncollapse import sitting, snapshots
+from uncollapse.lease import LeaseLost
 from uncollapse.loop import Trainer
 from uncollapse.method import Method
 from uncollapse.methods import VANILLA
@@ -170,3 +171,15 @@ def test_a_stop_before_the_judgement_keeps_what_was_trained(tmp_path: Path) -> N
     # A sitting that only judges is not stopped, or a run that is stopped at every chance would never end.
     run = execute(one, tmp_path / "stopped", device="cpu", stop=lambda: True)
     assert run.result == execute(one, tmp_path / "whole", device="cpu").result
+
+
+def test_a_writer_that_lost_its_directory_appends_nothing(tmp_path: Path) -> None:
+    """It asks before it writes, not only afterwards: the history is another process's by now."""
+
+    def lost() -> bool:
+        raise LeaseLost("taken over")
+
+    with pytest.raises(LeaseLost):
+        execute(spec(updates=4), tmp_path / "run", device="cpu", stop=lost)
+    assert not (tmp_path / "run" / "history.jsonl").exists()
+    assert not list((tmp_path / "run").glob("samples/*"))

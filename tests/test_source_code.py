@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from uncollapse.parts.losses import LeastSquares
-from uncollapse.source_code import code_of, digest, place, written
+from uncollapse.source_code import code_of, digest, function_code, place, written
 
 NUMBERS = count()
 TEXT = """
@@ -131,6 +131,27 @@ def test_the_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
         for seed in ("1", "2", "3")
     }  # fmt: skip
     assert len(found) == 1
+
+
+def test_the_digest_is_the_same_under_every_version_of_python(tmp_path: Path, names: list[str]) -> None:
+    """The same code had this one under 3.11.7, 3.12.1 and 3.13.0, which write and split its f-strings differently."""
+    text = """class Mine:
+    def critic(self, real, fake=None, *, w=u'x'):
+        if real.ndim != 1:
+            raise ValueError(f"real is {real.shape}, not {'a row' if fake is None else fake.shape}")
+        return f"a{{b}}c{real!r:>{2}}{{" f'{w=}' 'd', b"x", 1e400, -1, [*w], {**w}
+"""
+    assert digest(loaded(tmp_path, names, text)) == "6a0865e0dede"
+    assert digest(loaded(tmp_path, names, text.replace("a{{b", "a{{x"))) != "6a0865e0dede"
+    assert digest(loaded(tmp_path, names, text.replace("u'x'", '"x"'))) == "6a0865e0dede"
+
+
+def test_a_lambda_in_a_part_of_a_statement_has_code(tmp_path: Path, names: list[str]) -> None:
+    found = set()
+    for slope in (1, 2):
+        loaded(tmp_path, names, f"class Mine: pass\nALL = dict(\n    a=lambda x: {slope} * x)\n")
+        found.add(function_code(sys.modules[names[-1]].ALL["a"]))
+    assert len(found) == 2
 
 
 def test_what_comes_from_here_or_from_a_prompt_has_no_code() -> None:

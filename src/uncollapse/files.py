@@ -21,7 +21,7 @@ def write_atomic(path: Path, content: bytes | str | Iterable[bytes | memoryview]
 
     Args:
         path: The file; its folder is made if needed.
-        content: Bytes, text as UTF-8, or the bytes in blocks, so that a large file needs no copy of itself in memory.
+        content: Bytes, text as UTF-8 (half characters by their numbers), or the bytes in blocks, so that a large file needs no copy of itself in memory.
 
     Raises:
         OSError: For example when the disk is full; the old file is then untouched and no half file stays.
@@ -30,7 +30,8 @@ def write_atomic(path: Path, content: bytes | str | Iterable[bytes | memoryview]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as stream:
-            content = content.encode() if isinstance(content, str) else content
+            # Names of files that are no valid text hold half characters; JSON reads "\udce9" back as what it was.
+            content = content.encode(errors="backslashreplace") if isinstance(content, str) else content
             for block in (content,) if isinstance(content, bytes) else content:
                 stream.write(block)
             stream.flush()
@@ -47,7 +48,7 @@ def write_json(path: Path, value: Any) -> None:
 
 def append_line(path: Path, value: Any) -> int:
     """Appends one JSON line and returns the file's length in bytes afterwards."""
-    line = (to_json(value) + "\n").encode()
+    line = (to_json(value) + "\n").encode(errors="backslashreplace")
     with path.open("ab+") as stream:
         length = stream.seek(0, os.SEEK_END)
         stream.seek(max(length - 1, 0))

@@ -62,10 +62,14 @@ def cut(path: Path, length: int) -> None:
 def leftovers(directory: Path) -> Iterator[Path]:
     """Temporary files and folders that a killed writer left in a run's or comparison's directory.
 
-    Only for whoever holds the directory as its only writer; everybody else would find those of a living one.
+    Only for whoever holds the directory as its only writer; everybody else would find those of a living one. Folders
+    that are links lead to other places, whose files are not ours.
     """
-    yield from sorted(directory.glob(f"checkpoints/{TEMPORARY}*"))
-    for path in sorted([*directory.glob(".*.tmp"), *directory.glob("samples/.*.tmp")]):
+    own = [name for name in ("checkpoints", "samples") if not (directory / name).is_symlink()]
+    if "checkpoints" in own:
+        yield from sorted(directory.glob(f"checkpoints/{TEMPORARY}*"))
+    found = [*directory.glob(".*.tmp"), *(directory.glob("samples/.*.tmp") if "samples" in own else ())]
+    for path in sorted(found):
         report = path.name.startswith(".report.html.")
         old = time.time() - path.lstat().st_mtime > ABANDONED_SECONDS
         if re.fullmatch(r"\..+\.\d+\.tmp", path.name) and (old or not report):  # as `write_atomic` calls them

@@ -39,11 +39,15 @@ def check_room(directory: Path, spec: RunSpec, *, fresh: bool = False) -> None:
         CannotWrite: There is too little room.
     """
     one = checkpoint_bytes(spec)
-    free = free_bytes(directory) + (taken(directory / "checkpoints") if fresh else 0)
-    if free < CHECKPOINTS * one:
+    there = taken(directory / "checkpoints")
+    free = free_bytes(directory) + (there if fresh else 0)
+    # Where a run goes on, the two that are kept are there already.
+    kept = 0 if fresh else min((CHECKPOINTS - 1) * one, there)
+    if free < CHECKPOINTS * one - kept:
+        more = f" beside the {size(kept)} that it has" if kept else ""
         raise CannotWrite(
-            f"{directory} has {size(free)} free, and this run needs {size(CHECKPOINTS * one)}, room for three"
-            f" checkpoints of {size(one)}; make room, or choose another --out."
+            f"{directory} has {size(free)} free, and this run needs {size(CHECKPOINTS * one - kept)}{more}, room for"
+            f" three checkpoints of {size(one)}; make room, or choose another --out."
         )
 
 

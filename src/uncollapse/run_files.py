@@ -145,8 +145,6 @@ def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
     """Makes a directory that `check_claim` lets through this run's own."""
     path = directory / "spec.json"
     there = read_spec(path) if path.exists() and not fresh else None
-    if fresh and path.exists():
-        clear(directory)
     began_under = versions() if there is None else there.get("versions", {})
     # Beside the spec, and not in its hash: for whoever looks at the run before it has a result.
     modes = spec.task.modes
@@ -154,7 +152,10 @@ def claim(directory: Path, spec: RunSpec, fresh: bool) -> None:
     beside |= {"code": code} if (code := own_code(spec)) else {}
     if is_own(spec.task) or registered_as(spec.task):
         beside["own_task"] = {"plugin": registered_as(spec.task) or "", "file": where_defined(spec.task)}
-    write_json(path, {**spec.to_json(), **beside, "command": spec.command()})
+    document = {**spec.to_json(), **beside, "command": spec.command()}
+    if fresh and path.exists():  # last, so that nothing is lost where the new run cannot be described
+        clear(directory)
+    write_json(path, document)
 
 
 def clear(directory: Path) -> None:

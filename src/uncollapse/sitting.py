@@ -149,6 +149,7 @@ class Sitting:
                 self._tell()
                 if self.trainer.update < point:
                     self._look_up()
+            self.stop()  # raises where the directory has come to be another's: nothing more is appended to its files
             self._write(point)
             # Only now does the history hold all that a checkpoint at this update claims.
             if point < self.spec.updates:

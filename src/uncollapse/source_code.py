@@ -49,10 +49,8 @@ def function_code(function: FunctionType) -> str:
         source = textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):
         source = ""
-    try:
-        codes = list(_closure(function)) if source else []
-    except SyntaxError:  # a part of a statement
-        codes = [source.strip()]
+    # What cannot be read alone is a part of a statement.
+    codes = list(_closure(function)) if _tree(function) is not None else [source.strip()]
     if not source or source.count("lambda") > 1:
         code = function.__code__
         consts = [repr(one) for one in code.co_consts if not inspect.iscode(one)]
@@ -60,13 +58,13 @@ def function_code(function: FunctionType) -> str:
     return sha256("\n".join(codes).encode()).hexdigest()[:12]
 
 
-@functools.cache
 def code_of(kind: type | FunctionType) -> str:
-    """The source of a class or function without comments and docstrings; empty where there is none, as at a prompt."""
-    try:
-        return _bare(ast.parse(textwrap.dedent(inspect.getsource(kind))))
-    except (OSError, TypeError, SyntaxError):
-        return ""
+    """The code of a class or function as its syntax tree in one line, without comments and docstrings.
+
+    Every version of Python that can read the code gives the same; empty where there is no source, as at a prompt.
+    """
+    tree = _tree(kind)
+    return "" if tree is None else _told(tree)
 
 
 def place(error: BaseException) -> str:
@@ -92,28 +90,38 @@ def failure(error: BaseException) -> str:
 def _closure(kind: type | FunctionType) -> Iterator[str]:
     """The code of a class or function, and of what it names of its module, and so on; the code decides the order."""
     yield code_of(kind)
-    top, waiting = _top(kind.__module__), [code_of(kind)]
+    tree = _tree(kind)
+    top, waiting = _top(kind.__module__), [] if tree is None else [tree]
     seen = {kind.__qualname__}
     while waiting:
         for name in sorted(_names(waiting.pop()) - seen):
             seen.add(name)
-            for code in top.get(name, ()):
-                waiting.append(code)
-                yield f"{name}: {code}"
+            for statement in top.get(name, ()):
+                waiting.append(statement)
+                yield f"{name}: {_told(statement)}"
 
 
-def _names(code: str) -> set[str]:
+@functools.cache
+def _tree(kind: type | FunctionType) -> ast.AST | None:
+    """The bare syntax tree of a class or function; None where there is no source, or a part of a statement."""
+    try:
+        return _bare(ast.parse(textwrap.dedent(inspect.getsource(kind))))
+    except (OSError, TypeError, SyntaxError):
+        return None
+
+
+def _names(tree: ast.AST) -> set[str]:
     """The plain names in a code."""
-    return {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
-def _top(module: str) -> Mapping[str, list[str]]:
-    """Name -> the codes that define it at the top of a module, imports left out."""
+def _top(module: str) -> Mapping[str, list[ast.AST]]:
+    """Name -> the statements that define it at the top of a module, imports left out."""
     try:
         tree = ast.parse(inspect.getsource(sys.modules[module]))
     except (KeyError, OSError, TypeError, SyntaxError):
         return {}
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[ast.AST]] = {}
     for node in tree.body:
         for name in _defined(node):
             found.setdefault(name, []).append(_bare(node))
@@ -129,9 +137,39 @@ def _defined(node: ast.stmt) -> set[str]:
     return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
 
 
-def _bare(tree: ast.AST) -> str:
-    """A code without comments and docstrings."""
+def _bare(tree: ast.AST) -> ast.AST:
+    """A syntax tree without docstrings."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    return tree
+
+
+def _told(part: object) -> str:
+    """A part of a syntax tree in one line.
+
+    `ast.unparse` quotes differently, and `ast.dump` shows other empty fields, from one version of Python to the next.
+    """
+    if isinstance(part, list):
+        return f"[{', '.join(map(_told, part))}]"
+    if not isinstance(part, ast.AST):
+        return repr(part)
+    told = [(name, value) for name, value in ast.iter_fields(part) if name != "kind"]  # u"..." is "..."
+    fields = [(name, value) for name, value in told if value is not None and value != []]
+    if isinstance(part, ast.JoinedStr):
+        fields = [("values", _joined(part.values))]
+    return f"{type(part).__name__}({', '.join(f'{name}={_told(value)}' for name, value in fields)})"
+
+
+def _joined(values: list[ast.expr]) -> list[ast.expr]:
+    """The parts of an f-string, texts beside each other as one: Python 3.12 splits them, and adds empty ones."""
+    found: list[ast.expr] = []
+    for value in values:
+        last = found[-1] if found else None
+        if isinstance(value, ast.Constant) and value.value == "":
+            continue
+        if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
+            found[-1] = ast.Constant(f"{last.value}{value.value}")
+        else:
+            found.append(value)
+    return found

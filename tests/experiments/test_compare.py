@@ -19,6 +19,7 @@ import uncollapse.run
 from uncollapse.errors import UserError
 from uncollapse.experiments.compare import Comparison, _command, compare, prepare
 from uncollapse.experiments.plan import Plan, load_plan
+from uncollapse.lease import Lease, LeaseLost
 from uncollapse.methods import VANILLA
 
 TOML = """
@@ -184,6 +185,30 @@ def test_a_failing_run_is_a_row_and_the_others_go_on(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.slow
+def test_a_comparison_that_lost_its_directory_writes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check, taken = Lease.check, []
+
+    def checked(self: Lease) -> None:
+        if taken:
+            raise LeaseLost("taken over")
+        check(self)
+
+    def trained(*_: Any) -> dict[str, Any]:
+        taken.append(True)
+        return {}
+
+    monkeypatch.setattr(Lease, "check", checked)
+    monkeypatch.setattr("uncollapse.experiments.compare._train", trained)
+    with pytest.raises(LeaseLost):
+        run_tiny(tmp_path / "c")
+    assert (tmp_path / "c" / "plan.lock.json").exists()
+    assert not (tmp_path / "c" / "comparison.json").exists()
+    taken.clear()
+    monkeypatch.setattr("uncollapse.experiments.compare._train", lambda *_: {})
+    run_tiny(tmp_path / "c")
+    assert (tmp_path / "c" / "comparison.json").exists()
+
+
 def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

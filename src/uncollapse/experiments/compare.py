@@ -22,7 +22,7 @@ from uncollapse.experiments.progress import make_board
 from uncollapse.experiments.stopping import Stop
 from uncollapse.experiments.summary import summarise
 from uncollapse.files import write_json
-from uncollapse.lease import only_writer
+from uncollapse.lease import Lease, only_writer
 from uncollapse.plugins import bound_to_this_process, load_plugins, plugin_options
 
 if TYPE_CHECKING:
@@ -109,15 +109,17 @@ def compare(
     trials = tuning.trials(plan)
     where = engine_of(plan, plugins, engine, jobs, device, engine_options, address)
     directory = directory_of(plan, out)
-    with only_writer(directory), stop:
+    with only_writer(directory) as lease, stop:
         place = planner.Place(jobs=where.jobs, device=device, measure=engine == "local")
-        groups = planner.settled(directory, [*runs, *tuning.runs_of(trials)], place, stop=stop, say=_say(progress))
+        asked = lease.watched(stop)
+        groups = planner.settled(directory, [*runs, *tuning.runs_of(trials)], place, stop=asked, say=_say(progress))
         runs, trials = packing.pack(plan, groups), tuning.trials(plan, groups)
         packing.freeze(directory, plan, [*runs, *tuning.runs_of(trials)], plugins)
-        train = partial(_train, directory, where, stop, device, plugins, progress)
-        runs, outcomes = _stages(directory, plan, runs, trials, train)
+        train = partial(_train, directory, where, asked, device, plugins, progress)
+        runs, outcomes = _stages(directory, plan, runs, trials, train, lease)
         command = _command(plan, directory, plugins)
         document = summarise(directory, plan, runs, outcomes, command=command, trials=trials)
+        lease.check()
         write_json(directory / "comparison.json", document)
         failed = any(outcome.status == "failed" for outcome in outcomes.values())
         result = Comparison(
@@ -201,6 +203,7 @@ def _stages(
     runs: Sequence[packing.PlannedRun],
     trials: Sequence[tuning.Trial],
     train: Callable[[Sequence[packing.PlannedRun]], dict[str, Outcome]],
+    lease: Lease,
 ) -> tuple[list[packing.PlannedRun], dict[str, Outcome]]:
     """Trains the trials and the methods as they stand, freezes what the trials choose, and trains that.
 
@@ -209,6 +212,7 @@ def _stages(
     """
     outcomes = train([*tuning.open_runs(directory, trials), *runs])
     found = tuning.choices(directory, plan, trials, outcomes, packing.failed_before(directory))
+    lease.check()  # the lock is read, changed and written: what a new owner wrote meanwhile would be lost
     packing.freeze_choices(directory, found)
     packing.note_failures(directory, tuning.failed_runs(trials, outcomes))
     tuned = tuning.tuned_runs(directory, plan, trials)
@@ -218,7 +222,7 @@ def _stages(
 def _train(
     directory: Path,
     engine: Engine,
-    stop: Stop,
+    stop: Callable[[], bool],
     device: str,
     plugins: Sequence[object],
     progress: bool,

@@ -109,6 +109,31 @@ def test_under_a_limit_of_memory_every_run_has_a_process_of_its_own(
     assert {slot for slot, _ in faked} == {0, 1}
 
 
+def test_a_dead_worker_is_heard_to_the_end_of_its_pipe(
+    tmp_path: Path, faked: list[tuple[int, dict[str, str] | None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It died while a message of progress still lay in the pipe: its run ends all the same, and is tried again."""
+    said: list[Outcome | None] = [
+        None, Outcome(name="vanilla", status="failed", error="killed", cause="killed"),
+        None, Outcome(name="vanilla", status="finished"),
+    ]  # fmt: skip
+
+    def listen(self: Fake, told: Any) -> Outcome | None:
+        self.alive = len(said) <= 2  # the first one is dead from the start
+        outcome = said.pop(0)
+        if outcome is not None and outcome.status == "finished":
+            self.job = None
+        return outcome
+
+    monkeypatch.setattr(Fake, "listen", listen)
+    engine = LocalEngine(jobs=1, limits=Limits(run_minutes=60, retries=1, retry_seconds=0.0))
+    turns = iter(range(1_000))
+    outcomes = engine.run([job(tmp_path, "vanilla", 20)], board=Recorder(), stop=lambda: next(turns) > 900)
+    assert {outcome.status for outcome in outcomes.values()} == {"finished"}
+    assert len(faked) == 2
+    assert said == []
+
+
 def test_gpus_are_shared_out_by_what_the_environment_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("uncollapse.versions.choose_device", lambda name: torch.device(name.replace("auto", "cuda")))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)

@@ -125,7 +125,9 @@ class LocalEngine:
                 attempts.ended(job, outcome)
             # Memory of the run before must not count against the next one's limit.
             served = outcome is not None and self.limits.run_memory is not None
-            if served or not worker.alive:
+            # What a dead worker said last is heard to the end of its pipe, which is where its run ends.
+            ended = not worker.alive and (outcome is not None or worker.job is None)
+            if served or ended:
                 worker.dismiss()
                 workers.remove(worker)
 

@@ -21,7 +21,8 @@ def write_atomic(path: Path, content: bytes | str | Iterable[bytes | memoryview]
 
     Args:
         path: The file; its folder is made if needed.
-        content: Bytes, text as UTF-8 (half characters by their numbers), or the bytes in blocks, so that a large file needs no copy of itself in memory.
+        content: Bytes, text as UTF-8 (half characters by their numbers), or the bytes in blocks, so that a large file
+            needs no copy of itself in memory.
 
     Raises:
         OSError: For example when the disk is full; the old file is then untouched and no half file stays.

@@ -124,3 +124,12 @@ def test_equal_shares_differ_as_rarely_as_the_level_says_whatever_the_sizes(n: i
     assert found / 400 <= 0.05 + 2 * (0.05 * 0.95 / 400) ** 0.5
     if n != m:
         assert normal > 1.5 * found
+
+
+@pytest.mark.parametrize("offset", [1e7, 1e9])
+def test_what_all_rows_share_hides_no_lost_mode(offset: float) -> None:
+    random = np.random.default_rng(1)
+    real, fake = modes(random, 2000), modes(random, 1000, 4)
+    near, far = ndb(real=real, fake=fake, bins=8), ndb(real=real + offset, fake=fake + offset, bins=8)
+    assert far.value == pytest.approx(near.value, abs=1 / 8)
+    assert far.value > 0.5

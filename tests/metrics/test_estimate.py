@@ -3,7 +3,9 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
+import torch
 
 from uncollapse.metrics.estimate import Estimate
 
@@ -51,3 +53,15 @@ def test_it_never_holds_nan_or_infinity(field: str) -> None:
 def test_no_value_needs_a_reason() -> None:
     with pytest.raises(ValueError, match="needs a reason"):
         make(value=None, low=None, high=None)
+
+
+def test_options_that_are_numpys_or_torchs_numbers_are_json() -> None:
+    details = {
+        "k": np.int64(5),
+        "sigma": torch.tensor(1.5),
+        "shares": np.array([0.25, 0.75]),
+        "worst": [{"z": np.float32(2)}],
+    }
+    told = json.loads(json.dumps(make(level=np.float64(0.9), details=details).to_json()))
+    assert told["level"] == 0.9
+    assert told["details"] == {"k": 5, "sigma": 1.5, "shares": [0.25, 0.75], "worst": [{"z": 2.0}]}

@@ -76,3 +76,10 @@ def test_moments_of_some_rows_are_those_of_their_copy() -> None:
     some = torch.randperm(5_000, generator=torch.Generator().manual_seed(1))[:3_000]
     one, other = Moments.of_some(side, some), Moments.of(side.x[some])
     assert (one.n, torch.equal(one.mean, other.mean), torch.equal(one.scatter, other.scatter)) == (3_000, True, True)
+
+
+@pytest.mark.parametrize("scale", [1e18, 1e-23])
+def test_heavy_products_of_very_large_or_small_numbers_are_right(scale: float) -> None:
+    x = np.random.default_rng(5).normal(size=(1_100, 2_048)).astype(np.float32)
+    found = Moments.of(x * np.float32(scale)).covariance.numpy() / scale**2
+    np.testing.assert_allclose(found[:40, :40], np.cov(x[:, :40].astype(float).T), rtol=0, atol=1e-5)

@@ -86,3 +86,16 @@ def test_what_the_sides_call_themselves_decides_nothing(name: str) -> None:
     )
     plain = function(fake=fake, **({} if name == "diversity" else {"real": real}))
     assert function(**given).value == plain.value
+
+
+@pytest.mark.parametrize("scale", [1e18, 1e-24])
+def test_numbers_whose_squares_float32_cannot_hold_are_computed_in_float64(scale: float) -> None:
+    """The same rows must give the same answers whatever their unit, also where there is much work."""
+    draws = np.random.default_rng(1)
+    rows = [draws.normal(size=(2_100, 1_000)).astype(np.float32) for _ in range(2)]
+    plain = Pair(Features(rows[0], name="real"), Features(rows[1], name="fake"))
+    scaled = [Features(side * np.float32(scale), name=name) for side, name in zip(rows, ("real", "fake"), strict=True)]
+    assert (plain.dtype, Pair(*scaled).dtype) == (torch.float32, torch.float64)
+    far = Pair(*scaled).norms["real"] / scale**2
+    # Ordered by content, which the unit changes.
+    np.testing.assert_allclose(sorted(far.numpy()), sorted(plain.norms["real"].double().numpy()), rtol=1e-5)

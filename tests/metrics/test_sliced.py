@@ -165,3 +165,15 @@ def test_what_cannot_be_used_is_refused() -> None:
         sliced_wasserstein(real=x, fake=x, projections=0)
     with pytest.raises(UserError, match="at least 4"):
         sliced_wasserstein(real=x[:3], fake=x)
+
+
+def test_no_interval_claims_certainty() -> None:
+    x = rows(500, 2, 30)
+    copies = sliced_wasserstein(real=x, fake=x)
+    assert copies.value is not None
+    assert copies.value < 0
+    assert copies.high is not None
+    assert copies.high > 0.01
+    constant = sliced_wasserstein(real=np.ones((20, 3)), fake=np.zeros((20, 3)), projections=9)
+    assert (constant.low, constant.high) == (None, None)
+    assert constant.reason == "all rows of each side are identical, so that no spread was seen"

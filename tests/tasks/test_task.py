@@ -112,3 +112,11 @@ def test_training_rows_are_a_fixed_subset_of_each_seed() -> None:
 def test_slugs_are_file_names() -> None:
     assert find("ring-8").slug == "ring-8"
     assert Mixture(name="my own/mixture!", centres=((0, 0), (1, 1)), sigma=0.1).slug == "my-own-mixture"
+
+
+@pytest.mark.parametrize(("name", "share"), [("ring-8", 0.98889), ("digits", 0.95), ("stacked-digits", 0.857)])
+def test_the_quality_of_real_data_is_what_real_data_show(name: str, share: float) -> None:
+    task = find(name)
+    real, _ = task.held_out(4_000, stream(0, "quality"))
+    assert task.real_quality == pytest.approx(share, abs=0.001)
+    assert float(task.assign(real)[1].double().mean()) == pytest.approx(share, abs=0.02)

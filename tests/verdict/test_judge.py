@@ -274,3 +274,27 @@ def test_holm_by_hand() -> None:
     # .01 x 3, .02 x 2, .04 x 1, each at least the one before.
     assert holm([0.04, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
     assert holm([0.5, 0.6]) == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("far", [1e6, 1e8, 1e14])
+@pytest.mark.parametrize("fault", ["copies", "narrow", "lost", "none"])
+def test_one_exploded_fake_hides_and_invents_nothing(fault: str, far: float) -> None:
+    """A single row far out is what a diverging generator makes; every question is still answered as without it."""
+    draws = np.random.default_rng(0)
+    centres = 3 * np.random.default_rng(1).normal(size=(8, 8))
+
+    def made(n: int, modes: int, spread: float) -> np.ndarray:
+        return centres[draws.integers(0, modes, n)] + spread * draws.normal(size=(n, 8))
+
+    real = made(600, 8, 0.2)
+    fake = made(600, 4 if fault == "lost" else 8, 0.1 if fault == "narrow" else 0.2)
+    if fault == "copies":
+        fake[:300] = fake[300:]
+    exploded = fake.copy()
+    exploded[0] = far / 8**0.5
+    plain, found = asked(real, fake), asked(real, exploded)
+    assert found.status == plain.status
+    assert (found.status == "collapsed") is (fault != "none")
+    assert {one.metric for one in found.evidence if one.collapse} == {
+        one.metric for one in plain.evidence if one.collapse
+    }

@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from uncollapse.metrics.inputs import Features
 from uncollapse.verdict import pool as module
-from uncollapse.verdict.pool import Pool, cross_distances, p_value
+from uncollapse.verdict.pool import Pool, cross_distances, drawn_in, p_value
 
 
 def features(rows: np.ndarray, name: str) -> Features:
@@ -151,3 +151,29 @@ def test_a_thinned_pool_has_one_mixture_on_both_sides_however_many_rows_there_ar
         numbers = pool.number[pool.fake == is_fake].numpy()
         assert len(numbers) == len(set(numbers)) == module.MOST
         assert np.bincount(known[numbers]) / module.MOST == pytest.approx(expected, abs=0.03)
+
+
+def test_rows_that_exploded_are_drawn_in_and_all_others_stay() -> None:
+    rows = torch.randn(200, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    scaled = rows / rows.abs().max()
+    assert torch.equal(drawn_in(rows), scaled)
+    rows[3], rows[7] = 1e8 * torch.ones(3), 1e9 * torch.ones(3)
+    found = drawn_in(rows)
+    unit = float(found[[0, 1]].diff(dim=0).norm() / rows[[0, 1]].diff(dim=0).norm())
+    others = [number for number in range(200) if number not in (3, 7)]
+    torch.testing.assert_close(
+        cross_distances(found[others] / unit, found[others] / unit),
+        cross_distances(rows[others], rows[others]), rtol=1e-6, atol=1e-6,
+    )  # fmt: skip
+    median = rows.median(0).values
+    far = 1_000 * torch.quantile((rows - median).norm(dim=1), 0.75)
+    for number in (3, 7):
+        ratio = (rows[number] - median).norm() / far
+        reached = (found[number] / unit - found[others].mean(0) / unit).norm()
+        assert float(reached) == pytest.approx(float(far * (1 + ratio.log().log1p())), rel=1e-3)
+
+
+def test_where_most_rows_are_one_nothing_is_drawn_in() -> None:
+    rows = torch.zeros(100, 2, dtype=torch.float64)
+    rows[0] = 5
+    assert torch.equal(drawn_in(rows), rows / 5)

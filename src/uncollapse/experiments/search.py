@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 RATES = ("dynamics.lr_critic", "dynamics.lr_generator")
 # Bounded measures of which more is better, so that trials of all tasks can be compared as a share of the best value.
-TUNED_FOR = ("modes_solid", "modes_hit", "high_quality_share", "tutorial_coverage", "class_entropy")
+TUNED_FOR = ("modes_solid", "modes_hit", "high_quality_share", "tutorial_coverage")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,8 @@ class Tuning:
         rates: Factors on both learning rates, nearest to be tried first; the factor 1 comes before them by itself.
         sensitive: Factors on the method's one sensitive setting, likewise.
         updates: Critic updates of a trial; None = those of the cell.
-        measure: What the best trial has most of; ties are broken by the high-quality share, then by the order.
+        measure: What the best trial has most of; ties are broken by the high-quality share, as far as it is
+            at most that of real data, then by the order.
     """
 
     seeds: tuple[int, ...]

@@ -6,7 +6,6 @@ stand, asks here for the choices, and then trains the chosen settings on the rep
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from uncollapse.tasks import Task
 
 TIE_BREAK = "high_quality_share"
-# Among equals, precision above that of real data in the plane is no merit: it is bought with narrow modes.
-CEILING = 1 - math.exp(-4.5)
 # Measures to choose by that only mixtures have.
 OF_MIXTURES = ("tutorial_coverage",)
 
@@ -145,8 +142,10 @@ def _row(
     lost = set(failed_runs(trials, outcomes))
     ended = all(row["score"] is not None or failed_before >= lost.intersection(row["runs"]) > set() for row in scored)
     known = [row for row in scored if row["score"] is not None]
-    # Of equals the first wins, which is the default.
-    best = max(known, key=lambda row: (row["score"], min(row[TIE_BREAK] or 0.0, CEILING)), default=None)
+    # Precision above that of real data is no merit, as it is bought with narrow modes; of equals the first wins, the
+    # default.
+    real = trials[0].runs[0].spec.task.real_quality
+    best = max(known, key=lambda row: (row["score"], min(row[TIE_BREAK] or 0.0, real)), default=None)
     cell = trials[0].of
     return {
         "method": cell.name,

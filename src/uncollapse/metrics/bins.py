@@ -133,7 +133,8 @@ def _count(real: Features, fake: Features, bins: int, generator: torch.Generator
 
     half = len(real) // 2
     shuffled = real.order[torch.randperm(len(real), generator=generator).to(real.order.device)]
-    shaping = real.x[shuffled[:half]]
+    # What all rows share would be all that products of large numbers tell.
+    shaping = (real.x[shuffled[:half]].double() - real.mean).to(real.x.dtype)
     distinct = len(torch.unique(real.keys[shuffled[:half]]))
     clusters = max(1, min(bins, distinct, (len(real) - half) // ROWS_PER_BIN, len(fake) // ROWS_PER_BIN))
     seed = int(torch.randint(2**31 - 1, (), generator=generator))
@@ -141,16 +142,16 @@ def _count(real: Features, fake: Features, bins: int, generator: torch.Generator
         shape = shaping.cpu().numpy()
         means = KMeans(clusters, n_init=1, max_iter=ROUNDS, random_state=seed).fit(shape).cluster_centers_
         counted = real.x[shuffled[half:]]
-        return _Counts(_fill(counted, means), _fill(fake.x, means))
+        return _Counts(_fill(counted, real.mean, means), _fill(fake.x, real.mean, means))
 
 
-def _fill(x: torch.Tensor, centres: Matrix) -> Array:
-    """Rows whose nearest centre each centre is, (K,); compared in float64."""
+def _fill(x: torch.Tensor, mean: torch.Tensor, centres: Matrix) -> Array:
+    """Rows whose nearest centre each centre is, (K,); compared in float64, as differences from a mean (d,)."""
     exact = np.asarray(centres, dtype=np.float64)
     norms = np.square(exact).sum(1) / 2
     counts = np.zeros(len(exact))
     for part in chunks(len(x), x.shape[1]):
-        nearest = (norms - x[part].double().cpu().numpy() @ exact.T).argmin(1)
+        nearest = (norms - (x[part].double() - mean).cpu().numpy() @ exact.T).argmin(1)
         counts += np.bincount(nearest, minlength=len(exact))
     return counts
 

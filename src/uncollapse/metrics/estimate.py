@@ -79,4 +79,14 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """All fields as JSON values."""
-        return asdict(self) | {"details": dict(self.details)}
+        found: dict[str, Any] = _plain(asdict(self) | {"details": self.details})
+        return found
+
+
+def _plain(value: Any) -> Any:
+    """A value with plain numbers in place of NumPy's and torch's, which options may be."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value

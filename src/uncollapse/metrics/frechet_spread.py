@@ -15,7 +15,7 @@ from scipy.special import chdtri, ndtri
 from torch import Tensor
 
 from uncollapse.metrics.bures import eigh
-from uncollapse.metrics.inputs import Features, chunks, seeded
+from uncollapse.metrics.inputs import Features, chunks, seeded, squares_fit
 from uncollapse.metrics.moments import Moments
 from uncollapse.metrics.pairs import EXACT_WORK
 
@@ -101,6 +101,9 @@ class Scatter:
             low = centre - math.sqrt(max(spread + tail**2, 0.0))
         if spread + (z * root) ** 2 > 0:
             high = max(high, centre + math.sqrt(spread + (z * root) ** 2))
+        if not biased:
+            # What equal sides leave open is never excluded, however far below 0 copies of real rows bring the value.
+            high = max(high, z * root)
         return value + low - away, value + high - away
 
 
@@ -117,7 +120,7 @@ def influence(side: Features, mean: Tensor, shift: Tensor, map_: Tensor, kept: T
         map_: P with x'Tx = |P'x|^2, T the optimal map to the other side, (r, r).
         kept: The r features that vary.
     """
-    heavy = side.x.dtype == torch.float32 and float(len(side)) * len(kept) ** 2 > EXACT_WORK
+    heavy = side.x.dtype == torch.float32 and float(len(side)) * len(kept) ** 2 > EXACT_WORK and squares_fit(side.x)
     dtype = torch.float32 if heavy else torch.float64
     map_, parts = map_.to(dtype), []
     count = min(len(side), ENOUGH_ROWS)

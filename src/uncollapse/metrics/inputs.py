@@ -19,6 +19,8 @@ from uncollapse.errors import UserError
 
 FLOATS = (torch.float32, torch.float64)
 CHUNK_NUMBERS = 2**21
+# Smallest and largest size of the largest number of some rows whose products float32 can hold, cubes of them too.
+MODERATE = 1e-6, 1e6
 # An odd number without pattern, as a signed one: 0xBF58476D1CE4E5B9.
 _STIR = 0xBF58476D1CE4E5B9 - 2**64
 
@@ -98,6 +100,13 @@ class Features:
 
 
 Rows = ArrayLike | Tensor | Features
+
+
+def squares_fit(rows: Tensor) -> bool:
+    """Whether products of these rows, and their cubes, stay ordinary numbers of float32, (n, d)."""
+    low, high = torch.aminmax(rows)
+    largest = max(-float(low), float(high))
+    return largest == 0 or MODERATE[0] <= largest <= MODERATE[1]
 
 
 def both(real: Rows, fake: Rows, *, least: int = 2) -> tuple[Features, Features]:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from uncollapse.errors import UserError
-from uncollapse.metrics.inputs import Features, Rows, as_features, chunks
+from uncollapse.metrics.inputs import Features, Rows, as_features, chunks, squares_fit
 from uncollapse.metrics.pairs import EXACT_WORK
 
 # Rows that are widened to float64 together.
@@ -116,7 +116,7 @@ def _of_chunk(rows: Tensor) -> Moments:
     Where the product is heavy, float32 rows are multiplied in float32 once their mean is gone. Its sums of squares
     would all be off the same way, so these are summed in float64.
     """
-    heavy = rows.dtype == torch.float32 and float(len(rows)) * rows.shape[1] ** 2 > EXACT_WORK
+    heavy = rows.dtype == torch.float32 and float(len(rows)) * rows.shape[1] ** 2 > EXACT_WORK and squares_fit(rows)
     mean, scatter = _heavy(rows) if heavy else _light(rows)
     if not bool(torch.isfinite(scatter.diagonal()).all() & torch.isfinite(mean).all()):
         raise UserError("The rows hold numbers too large to be squared; divide all features by one constant first.")

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from uncollapse.metrics.inputs import Features
+from uncollapse.metrics.inputs import Features, squares_fit
 
 Side = Literal["real", "fake", "cross"]
 TILE_ROWS = 2_048
@@ -79,10 +79,11 @@ class Pair:
     """Real and fake rows prepared for walks: ordered by content, centred at the real mean, in one precision."""
 
     def __init__(self, real: Features, fake: Features) -> None:
-        """Centres both sides; float64 when that is cheap or asked for by the data's own type."""
+        """Centres both sides; float64 when that is cheap, or asked for by the data's own type or range."""
         self.real, self.fake = real, fake
         work = float(max(len(real), len(fake))) ** 2 * real.width
         exact = work <= EXACT_WORK or torch.float64 in (real.x.dtype, fake.x.dtype)
+        exact = exact or not (squares_fit(real.x) and squares_fit(fake.x))
         self.dtype = torch.float64 if exact else torch.float32
 
     @property

@@ -249,7 +249,12 @@ def _answer(
             "pilot, or one of the generator that is to be told apart."
         )
     n = max(_rows(variance, factor), metric.minimum)
-    assumed = [*assumptions, "Real, fake and other have n rows each, and the test is that of `difference`."]
+    tested = (
+        "the test is that of `difference`"
+        if takes_reference(metric)
+        else "their two intervals are joined, as by `difference`, which a test of the spread stands for here"
+    )
+    assumed = [*assumptions, f"Real, fake and other have n rows each, and {tested}."]
     if n == metric.minimum > _rows(variance, factor):
         assumed.append(f"Fewer rows would do for the effect, but {metric.name} means little below {metric.minimum}.")
     where = "in the worst case" if pilot is None else f"from a pilot of {pilot:,}"

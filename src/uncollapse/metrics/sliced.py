@@ -15,8 +15,9 @@ from torch import Tensor
 from uncollapse.metrics.bures import side_by_side
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.frechet_spread import Scatter
-from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, chunks, seeded
+from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, chunks, seeded, squares_fit
 from uncollapse.metrics.metric import find_metric
+from uncollapse.metrics.pair_sums import identical
 from uncollapse.metrics.pairs import EXACT_WORK, full_precision
 
 # Random halvings of the rows.
@@ -68,10 +69,12 @@ def sliced_wasserstein(
     directions = orthogonal(sides[0].width, projections, draws)
     slices.add(torch.cat(directions))
     value, ends = slices.finish(level, block=len(directions[0]))
+    constant = level is not None and all(identical(side) for side in sides)
     return find_metric("sliced_wasserstein").estimate(
         value,
-        ends,
+        (None, None) if constant else ends,
         level=level,
+        reason="all rows of each side are identical, so that no spread was seen" if constant else None,
         n_real=len(sides[0]),
         n_fake=len(sides[1]),
         details={"projections": sum(len(block) for block in directions)},
@@ -142,7 +145,9 @@ class _Slices:
 
     def __post_init__(self) -> None:
         work = float(max(len(side) for side in self.sides)) * self.sides[0].width
-        exact = work * 1000 <= EXACT_WORK or any(side.x.dtype == torch.float64 for side in self.sides)
+        exact = work * 1000 <= EXACT_WORK or any(
+            side.x.dtype == torch.float64 or not squares_fit(side.x) for side in self.sides
+        )
         self.dtype = torch.float64 if exact else torch.float32
         one, other, widths = (item.numpy() for item in quantile_gaps(*(len(side) for side in self.sides)))
         self.stretches, self.widths = (one, other), widths

@@ -63,8 +63,9 @@ def difference(
         options: Passed on to the metric, for example ``k=5``.
 
     Returns:
-        The difference. Details: the two values, `p_value` (two-sided, of no difference), `standard_error`, `freedom`,
-        `n_other`, `paired`. Below 0 `fake` is the better one where lower is better.
+        The difference. Details: the two values, `n_other`, `paired`, and where subsamples tell the spread `p_value`
+        (two-sided, of no difference), `standard_error` and `freedom`. Below 0 `fake` is the better one where lower is
+        better.
 
     Raises:
         UserError: The metric takes no features, a side is missing, sides differ in width, or `paired` with unequal

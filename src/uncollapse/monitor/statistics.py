@@ -51,10 +51,10 @@ class Anchor:
     """Real rows that others are compared with.
 
     diversity: mean distance of two rows, over that of the anchor. effective rank: exp of the entropy of the
-    covariance's eigenvalues (the Vendi score of the centred rows), over that of the anchor; Roy and Vetterli 2007, A
-    measure of effective dimensionality. duplicates: share of rows nearer to another than a quarter of the upper
-    quartile of the anchor's nearest distances. coverage: Naeem et al. 2020, arXiv:2002.09797; recall: Kynkaanniemi et
-    al. 2019, arXiv:1904.06991, both at equal sizes.
+    covariance's eigenvalues, over that of the anchor; Roy and Vetterli 2007, A measure of effective dimensionality.
+    duplicates: share of rows nearer to another than a quarter of the upper quartile of the anchor's nearest distances.
+    coverage: Naeem et al. 2020, arXiv:2002.09797; recall: Kynkaanniemi et al. 2019, arXiv:1904.06991, both at equal
+    sizes.
     """
 
     def __init__(self, rows: Tensor) -> None:

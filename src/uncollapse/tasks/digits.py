@@ -14,7 +14,7 @@ from torch import Tensor
 from uncollapse.draws import Draw
 from uncollapse.features.classifier import digits_classifier
 from uncollapse.networks.mlp import MLP
-from uncollapse.tasks.judging import classified
+from uncollapse.tasks.judging import QUALITY_QUANTILE, classified
 from uncollapse.tasks.task import Batch, Modes, Source, Task, rows, training_rows
 
 HOLD_OUT_EVERY = 4
@@ -60,6 +60,11 @@ class Digits(Task):
     High quality means that the classifier's confidence (its largest class probability) reaches the 5 % quantile of its
     confidence on held-out real digits, so 95 % of unseen real digits are of high quality.
     """
+
+    @property
+    def real_quality(self) -> float:
+        """95 %."""
+        return QUALITY_QUANTILE
 
     @property
     def shape(self) -> tuple[int, ...]:

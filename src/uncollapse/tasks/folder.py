@@ -23,7 +23,7 @@ from uncollapse.errors import UserError
 from uncollapse.networks.network import Networks
 from uncollapse.tasks.folder_files import Content, label_counts, read_folder
 from uncollapse.tasks.images import BATCH, NETWORKS, Pool
-from uncollapse.tasks.judging import Components, Nearest, held_out_fifth, k_means
+from uncollapse.tasks.judging import QUALITY_QUANTILE, Components, Nearest, held_out_fifth, k_means
 from uncollapse.tasks.task import Batch, Modes, Source, Task, training_rows
 
 PREFIX = "folder:"
@@ -131,6 +131,11 @@ class Folder(Task):
         if clusters is None and self._content.labels is None:
             clusters = min(MOST_CLUSTERS, len(self._content.images) // IMAGES_PER_CLUSTER)
         return _grouped(self._content, clusters, self.name)
+
+    @property
+    def real_quality(self) -> float:
+        """95 %."""
+        return QUALITY_QUANTILE
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from uncollapse.errors import UserError
 from uncollapse.features.classifier import find_row, load_classifier
 from uncollapse.files import readable
 from uncollapse.networks.dcgan import DCGAN
-from uncollapse.tasks.judging import as_floats, classified
+from uncollapse.tasks.judging import QUALITY_QUANTILE, as_floats, classified
 from uncollapse.tasks.task import Batch, Modes, Source, Task, training_rows
 
 # Images of each class, so that tasks can be listed and described without their data.
@@ -125,6 +125,11 @@ class Images(Task):
     """
 
     batch: int = BATCH
+
+    @property
+    def real_quality(self) -> float:
+        """95 %."""
+        return QUALITY_QUANTILE
 
     @property
     def shape(self) -> tuple[int, ...]:

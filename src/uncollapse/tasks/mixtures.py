@@ -23,6 +23,8 @@ NINE_CENTRES: tuple[Point, ...] = ((0, 0), (5, 5), (5, -5), (-5, 5), (-5, -5), (
 SPACING, BLOB_SIGMA, REACH = 5, 0.5, 0.9
 MOST_BLOBS = 10_000
 BOUNDED = MLP(bounded=True)
+# Standard deviations from its centre within which a sample is of high quality.
+WITHIN = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,6 +49,11 @@ class Mixture(Task):
     sigma: float
     weights: tuple[float, ...] | None = None
     mode_names: tuple[str, ...] | None = None
+
+    @property
+    def real_quality(self) -> float:
+        """1 - exp(-4.5) in the plane."""
+        return float(torch.special.gammainc(torch.tensor(len(self.centres[0]) / 2), torch.tensor(WITHIN**2 / 2)))
 
     def __post_init__(self) -> None:
         """Freezes the sequences and refuses what is no mixture."""
@@ -143,7 +150,7 @@ class Mixture(Task):
         # The matrix-product form of cdist loses the small distances that decide "within 3 sigma".
         apart = torch.cdist(x.nan_to_num(), centres, compute_mode="donot_use_mm_for_euclid_dist")
         distance, nearest = apart.min(1)
-        return nearest.where(finite, nearest.new_tensor(-1)), finite & (distance <= 3 * self.sigma)
+        return nearest.where(finite, nearest.new_tensor(-1)), finite & (distance <= WITHIN * self.sigma)
 
     def spec(self) -> dict[str, Any]:
         """The name alone for a built-in mixture; a mixture of the user's own is written out whole."""

@@ -115,6 +115,11 @@ class Task(ABC):
         """The true modes."""
 
     @property
+    def real_quality(self) -> float:
+        """Share of real samples that are of high quality, 0 .. 1; 1 where a task does not know it."""
+        return 1.0
+
+    @property
     def available(self) -> int | None:
         """Rows of the training split; None when the data never end."""
         return None

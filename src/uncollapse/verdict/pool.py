@@ -21,6 +21,8 @@ MOST = 2_500
 COMPONENTS = 64
 ASSIGNMENTS = 999
 NEAREST = 20
+# Times the distance of three quarters of the rows from their median at which a row counts as one that exploded.
+FAR = 1_000.0
 
 
 class Pool:
@@ -65,7 +67,7 @@ class Pool:
         mixed = torch.randperm(len(keys), generator=generator)
         order = mixed[torch.argsort(keys[mixed], stable=True)]
         self.fake, self.number = is_fake[order], torch.cat([index.cpu() for index in chosen])[order]
-        self.rows = _project(rows[order])
+        self.rows = _project(drawn_in(rows[order]))
         self.sides = self._assignments(assignments, generator)
 
     def __len__(self) -> int:
@@ -117,6 +119,23 @@ def cross_distances(left: Tensor, right: Tensor) -> Tensor:
     norms = left.square().sum(1)[:, None] + right.square().sum(1)
     squared: Tensor = torch.addmm(norms, left, right.T, alpha=-2).clamp_min_(0)
     return squared
+
+
+def drawn_in(rows: Tensor) -> Tensor:
+    """Rows (N, d) with those that exploded nearer to the others, at 1 + log(1 + log(r / far)) times the distance `FAR`.
+
+    A single row a million times as far out as the others would be all that a mean, a principal component or a number of
+    limited precision still tells of them. Distances from the median that are not far stay, and so does every order of
+    them; which side a row is on plays no part.
+    """
+    rows = rows / rows.abs().max().clamp_min(1e-300)
+    away = rows - rows.median(0).values
+    lengths = away.square().sum(1).sqrt()
+    far = FAR * float(torch.quantile(lengths, 0.75))
+    if not 0 < far < float(lengths.max()):
+        return rows
+    ratio = (lengths / far).clamp_min(1)
+    return rows - away + away * ((1 + ratio.log().log1p()) / ratio)[:, None]
 
 
 def _project(rows: Tensor) -> Tensor:

@@ -93,7 +93,7 @@ def list_files(directory: Path) -> dict[int, SampleFile]:
                 if name and len(found) < MOST_FILES and entry.is_file(follow_symlinks=False):
                     stamp = entry.stat(follow_symlinks=False).st_mtime_ns
                     found[int(name[1])] = SampleFile(Path(entry.path), stamp)
-    except OSError:  # the folder is not there yet, or a file went while it was listed
+    except (OSError, ValueError):  # the folder is not there yet or cannot be, or a file went while it was listed
         pass
     return dict(sorted(found.items()))
 

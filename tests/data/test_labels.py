@@ -120,6 +120,19 @@ def test_dataset_json_of_stylegan() -> None:
     assert by_json({"labels": [["a.png", [0, 1, 0]]]}, ["a.png"]) == ["1"]
 
 
+def test_the_name_of_a_class_is_made_once_however_many_images_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(module, "label_text", lambda value: (made.append(value), label_text(value))[1])
+    names = [f"{place}.png" for place in range(100)]
+    labels = [[name, place % 2] for place, name in enumerate(names)]
+    long = "a" * 1_000
+    assert by_json({"labels": labels, "classes": [long, "dog", "unused"]}, names) == [label_text(long), "dog"] * 50
+    assert made == [long, "dog"]
+    assert by_json({"labels": [["a.png", True]], "classes": ["cat", "dog"]}, ["a.png"]) == ["dog"]
+    assert by_json({"labels": [["a.png", 2], ["b.png", -1]], "classes": ["cat"]}, ["a.png", "b.png"]) == ["2", "-1"]
+    assert by_json({"labels": [["a.png", 0]], "classes": {"0": "cat"}}, ["a.png"]) == ["0"]
+
+
 def test_images_that_dataset_json_does_not_name_are_counted() -> None:
     policies: Counter[str] = Counter()
     assert by_json({"labels": [["a.png", 1]]}, ["a.png", "b.png"], policies) == ["1", UNLABELLED]

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import sys
+import tracemalloc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from tests.data.making import encoded, everything, opened, pictures
 
 from uncollapse.data import parquet as module
 from uncollapse.data.images import Unreadable
+from uncollapse.data.labels import label_text
 from uncollapse.errors import UserError
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow (the extra [parquet]) is not installed here")
@@ -144,6 +147,102 @@ def test_a_path_in_a_row_is_never_opened(tmp_path: Path) -> None:
     assert source.notes.bad == [
         (f"row {row}", "holds no bytes (a path in a parquet file is never opened)") for row in (9, 10)
     ]
+
+
+@contextmanager
+def most_memory(limit: int) -> Iterator[None]:
+    """Within, neither pyarrow nor Python holds more than so many bytes."""
+    usual = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(pool)
+    tracemalloc.start()
+    try:
+        yield
+        assert (pool.max_memory() < limit, tracemalloc.get_traced_memory()[1] < limit) == (True, True)
+    finally:
+        tracemalloc.stop()
+        pa.set_memory_pool(usual)
+
+
+@pytest.mark.parametrize("form", ["texts", "categories", "differences"])
+def test_a_long_label_of_many_rows_is_in_memory_once(tmp_path: Path, form: str) -> None:
+    text = "x" * 400_000
+    labels = pa.array([text] * 100)
+    columns = {"image": [encoded(X[0])] * 100, "label": labels.dictionary_encode() if form == "categories" else labels}
+    plain: dict[str, Any] = {"use_dictionary": ["image"], "column_encoding": {"label": "DELTA_BYTE_ARRAY"}}
+    file = write(tmp_path / "a.parquet", columns, compression="zstd", **(plain if form == "differences" else {}))
+    assert file.stat().st_size < 10_000
+    with most_memory(8_000_000):
+        found = module.Parquet(file, "real")
+    assert found.label(0) == found.label(99) == label_text(text)
+
+
+def test_a_large_image_of_many_rows_is_in_memory_once(tmp_path: Path) -> None:
+    image = np.random.default_rng(0).bytes(500_000)
+    columns = {"image": [{"bytes": image, "path": "x" * 900_000}] * 100}
+    file = write(tmp_path / "a.parquet", columns, compression="zstd")
+    assert file.stat().st_size < 600_000
+    found = module.Parquet(file, "real")
+    with most_memory(4_000_000):
+        assert all(found.read(row) == image for row in (0, 1, 99, 98, 5))
+
+
+def test_an_image_that_is_too_large_is_told_before_it_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write(tmp_path / "a.parquet", {"image": [b"1" * 1_000, b"1" * 1_001]})
+    monkeypatch.setattr(module, "MOST_IMAGE_BYTES", 1_000)
+    found = module.Parquet(file, "real")
+    assert found.read(0) == b"1" * 1_000
+    with pytest.raises(Unreadable, match=r"has 1\.0 kB, more than"):
+        found.read(1)
+
+
+@pytest.mark.parametrize("categories", [False, True])
+def test_labels_that_unpack_into_too_much_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, categories: bool
+) -> None:
+    monkeypatch.setattr(module, "GIGA", 500_000)
+    monkeypatch.setattr(module, "LABEL_BATCH", 1)
+    for rows in (400, 600):
+        labels = pa.array(["x" * 1_000] * rows)
+        columns = {"image": [b"1"] * rows, "label": labels.dictionary_encode() if categories else labels}
+        file = write(tmp_path / "a.parquet", columns, compression="zstd", write_statistics=False)
+        assert file.stat().st_size < 2_500
+        if rows == 400:
+            assert module.Parquet(file, "real").label(399) == label_text("x" * 1_000)
+            continue
+        with pytest.raises(UserError, match=r"has labels of more than 500.0 kB in its column 'label'; give shorter"):
+            module.Parquet(file, "real")
+
+
+def test_of_a_label_beyond_all_measure_the_letters_that_count_are_taken(tmp_path: Path) -> None:
+    texts = ["ü" * 3_000_000, "a" * 3_000_000, "ü" * 3_000_000 + "a"]
+    columns = {"image": [b"1"] * 3, "label": texts}
+    found = module.Parquet(write(tmp_path / "a.parquet", columns), "real")
+    assert [found.label(row) for row in range(3)] == [label_text(text) for text in texts]
+    assert found.label(0) == found.label(2) != found.label(1)
+
+
+def test_more_rows_than_bytes_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(tmp_path / "a.parquet", {"image": [b"1"] * 5_000, "label": [1] * 5_000})
+    module.Parquet(file, "real")  # few rows may repeat
+    monkeypatch.setattr(module, "MOST_MEMBERS", 4_999)
+    with pytest.raises(UserError, match=r"real has \d+ B and 5,000 rows, more than one a byte"):
+        module.Parquet(file, "real")
+
+
+def test_a_second_column_of_the_same_name_is_refused(tmp_path: Path) -> None:
+    images = hugging_face(X[:2])
+    write(
+        tmp_path / "flat.parquet", {"image.bytes": [encoded(X[0])] * 2, "image.path": ["a", "b"], "image.x": [[1], [2]]}
+    )
+    assert len(everything(opened(tmp_path / "flat.parquet"))[0]) == 2
+    write(tmp_path / "plain.parquet", {"image": [encoded(X[0])] * 2, "image.size": [[1, 1]] * 2, "label": [1, 2]})
+    assert everything(opened(tmp_path / "plain.parquet"))[1] == ["1", "2"]
+    for name in ("image.bytes", "image.bytes.list"):
+        with pytest.raises(UserError, match=r"has 2 columns called 'image\.bytes'; rename or remove all but one"):
+            opened(write(tmp_path / "a.parquet", {"image": images, name: [[1], [2]]}))
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
+import pytest
 
 from uncollapse.watch import lives
 from uncollapse.watch.lives import FAIR, FEW, MANY, NONE, THIN, UNKNOWN, Lives
@@ -68,9 +71,31 @@ def test_many_snapshots_are_thinned_out_but_the_first_and_the_newest_stay() -> N
     found = Lives(1)
     for update in range(1_000):
         found.add(update, [[0.5, 0.5]])
-    assert lives.FEWEST <= len(found.updates) <= lives.MOST
+    assert lives.MOST // 2 <= len(found.updates) <= lives.MOST
     assert (found.updates[0], found.updates[-1]) == (0, 999)
     assert found.updates == sorted(found.updates)
+
+
+def test_large_tables_are_kept_as_long_as_all_of_them_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lives, "MOST_NUMBERS", 40)
+    found = Lives(2)
+    for update in range(50):
+        assert found.add(update, [[0.2] * 5, None])
+        assert len(found.updates) * 2 * 5 <= 40
+    assert (found.updates[0], found.updates[-1]) == (0, 49)
+    assert Lives(2).add(0, [[0.1] * 10, None])
+    assert not Lives(2).add(0, [[0.1] * 11, None])
+
+
+def test_lanes_without_shares_cost_no_more_than_their_place_in_the_table() -> None:
+    shares = [[0.001] * 1_000, *[None] * 1_023]
+    found = Lives(1_024)
+    tracemalloc.start()
+    assert found.add(0, shares)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.8 * 4 * 1_000 * 1_024
+    assert (found.levels(None)[0, 1:] == UNKNOWN).all()
 
 
 def test_shares_that_do_not_fit_are_refused() -> None:
@@ -79,6 +104,8 @@ def test_shares_that_do_not_fit_are_refused() -> None:
     assert not found.add(0, [[0.5, 0.5], [0.5]])
     assert not found.add(0, [[0.5, "x"], [0.5, 0.5]])  # type: ignore[list-item]
     assert not found.add(0, [[[0.5]], [0.5]])  # type: ignore[list-item]
+    assert not found.add(0, [[[0.5, 0.5]], [0.5]])  # type: ignore[list-item]
+    assert not found.add(0, [[0.5, 0.5], 0.5])  # type: ignore[list-item]
     assert found.add(0, [[0.5, 0.5], [0.5, 0.5]])
     assert not found.add(1, [[0.3, 0.3, 0.4]] * 2)
     assert found.add(2, [None, None])  # all diverged: nothing to see, nothing wrong

@@ -27,6 +27,7 @@ from tests.watch.making import (
 from tests.watch.serving import serving
 
 from uncollapse.watch import page
+from uncollapse.watch.reading import WatchedDirectory
 from uncollapse.watch.security import Keys
 
 ATTACK = '<img src=x onerror="window.attacked=1"></script><script>window.attacked=1</script>'
@@ -379,6 +380,28 @@ def test_phones_dark_pages_and_still_pages(browser: Chromium) -> None:
     assert (light, dark) == ("rgb(252, 251, 248)", "rgb(20, 22, 26)")
     browser._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
     assert browser.ask("getComputedStyle(document.querySelector('.bar span')).transitionDuration") in ("0s", "1e-05s")
+
+
+def test_while_nothing_can_be_read_the_page_is_not_live(
+    chromium: Chromium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken: list[bool] = []
+    refresh = WatchedDirectory.refresh
+
+    def look(watched: WatchedDirectory) -> bool:
+        if broken:
+            raise RuntimeError("boom")
+        return refresh(watched)
+
+    monkeypatch.setattr(WatchedDirectory, "refresh", look)
+    with serving(trained(tmp_path / "run", upto=200)) as (address, _):
+        chromium.open(address)
+        chromium.wait("document.getElementById('link').textContent === 'Live'")
+        broken.append(True)
+        told = "The directory cannot be read: RuntimeError: boom"
+        chromium.wait(f"document.getElementById('link').textContent === '{told}'")
+        broken.clear()
+        chromium.wait("document.getElementById('link').textContent === 'Live'")
 
 
 def test_the_page_comes_back_by_itself_and_says_when_it_cannot(chromium: Chromium, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
 
+from uncollapse.watch import pictures
 from uncollapse.watch.pictures import Plane, cloud_json, sheet, tones, window
 
 
@@ -103,6 +104,25 @@ def test_a_sheet_shows_every_image_at_its_place() -> None:
         tile = pixels[top : top + 8 * zoom, left : left + 8 * zoom]
         assert (tile == [*[15 * place] * 3, 255]).all()
     assert (pixels[: 8 * zoom, 8 * zoom : 8 * zoom + gap] == 0).all()
+
+
+def test_a_high_and_narrow_image_is_not_enlarged_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pictures, "MOST_PIXELS", 30_000)
+    assert opened(sheet(np.zeros((1, 300, 1), np.float32), 0, 1)).shape == (3_000, 10, 4)
+    assert opened(sheet(np.zeros((1, 200, 200), np.float32), 0, 1)).shape == (200, 200, 4)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(6, 6), (12, 6), (40, 7), (3, 2)])
+def test_axes_of_wide_samples_are_found_from_few_of_them(
+    monkeypatch: pytest.MonkeyPatch, count: int, expected: int
+) -> None:
+    seen: list[tuple[int, ...]] = []
+    svd = np.linalg.svd
+    monkeypatch.setattr(np.linalg, "svd", lambda rows, **options: (seen.append(rows.shape), svd(rows, **options))[1])
+    monkeypatch.setattr(pictures, "MOST_NUMBERS", 600 if count > 3 else 1)
+    plane = Plane.of(np.random.default_rng(0).standard_normal((1, count, 100)).astype(np.float32))
+    assert plane.axes.shape == (100, 2)
+    assert seen == [(expected, 100)]
 
 
 def test_colours_and_their_order() -> None:

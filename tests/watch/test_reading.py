@@ -13,6 +13,7 @@ from tests.watch.making import append, finish, loss_line, make_comparison, make_
 from uncollapse.errors import UserError
 from uncollapse.lease import only_writer
 from uncollapse.watch.reading import WatchedDirectory, encode
+from uncollapse.watch.samples import list_files
 
 
 def rows(watched: WatchedDirectory, since: int = 0) -> dict[str, dict[str, object]]:
@@ -206,6 +207,38 @@ def test_nothing_is_changed_and_nothing_is_locked(tmp_path: Path) -> None:
     after = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
     assert {path for path in after if path not in before} == set()
     assert {path for path in before if after[path] != before[path]} <= {folder / ".lock"}
+
+
+@pytest.mark.parametrize("name", ["a\ud800", "\udc80", "a\x00b", "x" * 300, "\ud800\udc80", "\x1b[2J"])
+def test_a_planned_name_that_no_directory_can_have_is_a_run_that_waits(tmp_path: Path, name: str) -> None:
+    folder = make_comparison(tmp_path / "comparison")
+    watched = WatchedDirectory(folder)
+    lock = json.loads((folder / "plan.lock.json").read_text())
+    lock["runs"].insert(0, {"directory": name, "method": "odd", "task": "y", "seeds": [0], "updates": 1})
+    (folder / "plan.lock.json").write_text(json.dumps(lock))
+    trained(folder / "runs" / "vanilla-ring-8", upto=100)
+    watched.refresh()
+    state = json.loads(encode(watched.overview()))
+    statuses = {row["method"]: (row["status"], row["trouble"]) for row in state["rows"]}
+    assert statuses == {"vanilla": ("training", ""), "wgan-gp": ("waiting", ""), "odd": ("waiting", "")}
+    for row in state["rows"]:
+        assert json.loads(watched.detail(row["id"]) or b"")["id"] == row["id"]
+        place = watched.run_directory(row["id"])
+        assert place is not None
+        assert sorted(list_files(place[0])) == ([0, 100] if row["method"] == "vanilla" else [])
+
+
+def test_what_ends_a_look_is_told_once_and_until_a_look_succeeds(tmp_path: Path) -> None:
+    watched = WatchedDirectory(make_run(tmp_path / "run"))
+    assert watched.overview()["trouble"] == ""
+    assert not watched.report(None)
+    seen = watched.version
+    told = watched.report(ValueError("odd\x1b[2J"))
+    assert told == "The directory cannot be read: ValueError: odd[2J"
+    assert not watched.report(ValueError("odd\x1b[2J"))
+    assert (watched.version, watched.overview(seen)["trouble"]) == (seen + 1, told)
+    assert not watched.report(None)
+    assert (watched.version, watched.overview(seen)["trouble"]) == (seen + 2, "")
 
 
 def test_a_directory_that_nobody_may_write_to_can_be_watched(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -52,6 +53,34 @@ def test_pictures_are_kept_as_many_as_are_drawn(tmp_path: Path) -> None:
     shown = read_shown(write_samples(tmp_path, 5, whole))
     assert shown.samples.shape == (5, IMAGES, 3, 4, 4)
     np.testing.assert_array_equal(shown.samples[4, -1], whole[4, -1].astype(np.float32))
+
+
+@pytest.mark.parametrize("block", [1, 300, 2_500, 10**6])
+def test_the_right_rows_are_kept_however_few_are_read_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    monkeypatch.setattr(samples, "BLOCK_BYTES", block)
+    whole = np.random.default_rng(0).standard_normal((3, 60, 4, 4)).astype(np.float32)
+    picked = np.linspace(0, 59, IMAGES).round().astype(int)
+    np.testing.assert_array_equal(read_shown(write_samples(tmp_path, 5, whole)).samples, whole[:, picked])
+
+
+def test_of_large_samples_fewer_are_kept_and_memory_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = np.zeros((2, 25, 200, 200), np.uint8)
+    whole += np.arange(25, dtype=np.uint8)[:, None, None]
+    path = write_samples(tmp_path, 5, whole)
+    assert path.stat().st_size < 20_000
+    monkeypatch.setattr(samples, "BLOCK_BYTES", 100_000)
+    monkeypatch.setattr(samples, "MOST_SHOWN_BYTES", 3 * 2 * 4 * 200 * 200)
+    tracemalloc.start()
+    shown = read_shown(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(shown.samples, whole[:, [0, 12, 24]].astype(np.float32))
+    assert peak < samples.MOST_SHOWN_BYTES + 500_000
+    monkeypatch.setattr(samples, "MOST_SHOWN_BYTES", 2 * 4 * 200 * 200 - 1)
+    with pytest.raises(UserError, match="more samples than a page can show"):
+        read_shown(path)
 
 
 def test_the_list_of_files_is_in_order_and_leaves_links_and_others_out(tmp_path: Path) -> None:

@@ -36,6 +36,16 @@ def test_the_cookie_opens_the_page(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
+    "other",
+    ['prefs={"a": 1}', "a b", "x=a b", "_xsrf=2|1|2", "name=Zo\xeb", "=", "", f"{KEYS.cookie}=old", "a=\x01", 'b="'],
+)
+def test_cookies_of_other_programs_do_not_lock_the_user_out(client: TestClient, other: str) -> None:
+    for cookie in (f"{other}; {COOKIE}", f"{COOKIE}; {other}", f"{other};{COOKIE};{other}"):
+        assert client.get("/", headers={"cookie": cookie.encode("latin-1")}).text == "the secret page"
+    assert client.get("/", headers=[("cookie", other.encode("latin-1")), ("cookie", COOKIE)]).status_code == 200
+
+
+@pytest.mark.parametrize(
     "cookie",
     [
         "",
@@ -46,6 +56,12 @@ def test_the_cookie_opens_the_page(client: TestClient) -> None:
         "uncollapse-test=the-token",
         "other=the-session",
         "UNCOLLAPSE-TEST=the-session",
+        "uncollapse-test",
+        "uncollapse-test =the-session",
+        "uncollapse-test==the-session",
+        "xuncollapse-test=the-session",
+        "other=uncollapse-test=the-session",
+        "uncollapse-test=the-session, other=1",
         "\xff\xfe",
         "a" * 5_000,
     ],

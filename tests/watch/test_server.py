@@ -74,6 +74,30 @@ def test_ten_viewers_at_once_are_told_of_new_lines_and_the_files_are_read_once(
         assert len(looks) <= (time.monotonic() - begun) / 0.2 + 2  # one reader, however many look on
 
 
+def test_the_reader_survives_a_look_that_fails_and_tells_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    watched = WatchedDirectory(trained(tmp_path / "run", upto=100))
+    told: list[str] = []
+    refresh = watched.refresh
+
+    def look() -> bool:
+        told.append(watched.overview()["trouble"])
+        if len(told) <= 3:
+            raise RuntimeError("boom")
+        return refresh()
+
+    monkeypatch.setattr(watched, "refresh", look)
+    end = time.monotonic() + 10
+    with server.Reader(watched, every=0.01) as reader:
+        while len(told) < 6 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert reader._thread.is_alive()
+    trouble = "The directory cannot be read: RuntimeError: boom"
+    assert told[:5] == ["", trouble, trouble, trouble, ""]
+    assert capsys.readouterr().err == f"Warning: {trouble}\n"
+
+
 def test_the_server_says_nothing_of_itself_and_keeps_strangers_out(tmp_path: Path) -> None:
     with serving(trained(tmp_path / "run", upto=100)) as (url, _):
         viewer = Viewer(url)

@@ -5,10 +5,11 @@ A label is a text; 3, 3.0 and "3" are the same label, so that two sides that wri
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -183,7 +184,10 @@ def dataset_labels(content: bytes, names: Iterable[str], place: str, policies: C
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise broken from error
     classes = document.get("classes") if isinstance(document, dict) else None
-    texts = {name: _class_name(label, classes) for name, label in labels.items()}
+    listed_classes = classes if isinstance(classes, list) else []
+    # Many images share a class, whose name may be long.
+    class_name = functools.cache(lambda place: label_text(listed_classes[place]))
+    texts = {name: _text_of(label, class_name, len(listed_classes)) for name, label in labels.items()}
     if any(text is None for text in texts.values()):
         policies["dataset.json holds vectors or objects as labels: not used"] += 1
         return None
@@ -197,7 +201,7 @@ def dataset_labels(content: bytes, names: Iterable[str], place: str, policies: C
     return found
 
 
-def _class_name(label: object, classes: object) -> str | None:
+def _text_of(label: object, class_name: Callable[[int], str], classes: int) -> str | None:
     """The text of one label; None for what is neither a number, a text, nor a one-hot vector."""
     if isinstance(label, list) and len(label) == 1:
         label = label[0]
@@ -208,6 +212,4 @@ def _class_name(label: object, classes: object) -> str | None:
         label = hot[0]
     if not isinstance(label, int | float | str | None):
         return None
-    if isinstance(classes, list) and isinstance(label, int) and 0 <= label < len(classes):
-        return label_text(classes[label])
-    return label_text(label)
+    return class_name(label) if isinstance(label, int) and 0 <= label < classes else label_text(label)

@@ -26,7 +26,7 @@ def open_regular(path: Path) -> BinaryIO | None:
     try:
         # Without O_NONBLOCK the mere opening of a named pipe would wait for its writer.
         number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+    except (OSError, ValueError):  # the latter for a name that no file can have
         return None
     if not stat.S_ISREG(os.fstat(number).st_mode):
         os.close(number)
@@ -47,7 +47,7 @@ def modified(path: Path) -> float | None:
     """When a file or folder was last written, in seconds of the file system's clock; None when it is not there."""
     try:
         return path.lstat().st_mtime
-    except OSError:
+    except (OSError, ValueError):  # as above
         return None
 
 

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 ALIVE = 0.2  # of the fair share, as for a solid mode
 LOW, HIGH = 0.5, 2.0
-MOST_NUMBERS, FEWEST, MOST = 4_000_000, 12, 96
+# Of one run in all; and how many snapshots are kept: the first and the newest always.
+MOST_NUMBERS, FEWEST, MOST = 4_000_000, 2, 96
 MOST_MODES = 100_000
 # What the digits of a map mean; a diverged seed is judged no more.
 NONE, THIN, FEW, FAIR, MANY, UNKNOWN = range(6)
@@ -62,14 +63,14 @@ class Lives:
         width = max((len(row) for row in shares if isinstance(row, list)), default=0)
         if len(shares) != self._lanes or not 0 < width <= MOST_MODES or (self.modes and width != self.modes):
             return not width and len(shares) == self._lanes  # all lanes diverged: nothing to add, nothing wrong
-        try:
-            table = np.array([row if row is not None else [None] * width for row in shares], np.float32)
-        except (TypeError, ValueError, OverflowError):
+        room = MOST_NUMBERS // (self._lanes * width)
+        table = _table(shares, width) if room >= FEWEST else None
+        if table is None:
             return False
         self.modes = width
         self.updates.append(update)
-        self._tables.append(np.where(np.isfinite(table), table, np.nan).astype(np.float32))
-        if len(self.updates) > max(FEWEST, min(MOST, MOST_NUMBERS // (self._lanes * width))):
+        self._tables.append(table)
+        if len(self.updates) > min(MOST, room):
             # Every second one goes; the first and the newest stay.
             keep = sorted({*range(0, len(self.updates), 2), len(self.updates) - 1})
             self.updates = [self.updates[place] for place in keep]
@@ -130,3 +131,20 @@ class Lives:
             "lost": [[loss.lane, loss.mode, loss.since, loss.lost] for loss in losses[:most]],
             "lost_count": len(losses),
         }
+
+
+def _table(shares: Sequence[Sequence[float] | None], width: int) -> NDArray[np.float32] | None:
+    """Shares as numbers (lanes, K), NaN for a lane without any; None where a lane holds anything else."""
+    table = np.full((len(shares), width), np.nan, np.float32)
+    for lane, row in enumerate(shares):
+        if row is None:
+            continue
+        try:
+            values = np.array(row, np.float32)
+        except (TypeError, ValueError, OverflowError):
+            return None
+        if values.shape != (width,):
+            return None
+        table[lane] = values
+    table[~np.isfinite(table)] = np.nan
+    return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from uncollapse.data.limits import MEGA
 from uncollapse.watch.samples import Samples
 
 SIDE = 5  # images in a row of a sheet
 PIXELS = 240  # least width of a sheet
+MOST_PIXELS = 32 * MEGA  # of a sheet that is enlarged to that width
+MOST_NUMBERS = 4 * MEGA  # from which axes are found: four thousand samples of a thousand numbers
 MARGIN = 0.08
 Array = NDArray[np.float64]
 
@@ -42,7 +46,7 @@ class Plane:
             note = "" if width == 2 else "one number a sample" if width == 1 else "first two numbers of each sample"
             return Plane(middle=np.zeros(width), axes=np.eye(width, 2), note=note)
         middle = rows.mean(0)
-        step = max(1, len(rows) // 4_000)
+        step = min(max(1, len(rows) // 4_000, rows.size // MOST_NUMBERS), len(rows) - 1)
         axes = np.linalg.svd(rows[::step] - middle, full_matrices=False)[2][:2].T
         axes = axes * np.sign(axes[np.abs(axes).argmax(0), range(axes.shape[1])])  # no mirror image at the next look
         return Plane(middle=middle, axes=axes, note="first two principal axes of the newest snapshot")
@@ -110,20 +114,29 @@ def tones(samples: Samples) -> tuple[float, float]:
 def sheet(images: Samples, low: float, high: float) -> bytes:
     """Images of one lane (m, h, w) or (m, c, h, w) as one PNG; what is not finite becomes transparent."""
     planes = images[:, None] if images.ndim == 3 else images  # (m, c, h, w)
-    m, channels, height, width = planes.shape
+    m, _, height, width = planes.shape
     columns = min(SIDE, m)
-    zoom = max(1, -(-PIXELS // (columns * width)))
+    # A high and narrow image would grow with the square of what its width lacks.
+    most = math.isqrt(MOST_PIXELS // (m * height * width))
+    zoom = max(1, min(-(-PIXELS // (columns * width)), most))
     gap = max(1, zoom // 2)
-    sound = np.all(np.isfinite(planes), axis=1, keepdims=True)  # (m, 1, h, w)
-    scaled = np.clip((np.nan_to_num(planes.astype(np.float64), nan=low) - low) / (high - low), 0, 1)
-    colours = np.repeat(scaled, 3, 1) if channels == 1 else scaled
-    pixels = np.round(255 * np.concatenate([colours, sound], 1)).astype(np.uint8)  # (m, 4, h, w)
-    pixels = np.moveaxis(pixels, 1, -1).repeat(zoom, 1).repeat(zoom, 2)
-    rows, height, width = -(-m // columns), height * zoom, width * zoom
-    canvas = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 4), np.uint8)
+    rows, tall, wide = -(-m // columns), height * zoom, width * zoom
+    canvas = np.zeros((rows * (tall + gap) - gap, columns * (wide + gap) - gap, 4), np.uint8)
     for place in range(m):
-        top, left = place // columns * (height + gap), place % columns * (width + gap)
-        canvas[top : top + height, left : left + width] = pixels[place]
+        top, left = place // columns * (tall + gap), place % columns * (wide + gap)
+        pixels = _pixels(planes[place], low, high).repeat(zoom, 0).repeat(zoom, 1)
+        canvas[top : top + tall, left : left + wide] = pixels
     stream = io.BytesIO()
     Image.fromarray(canvas).save(stream, format="PNG")
     return stream.getvalue()
+
+
+def _pixels(image: Samples, low: float, high: float) -> NDArray[np.uint8]:
+    """One image (c, h, w) as red, green, blue and opacity (h, w, 4); by channel, as a large one fills memory."""
+    pixels = np.empty((*image.shape[1:], 4), np.uint8)
+    for place in range(3):
+        plane = image[min(place, len(image) - 1)].astype(np.float64)
+        plane = np.clip((np.nan_to_num(plane, copy=False, nan=low) - low) / (high - low), 0, 1)
+        pixels[..., place] = np.round(255 * plane)
+    pixels[..., 3] = 255 * np.isfinite(image).all(0)
+    return pixels

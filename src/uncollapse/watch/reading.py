@@ -34,6 +34,7 @@ class WatchedDirectory:
         directory: The one that is watched.
         kind: "comparison", "run" or "folder" (of runs).
         version: Grows whenever a row, the summary or the results change.
+        trouble: Why the last look failed as a whole; empty when it did not.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class WatchedDirectory:
         self._comparison.refresh()
         self.kind = self._kind()
         self.version = 0
+        self.trouble = ""
         self._runs: dict[str, WatchedRun] = {}
         self._rows: dict[str, tuple[int, dict[str, Any]]] = {}  # id -> the version at which it changed, and the row
         self._details: dict[str, tuple[int, bytes]] = {}
@@ -109,6 +111,16 @@ class WatchedDirectory:
             run = WatchedRun(path, planned=line, weights=self.weights)
             self._runs[run.id] = run
         return bool(new)
+
+    def report(self, error: Exception | None) -> str:
+        """Takes what ended a look as a whole, None for a look that came to its end; returns what is new to be told."""
+        trouble = f"The directory cannot be read: {type(error).__name__}: {text(error)}" if error else ""
+        with self._lock:
+            if trouble == self.trouble:
+                return ""
+            self.trouble = trouble
+            self.version += 1
+        return trouble
 
     def refresh(self, budget: float = BUDGET_SECONDS) -> bool:
         """Looks at everything and reads what is new, for at most about `budget` seconds; returns whether more waits."""
@@ -182,6 +194,7 @@ class WatchedDirectory:
                 "title": self._title(rows),
                 "folder": clean(self.directory.resolve().name),
                 "description": text(at(self._plan.content, "plan", "description") or "", 1_000),
+                "trouble": self.trouble,
                 "left": None if (left := total_left(rows)) is None else round(left),
                 "count": len(rows),
                 "rows": [line for version, line in self._rows.values() if version > since],

@@ -47,7 +47,7 @@ class WatchedRun:
             weights: "averaged" or "live".
         """
         self.directory, self.weights = directory, weights
-        self.id = hashlib.sha256(directory.name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+        self.id = hashlib.sha256(directory.name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
         self.version = 0
         self.trouble = ""
         self.clocks: list[dict[str, Any]] = []

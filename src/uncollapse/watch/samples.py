@@ -1,11 +1,12 @@
 """The kept samples of a run: which snapshots there are, and what is shown of one, without the whole file in memory.
 
 Files are `samples/step-N.npz` with an array `samples` (seeds, n, *shape). Headers are checked against their sizes,
-nothing pickled is loaded, and of each seed only as many samples are kept as the page draws.
+nothing pickled is loaded, and of each seed only as many samples are kept as the page draws and memory allows.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
@@ -14,7 +15,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,8 @@ MEMBER = "samples.npy"
 MOST_FILES = 2_000
 MOST_BYTES, MOST_LANE_BYTES = 16 * GIGA, 512 * MEGA
 IMAGES, POINTS = 25, 500
+MOST_SHOWN_BYTES = 96 * MEGA  # of one snapshot: a file of constant samples is thousands of times smaller
+BLOCK_BYTES = 16 * MEGA
 
 # What reading a torn, forged or foreign archive can raise.
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, KeyError, EOFError, OSError, RuntimeError, ValueError)
@@ -90,7 +93,7 @@ def list_files(directory: Path) -> dict[int, SampleFile]:
                 if name and len(found) < MOST_FILES and entry.is_file(follow_symlinks=False):
                     stamp = entry.stat(follow_symlinks=False).st_mtime_ns
                     found[int(name[1])] = SampleFile(Path(entry.path), stamp)
-    except OSError:  # the folder is not there yet, or a file went while it was listed
+    except (OSError, ValueError):  # the folder is not there yet or cannot be, or a file went while it was listed
         pass
     return dict(sorted(found.items()))
 
@@ -123,6 +126,7 @@ def _unpack(stream: BinaryIO, place: str) -> Shown:
             beginning = content.read(HEADER_BYTES)
             header = read_header(beginning, member.file_size, place)
             _check(header, place)
+            assert isinstance(content, zipfile.ZipExtFile)
             return Shown(samples=_lanes(header, beginning[header.start :], content))
 
 
@@ -130,29 +134,42 @@ def _check(header: Header, place: str) -> None:
     lanes = header.shape[0] if header.shape else 0
     if len(header.shape) < 3 or 0 in header.shape or header.fortran or header.dtype.kind not in "fiu":
         raise UserError(f"{place} holds no samples of the form (seeds, n, ...).")
-    if (header.length - header.start) // lanes > MOST_LANE_BYTES:
+    if (header.length - header.start) // lanes > MOST_LANE_BYTES or not _room(header):
         raise UserError(f"{place} holds more samples than a page can show.")
 
 
-def _lanes(header: Header, start: bytes, content: IO[bytes]) -> Samples:
-    """The shown samples of every lane, one lane in memory at a time."""
+def _room(header: Header) -> int:
+    """How many samples of every lane fit into `MOST_SHOWN_BYTES`."""
+    lanes, _, *shape = header.shape
+    return MOST_SHOWN_BYTES // (lanes * math.prod(shape) * np.dtype(np.float32).itemsize)
+
+
+def _lanes(header: Header, start: bytes, content: zipfile.ZipExtFile) -> Samples:
+    """The shown samples of every lane, one block of rows in memory at a time."""
     lanes, n, *shape = header.shape
-    most = IMAGES if is_image(tuple(shape)) else POINTS
-    picked = np.unique(np.linspace(0, n - 1, min(most, n)).round().astype(int))
-    length = n * math.prod(shape) * header.dtype.itemsize
+    most = min(IMAGES if is_image(tuple(shape)) else POINTS, n, _room(header))
+    picked = np.unique(np.linspace(0, n - 1, most).round().astype(int))
+    length = math.prod(shape) * header.dtype.itemsize
+    step = min(n, max(1, BLOCK_BYTES // length))
+    block, kept = memoryview(bytearray(step * length)), io.BytesIO(start)
     found = np.empty((lanes, len(picked), *shape), np.float32)
-    kept = start
     for lane in range(lanes):
-        parts = [kept[:length]]
-        missing = length - len(parts[0])
-        kept = kept[length:]
-        while missing:
-            part = content.read(missing)
-            if not part:
-                raise EOFError(MEMBER)
-            parts.append(part)
-            missing -= len(part)
-        rows = np.frombuffer(b"".join(parts), header.dtype).reshape(n, *shape)
-        with np.errstate(over="ignore"):
-            found[lane] = rows[picked]
+        for first in range(0, n, step):
+            count = min(step, n - first)
+            _fill(block[: count * length], kept, content)
+            rows = np.frombuffer(block, header.dtype, count * math.prod(shape)).reshape(count, *shape)
+            here = slice(*np.searchsorted(picked, (first, first + count)))
+            with np.errstate(over="ignore"):
+                found[lane, here] = rows[picked[here] - first]
     return found
+
+
+def _fill(block: memoryview, kept: io.BytesIO, content: zipfile.ZipExtFile) -> None:
+    """Reads the next bytes: those that came with the header first."""
+    done = kept.readinto(block)
+    while done < len(block):
+        part = content.read(min(len(block) - done, MEGA))
+        if not part:
+            raise EOFError(MEMBER)
+        block[done : done + len(part)] = part
+        done += len(part)

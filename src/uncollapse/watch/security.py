@@ -14,7 +14,6 @@ import secrets
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -170,12 +169,10 @@ class Gate:
         return answer
 
     def _has_cookie(self, headers: Headers) -> bool:
-        for header in headers.getlist("cookie"):
-            try:
-                found = SimpleCookie(header).get(self.keys.cookie)
-            except CookieError:
-                continue
-            if found is not None and _equal(found.value, self.keys.session):
+        # Cookies of other programs on this host come along, and Python's parser stops at the first that breaks a rule.
+        for cookie in ";".join(headers.getlist("cookie")).split(";"):
+            name, _, value = cookie.strip().partition("=")
+            if name == self.keys.cookie and _equal(value, self.keys.session):
                 return True
         return False
 

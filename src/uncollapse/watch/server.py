@@ -5,6 +5,7 @@ The verb `watch` ends here; without the extra it says which command installs it.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import importlib.util
 import socket
@@ -56,9 +57,24 @@ class Reader:
 
     def _run(self) -> None:
         while True:
-            behind = self._watched.refresh()
+            behind = self._look()
             if self._end.wait(BREATH_SECONDS if behind else self._every):
                 return
+
+    def _look(self) -> bool:
+        """One look; one that fails is told on the page and once on the terminal, and the next one may succeed."""
+        from uncollapse.console import say
+
+        error: Exception | None = None
+        behind = False
+        try:
+            behind = self._watched.refresh()
+        except Exception as found:  # the boundary of the thread: without it the page would stand still and say "Live"
+            error = found
+        if trouble := self._watched.report(error):
+            with contextlib.suppress(OSError, ValueError):  # nobody may read the terminal any more
+                say(f"Warning: {trouble}")
+        return behind
 
     def __enter__(self) -> Reader:
         """Starts looking."""

@@ -75,6 +75,9 @@ function apply(state) {
   write(about, state.description);
   write(document.getElementById("summary"), summary(state));
   if (state.results !== null) results(state.results);
+  // While the directory cannot be read, what is shown is old, although the connection stands.
+  if (state.trouble) link("lost", state.trouble);
+  else if (source?.readyState === EventSource.OPEN) link("live", "Live");
   if (!rows.has(host.chosen)) host.chosen = first();
   runs.update(rows, host.chosen);
   document.getElementById("detail").hidden = host.chosen === null;

@@ -122,7 +122,6 @@ def test_a_failing_line_is_named() -> None:
     [
         lambda real, fake: fake.score.mean() * fake.score.mean().item(),
         lambda real, fake: fake.score.mean() if fake.score.mean() > 0 else -fake.score.mean(),
-        lambda real, fake: (fake.score * torch.rand(16)).mean(),
     ],
 )
 def test_what_cannot_be_lifted_over_seeds_says_what_to_do(generator: Body) -> None:
@@ -130,3 +129,18 @@ def test_what_cannot_be_lifted_over_seeds_says_what_to_do(generator: Body) -> No
     message = r"first generator update of .* fails with several seeds: .*ask for numbers by `noise` and read them"
     with pytest.raises(UserError, match=message):
         trainer(right_critic, generator, seeds=2).advance(1)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_a_loss_that_draws_is_refused_with_one_seed_too(seeds: int) -> None:
+    """Nobody could repeat its run: only what `noise` asks for belongs to a seed and an update."""
+
+    def drawn(real: Judgement, fake: Judgement) -> Tensor:
+        return torch.rand(()) * right_critic(real, fake)
+
+    before = torch.get_rng_state()
+    with pytest.raises(
+        UserError, match=r"draws at random, so that no run could be repeated or continued; ask for numbers"
+    ):
+        trainer(drawn, right_generator, seeds).advance(1)
+    assert torch.equal(before, torch.get_rng_state())

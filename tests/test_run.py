@@ -865,3 +865,14 @@ def test_fresh_may_be_a_truth_value_of_numpy(tmp_path: Path) -> None:
             fresh=fresh,  # type: ignore[arg-type]
         )  # fmt: skip
         assert run.result["updates"] == updates
+
+
+def test_a_run_tells_what_and_where_it_is(tmp_path: Path) -> None:
+    run = execute(spec(), tmp_path / "run", device="cpu")
+    assert re.fullmatch(rf"Run\(vanilla on \S+, 2 seeds, {UPDATES} updates, finished, '{tmp_path}/run'\)", repr(run))
+
+
+def test_a_file_in_place_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").touch()
+    with pytest.raises(UserError, match=r"mine.py is a file, and a run is a directory; choose another --out\."):
+        execute(spec(), tmp_path / "mine.py", device="cpu")

@@ -122,7 +122,14 @@ def try_first_update(trainer: Trainer, clock: Clock) -> None:
         lanes = player.parameters, state, next(iter(trainer.shares.of(blocks.batch(0))))
         without_real = "" if trainer.method.generator_sees_real or role == "critic" else REAL_SIDE
         with _told(f"The first {role} update of {who} fails", "'NoneType' object has no attribute", without_real):
+            before = torch.get_rng_state()
             value = _alone(objective, lanes, clock)
+            drew = not torch.equal(before, torch.get_rng_state())
+        if drew:
+            raise UserError(
+                f"The first {role} update of {who} draws at random, so that no run could be repeated or continued;"
+                " ask for numbers by `noise` and read them from `scene.noise`."
+            )
         _check_value(value, f"The {role} loss of {who}")
         several = "" if trainer.in_turn else " with several seeds"
         parameters, states, batches = tree_map(lambda item: item[: 1 if trainer.in_turn else LANES], lanes)

@@ -57,6 +57,14 @@ class Run:
         self.directory, self.spec, self._device = directory, spec, device
         self._trainers: dict[bool, Trainer] = {}
 
+    def __repr__(self) -> str:
+        """What was trained, and where."""
+        seeds = f"{len(self.spec.seeds)} seed{'s' * (len(self.spec.seeds) != 1)}"
+        told = (
+            f"{self.spec.method.name} on {self.spec.task.name}, {seeds}, {self.spec.updates:,} updates, {self.status}"
+        )
+        return f"Run({told}, {str(self.directory)!r})"
+
     @property
     def status(self) -> str:
         """``"finished"`` or ``"unfinished"``."""
@@ -149,6 +157,8 @@ def execute(
     temporary = directory is None
     if temporary and ranks.size > 1:
         raise UserError("Several processes need one folder for their run; give it, as out=.")
+    if directory is not None and directory.exists() and not directory.is_dir():
+        raise UserError(f"{directory} is a file, and a run is a directory; choose another --out.")
     directory = directory or Path(tempfile.mkdtemp(prefix="uncollapse-"))
     run = Run(directory, spec, device=chosen)
     if temporary:

@@ -234,7 +234,11 @@ def test_functions_that_draw_frames_follow_the_rules_of_frames() -> None:
 def test_functions_may_draw_frames() -> None:
     def draw(n: int, turned: bool = False, later: str = "height") -> Table:
         draw.calls += 1
-        columns = {"height" if draw.calls == 1 else later: np.arange(n), "weight": np.ones(n), "label": ["a"] * n}
+        columns = {
+            "height" if draw.calls == 1 else later: draw.calls + np.arange(n),
+            "weight": np.ones(n),
+            "label": ["a"] * n,
+        }
         return Table(dict(reversed(columns.items())) if turned else columns)
 
     draw.calls = 0

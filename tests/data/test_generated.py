@@ -59,8 +59,8 @@ def test_a_function_may_give_labels() -> None:
     [
         (lambda n: np.zeros((n + 1, 2)), r"an array of shape \(8, 2\) when asked for 7 samples"),
         (lambda n: np.zeros(n), r"an array of shape \(7,\) when asked for 7"),
-        (lambda n: 1 / 0, r"failed at drawing 7 samples \(ZeroDivisionError: division by zero\)"),
-        (lambda n: sys.exit(3), r"failed at drawing 7 samples \(SystemExit: 3\)"),
+        (lambda n: 1 / 0, r"failed at drawing 7 samples \(ZeroDivisionError: division by zero; test_gen.*, line \d+\)"),
+        (lambda n: sys.exit(3), r"failed at drawing 7 samples \(SystemExit: 3; test_generated\.py, line \d+\)"),
         (lambda n: None, "gives a NoneType"),
         (lambda n: np.full((n, 2, 2), 7.0), r"has the value 7 in row 0"),
     ],
@@ -209,3 +209,32 @@ def test_a_run_without_a_living_seed_or_without_a_checkpoint(tmp_path: Path, mon
     with pytest.raises(UserError, match="takes no labels from outside"):
         opened(tmp_path / "run", labels=[1])
     assert generated.is_run(tmp_path / "run")
+
+
+def test_a_function_that_repeats_its_draws_is_refused_and_a_collapsed_generator_is_not() -> None:
+    """As one with a seed of its own does, or one that cuts an array: it would be called a generator of copies."""
+    fixed = np.random.default_rng(0).normal(size=(1_200, 2))
+    for draw in (lambda n: fixed[:n], lambda n: np.random.default_rng(7).normal(size=(n, 2))):
+        with pytest.raises(
+            UserError, match=r"gives the same samples again when it is called again \(for 500 at a time\)"
+        ):
+            features(opened(draw, n=1_200))
+        assert features(opened(draw, n=500)).shape == (500, 2)
+    assert features(opened(lambda n: np.ones((n, 2)), n=1_200)).shape == (1_200, 2)
+    fresh = features(opened(lambda n: np.random.normal(size=(n, 2)), n=1_200))  # noqa: NPY002
+    assert len(np.unique(fresh, axis=0)) == 1_200
+
+
+def test_a_dictionary_of_samples_is_told_what_to_give() -> None:
+    with pytest.raises(UserError, match=r"gives a dict of image, label; it must give an array or a tensor"):
+        opened(lambda n: {"image": np.zeros((n, 4, 4)), "label": [0] * n}, n=10)
+
+
+def test_a_failing_function_has_its_line() -> None:
+    def broken(n: int) -> np.ndarray:
+        raise KeyError("missing")
+
+    with pytest.raises(
+        UserError, match=r"failed at drawing 10 samples \(KeyError: 'missing'; test_generated.py, line \d+\)"
+    ):
+        opened(broken, n=10)

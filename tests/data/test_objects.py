@@ -195,7 +195,9 @@ def test_rows_that_cannot_be_read_in_a_stream() -> None:
 
 
 def test_a_mistake_in_the_data_set_itself_is_named() -> None:
-    with pytest.raises(UserError, match=r"failed at asking for row 0 \(TypeError: image file is truncated\)"):
+    with pytest.raises(
+        UserError, match=r"failed at asking for row 0 \(TypeError: image file is truncated; \S+\.py, line \d+\)"
+    ):
         opened(Pairs(broken=(0,), error=TypeError))
 
     def broken() -> Iterator[np.ndarray]:

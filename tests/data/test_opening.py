@@ -134,7 +134,7 @@ def test_a_comparison_is_many_runs(tmp_path: Path) -> None:
     [
         (None, "NoneType. gives no rows; give a folder of images"),
         (3, "gives no rows"),
-        ({"a": 1}, "gives no rows"),
+        ({"a": 1}, r"dict. is a collection of several things; give the one that holds the rows, .* or the path of"),
         (b"abc", "gives no rows"),
         (dict, "gives no rows"),
         (torch.nn.Linear(2, 2), "is a network; give a function of the number of samples"),
@@ -177,14 +177,14 @@ def test_the_side_names_itself_in_messages(tmp_path: Path) -> None:
             open_source(tmp_path / "gone", side=side)
 
 
-def test_a_run_that_was_saved_to_be_shared_names_the_function_that_draws() -> None:
+def test_a_run_that_was_saved_to_be_shared_names_how_its_samples_are_given() -> None:
     class Saved:
         seeds = (3,)
 
         def samples(self, n: int, *, seed: int) -> np.ndarray:
             return np.full((n, 2), float(seed))
 
-    with pytest.raises(UserError, match=r"give lambda n: run\.samples\(n, seed=run\.seeds\[0\]\)"):
+    with pytest.raises(UserError, match=r"give run\.samples\(2_000, seed=run\.seeds\[0\]\)"):
         opened(Saved())
 
     class Drawing(Saved):

@@ -16,8 +16,8 @@ from uncollapse.data.scaling import (
 )
 from uncollapse.errors import UserError
 
-UNIT = Scaling.decided(0.0, "fake (x)")
-SIGNED = Scaling.decided(-0.2, "fake (x)")
+UNIT = Scaling.decided(0.0, 1.0, "fake (x)")
+SIGNED = Scaling.decided(-1.0, 1.0, "fake (x)")
 
 
 def one(values: list[float], dtype: type | str) -> np.ndarray:
@@ -25,7 +25,7 @@ def one(values: list[float], dtype: type | str) -> np.ndarray:
 
 
 def test_what_the_first_images_decide() -> None:
-    assert [UNIT.low, SIGNED.low, Scaling.decided(-1e-7, "x").low] == [0, -1, 0]
+    assert [UNIT.low, SIGNED.low, Scaling.decided(-1e-7, 1.0, "x").low] == [0, -1, 0]
 
 
 def test_floats_are_rounded_and_not_cut() -> None:
@@ -138,3 +138,27 @@ def test_alpha_on_white_for_all_pairs() -> None:
     assert np.abs(on_white(images)[0, ..., 0] - expected).max() <= 0.5
     pixels, policies = UNIT.to_bytes(images, (0,))
     assert (pixels.shape, policies) == ((1, 256, 256, 3), (ALPHA,))
+
+
+@pytest.mark.parametrize(("low", "high"), [(-0.01, 1.0), (-0.2, 0.9)])
+def test_images_that_overshoot_their_range_are_no_signed_ones(low: float, high: float) -> None:
+    """One slightly negative pixel would turn black into grey in every image."""
+    with pytest.raises(
+        UserError, match=r"here has floats from .*, which are neither images in \[0, 1\] nor in \[-1, 1\]; cut"
+    ):
+        Scaling.decided(low, high, "here")
+    assert Scaling.decided(-1.0, high, "here").low == -1
+    assert Scaling.decided(-0.1, 0.1, "here").low == -1  # a generator that was hardly trained
+    assert Scaling.decided(0.0, high, "here").low == 0
+
+
+def test_floats_of_bytes_are_told_apart() -> None:
+    scaling = Scaling.decided(0.0, 255.0, "here")
+    with pytest.raises(
+        UserError, match=r"the value 193 in row 0, outside of \[0, 1\]; floats up to 255 are not read as images: give"
+    ):
+        scaling.to_bytes(np.array([[[193.0, 7.0]]]), [0])
+    with pytest.raises(
+        UserError, match=r"the value 1.2 in row 300, outside of \[0, 1\], which its first 256 images lie in; give uint8"
+    ):
+        scaling.to_bytes(np.array([[[1.2, 0.5]]]), [300])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from tests.evaluation.making import cloud, digits, pngs, side
 
+import uncollapse as uc
 from uncollapse.data.labels import UNLABELLED
 from uncollapse.data.opening import open_source
 from uncollapse.errors import UserError
@@ -230,3 +231,14 @@ def test_labels_are_asked_for_where_each_is_judged() -> None:
         checked(labelled, side(cloud(30, 1), "fake"), per_class=True)
     with pytest.raises(UserError, match=r"--per-class needs labels of the same names, and the sides share none"):
         checked(labelled, side(cloud(30, 1), "fake", labels=["b"] * 30), per_class=True)
+
+
+def test_a_column_that_drowns_the_others_is_noted() -> None:
+    draws = np.random.default_rng(0)
+    wide = np.c_[draws.normal(size=200) * 1e5, draws.integers(0, 8, 200)]
+    (note,) = uc.evaluate(wide, wide[::-1] + 1e-3, metrics=["coverage"]).document["notes"]
+    assert note.startswith(
+        "One column (number 1) has 100 % of the variance, so that distances and the verdict hardly see"
+    )
+    even = wide / wide.std(0)
+    assert uc.evaluate(even, even[::-1] + 1e-3, metrics=["coverage"]).document["notes"] == []

@@ -135,3 +135,11 @@ def test_names_of_files_are_inert_in_the_page_and_writable_in_the_document(tmp_p
         assert piece not in page
     document = (tmp_path / "out" / DOCUMENT).read_text(encoding="utf-8")
     json.loads(document, parse_constant=lambda name: pytest.fail(name))
+
+
+def test_the_report_has_the_ending_of_what_it_is(found: Evaluation, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"The report is an HTML file, so .*page.pdf would be a wrong name for it; end it in .html"
+    ):
+        found.report(tmp_path / "page.pdf")
+    assert not list(tmp_path.iterdir())

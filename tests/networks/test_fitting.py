@@ -412,3 +412,12 @@ def test_heads_that_are_given_need_no_features() -> None:
         lambda x: Judgement(score=row(x), features=None, class_logits=x.flatten(1)[:, :5])  # type: ignore[arg-type]
     )
     assert fitted(network, "ac-gan") == Fit(packs=8, gives=frozenset({"class_logits"}))
+
+
+def test_a_critic_that_ends_in_a_sigmoid_is_refused_where_scores_are_wanted() -> None:
+    """As old tutorials have it; the loss would flatten it once more, and nothing would say so."""
+    bounded = nn.Sequential(nn.Flatten(), nn.Linear(6, 1), nn.Sigmoid())
+    with pytest.raises(UserError, match=r"ends in a Sigmoid, and NonSaturating takes scores of any size, not prob"):
+        fitted(bounded)
+    gated = nn.Sequential(nn.Flatten(), nn.Linear(6, 2), nn.Sigmoid(), nn.Linear(2, 1))
+    assert fitted(gated).packs == SIZES.packs

@@ -188,8 +188,8 @@ class ArrayRows(Source):
         most = min(self.count, DECIDING, max(1, CHUNK_BYTES // max(1, self._row_bytes)))
         block = self._block(self._picks[:most])
         self._dim = check_whole([block], self.place)
-        lowest = float(block.min()) if block.dtype.kind == "f" else 0.0
-        return Scaling.decided(lowest, self.place)
+        lowest, highest = (float(block.min()), float(block.max())) if block.dtype.kind == "f" else (0.0, 0.0)
+        return Scaling.decided(lowest, highest, self.place)
 
 
 def check_numbers(dtype: np.dtype[Any], shape: tuple[int, ...], place: str) -> None:

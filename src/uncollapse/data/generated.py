@@ -10,7 +10,7 @@ import inspect
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -97,6 +97,7 @@ class _Draws:
         Raises:
             UserError: The function fails, gives anything but one row a sample, or other columns than before.
         """
+        before: NDArray[Any] | None = None
         for number, start in enumerate(range(0, count, DRAW)):
             asked = min(DRAW, count - start)
             try:
@@ -111,11 +112,22 @@ class _Draws:
                     f"{self.place} gives an array of shape {array.shape} when asked for {asked} samples; it must give "
                     "one row a sample, (n, d) or (n, h, w[, c])."
                 )
+            if before is not None and _repeats(before, array):
+                raise UserError(
+                    f"{self.place} gives the same samples again when it is called again (for {DRAW} at a time), as if"
+                    " it had a fixed seed or cut an array; draw new ones in every call, or give the array itself."
+                )
+            before = array
             texts = [None] * asked if labels is None else label_texts(labels, asked, self.place)
             yield from (Row(value=row, label=text, tensor=tensor) for row, text in zip(array, texts, strict=True))
 
     def _array(self, samples: object, labels: object, *, first: bool) -> tuple[NDArray[Any], bool, object]:
         """Samples as an array, whether they were a tensor, and their labels."""
+        if isinstance(samples, Mapping):
+            raise UserError(
+                f"{self.place} gives a {type(samples).__name__} of {short(', '.join(map(str, samples)))}; it must give "
+                "an array or a tensor, (n, d) or (n, h, w[, c]), or a pair of these and n labels."
+            )
         frame = as_frame(samples)
         titles = None if frame is None else frame.titles
         if not first and titles != self.titles:
@@ -126,6 +138,13 @@ class _Draws:
         found = open_frame(frame, self.place, self.label_column, labels=self.own_labels and labels is None)
         self.heads, self.policies = found.heads, found.policies
         return found.rows, False, found.labels if labels is None else labels
+
+
+def _repeats(before: NDArray[Any], now: NDArray[Any]) -> bool:
+    """Whether two draws are the same samples, and not one sample repeated, as a collapsed generator makes it."""
+    count = min(len(before), len(now))
+    same = before.shape[1:] == now.shape[1:] and np.array_equal(before[:count], now[:count])
+    return same and bool((now[:count] != now[:1]).any())
 
 
 @contextlib.contextmanager

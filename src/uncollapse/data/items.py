@@ -161,9 +161,10 @@ class Converter:
         arrays = [row.value for row in rows if isinstance(row.value, np.ndarray) and row.value.ndim > 1]
         self.dim = check_whole(arrays, self.place)
         floats = [value for value in arrays if value.dtype.kind == "f"]
-        # fmin passes over what is not a number, which is refused later by its row
+        # fmin and fmax pass over what is not a number, which is refused later by its row
         lowest = min((float(np.fmin.reduce(value, axis=None, initial=0.0)) for value in floats), default=0.0)
-        self.scaling = Scaling.decided(lowest, self.place)
+        highest = max((float(np.fmax.reduce(value, axis=None, initial=0.0)) for value in floats), default=0.0)
+        self.scaling = Scaling.decided(lowest, highest, self.place)
 
     def is_features(self, row: Row) -> bool:
         """Whether a row is a feature row and no image."""

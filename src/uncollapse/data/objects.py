@@ -22,6 +22,7 @@ from uncollapse.data.scaling import DECIDING, DIM, Brightness
 from uncollapse.data.source import Chunk, Kind, Notes, Pixels, Source
 from uncollapse.data.spool import Spool
 from uncollapse.errors import UserError
+from uncollapse.source_code import place as user_line
 
 AHEAD = 32  # rows that are converted at a time
 MOST_WAITING = 10_000  # unreadable rows that are held until a readable one says what all are
@@ -347,4 +348,7 @@ def label_names(given: object) -> Callable[[object], str]:
 
 def failed(place: str, doing: str, error: BaseException) -> UserError:
     """The sentence for an error in code that the user gave."""
-    return UserError(f"{place} failed at {doing} ({type(error).__name__}: {short(error)}).")
+    where = user_line(error)
+    return UserError(
+        f"{place} failed at {doing} ({type(error).__name__}: {short(error)}{f'; {where}' if where else ''})."
+    )

@@ -159,7 +159,7 @@ class _Opening:
         if (folder / "model.safetensors").is_file() and (folder / "config.json").is_file():
             raise UserError(
                 f"{self.place} is a generator that was saved to be shared; open it in Python, run ="
-                " uc.hub.load(folder), and give lambda n: run.samples(n, seed=run.seeds[0])."
+                " uc.hub.load(folder), and give run.samples(2_000, seed=run.seeds[0])."
             )
         return self.images(Folder(folder, self.place))
 
@@ -213,9 +213,14 @@ class _Opening:
         takes = callable(given) or isinstance(given, Iterable) or hasattr(given, "__getitem__")
         if callable(getattr(given, "samples", None)) and not takes:
             raise UserError(
-                f"{self.place} is a run that was saved to be shared; give lambda n: run.samples(n, seed=run.seeds[0])."
+                f"{self.place} is a run that was saved to be shared; give run.samples(2_000, seed=run.seeds[0])."
             )
-        if isinstance(given, type | Mapping | bytes):
+        if isinstance(given, Mapping):
+            raise UserError(
+                f"{self.place} is a collection of several things; give the one that holds the rows, for example "
+                "given['images'], or the path of the file."
+            )
+        if isinstance(given, type | bytes):
             raise UserError(f"{self.place} gives no rows; give an array, a data set or a function f(n).")
         if hasattr(given, "state_dict") and hasattr(given, "forward"):
             raise UserError(

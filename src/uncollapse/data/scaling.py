@@ -25,7 +25,10 @@ FROM_BOOL = "true and false turned into 255 and 0"
 # Rounding of float32 may put the last digit outside of a range; bfloat16 and float16 have fewer digits.
 SLACK = 1e-5
 DECIDING = 256  # first images that decide what floats mean
+# Negative values smaller than this part of the largest one are those of images in [0, 1] that overshoot.
+OVERSHOOT = 0.25
 WAYS = "give uint8, or floats in [0, 1] or in [-1, 1]"
+BYTES = "floats up to 255 are not read as images: give uint8, as by .astype('uint8'), or divide by 255"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +44,22 @@ class Scaling:
     place: str
 
     @classmethod
-    def decided(cls, lowest: float, place: str) -> Scaling:
-        """[-1, 1] if anything among the first images is negative, else [0, 1].
+    def decided(cls, lowest: float, highest: float, place: str) -> Scaling:
+        """[-1, 1] if something among the first images is negative, else [0, 1].
 
         Args:
             lowest: The smallest value of the first images.
+            highest: The largest one.
             place: How messages call the source.
+
+        Raises:
+            UserError: What is negative is too small to be black, so that the images are in [0, 1] and overshoot.
         """
+        if -OVERSHOOT * highest < lowest < -SLACK:
+            raise UserError(
+                f"{place} has floats from {lowest:.3g} to {highest:.3g}, which are neither images in [0, 1] nor in"
+                " [-1, 1]; cut them to [0, 1] (clip, clamp), or give uint8."
+            )
         return cls(low=-1.0 if lowest < -SLACK else 0.0, place=place)
 
     def to_bytes(
@@ -99,10 +111,11 @@ class Scaling:
             return
         wrong = ~((values >= low - slack) & (values <= high + slack))
         at = np.unravel_index(int(wrong.argmax()), wrong.shape)
-        decided = f", which its first {DECIDING} images lie in" if slack else ""
+        row, value = int(numbers[int(at[0])]), float(values[at])
+        decided = f", which its first {DECIDING} images lie in" if slack and row >= DECIDING else ""
+        ways = BYTES if slack and not decided and 2 < float(np.fmax.reduce(values, axis=None)) <= 255 else WAYS
         raise UserError(
-            f"{self.place} has the value {values[at]:.6g} in row {int(numbers[int(at[0])]):,}, outside of "
-            f"[{low:g}, {high:g}]{decided}; {WAYS}."
+            f"{self.place} has the value {value:.6g} in row {row:,}, outside of [{low:g}, {high:g}]{decided}; {ways}."
         )
 
 

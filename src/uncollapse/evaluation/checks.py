@@ -26,6 +26,8 @@ MOST_SEED = 2**32 - 5  # with the sides' own places added it still is a seed of 
 # Squares of numbers beyond these leave the range of float32, in which distances are computed.
 LARGEST, SMALLEST = 1e15, 1e-15
 NAMED_LABELS = 3
+# Share of the variance from which on one column leaves hardly anything of the others in a distance.
+DOMINATING = 0.99
 # The forms of data that have columns with heads.
 TABLES = ("CSV table", "parquet file", "table in memory", "generator of tables")
 
@@ -142,7 +144,7 @@ def check_sides(sides: Mapping[str, Side], *, per_class: bool, alpha: float) -> 
     labels = label_notes(real, fake)
     if "other" in sides and sides["other"].rows.labels is not None and alike(real, fake):
         labels = list(dict.fromkeys([*labels, *label_notes(real, sides["other"])]))
-    notes = [*([SAME] if same else []), *size_notes(list(sides.values())), *labels]
+    notes = [*([SAME] if same else []), *size_notes(list(sides.values())), *scale_notes(real), *labels]
     most = int(alpha / LEAST_ALPHA)
     if per_class and judged_labels(real, fake) > most:
         notes.append(
@@ -150,6 +152,23 @@ def check_sides(sides: Mapping[str, Side], *, per_class: bool, alpha: float) -> 
             "taken together that is more than the chance stated for the verdict."
         )
     return notes
+
+
+def scale_notes(real: Side) -> list[str]:
+    """A sentence on a column of numbers that leaves nothing of the others in a distance."""
+    x = real.checked.x
+    if real.source.kind != "features" or x.shape[1] < 2:
+        return []
+    variances = torch.stack([x[:, column].double().var() for column in range(x.shape[1])])
+    share = float(variances.max() / variances.sum().clamp_min(1e-300))
+    if share < DOMINATING or int((variances > 0).sum()) < 2:
+        return []
+    largest = int(variances.argmax())
+    name = real.source.heads[largest] if real.source.heads else f"number {largest + 1}"
+    return [
+        f"One column ({name}) has {100 * share:.4g} % of the variance, so that distances and the verdict hardly see the"
+        " others; bring the columns to one scale first, the same for both sides."
+    ]
 
 
 def _check_range(sides: Mapping[str, Side]) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from uncollapse.errors import UserError
 from uncollapse.files import write_atomic, write_json
 from uncollapse.lease import only_writer
 from uncollapse.metrics.estimate import Estimate
@@ -59,10 +60,16 @@ class Evaluation:
         return target / REPORT
 
     def report(self, path: str | Path = REPORT) -> Path:
-        """Writes the report alone, as one HTML file (into a folder as ``report.html``); returns its path."""
+        """Writes the report alone, as one HTML file (into a folder as ``report.html``); returns its path.
+
+        Raises:
+            UserError: The name has another ending.
+        """
         wanted = Path(path)
         if wanted.is_dir():
             wanted /= REPORT
+        if wanted.suffix.lower() not in (".html", ".htm"):
+            raise UserError(f"The report is an HTML file, so {wanted} would be a wrong name for it; end it in .html.")
         with self._made() as folder:
             write_atomic(wanted, (folder / REPORT).read_bytes())
         return wanted

@@ -70,7 +70,7 @@ class _Row:
     def left(self) -> int:
         """Replica-updates still to be done."""
         done = self.at.update if self.at else 0
-        return (self.job.updates - done) * len(self.job.seeds)
+        return max(0, self.job.updates - done) * len(self.job.seeds)  # the last round may end beyond the budget
 
     @property
     def modes(self) -> str:

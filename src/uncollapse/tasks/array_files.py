@@ -95,8 +95,9 @@ def read_table(file: Path, label_column: str | None = None) -> Table:
         for column in taken:
             if not _is_number(row[column]):
                 _check_separator(row[column], file)
+                held = repr(row[column]) if row[column].strip() else "an empty cell"
                 raise UserError(
-                    f"{file} has {row[column]!r} in line {number}, column {column + 1}, where a number is wanted; "
+                    f"{file} has {held} in line {number}, column {column + 1}, where a number is wanted; "
                     f"only a column headed {LABEL_HEADS[0] if at is None else header[at]!r} may hold text."
                 )
     return Table(

@@ -291,15 +291,18 @@ def test_a_disk_that_runs_full_while_training_loses_nothing(leave: int, small_di
     assert "could not be written (no space left on device, " in str(caught.value)
     saved = intact(small_disk / "run")
     assert max(saved) >= 11
-    with pytest.raises(
-        CannotWrite, match=r"^.* has .* free, and this run needs .*; make room, or choose another --out\.$"
-    ):
+    # Without room for one more checkpoint it does not start; with it, it comes as far as the disk lets it.
+    refused = r"has .* free, and this run needs .*; make room, or choose another --out"
+    stopped = r"could not be written .*; all up to update \d+ is safe, and the same command goes on from there .*"
+    with pytest.raises(CannotWrite, match=rf"^.* ({refused}|{stopped})\.$"):
         go(small_disk / "run", one)
-    assert intact(small_disk / "run") == saved
+    later = intact(small_disk / "run")
+    assert max(later) >= max(saved)
+    assert leave or later == saved
     (small_disk / "filler").unlink()
     go(small_disk / "run", one)
     assert end(small_disk / "run") == end(tmp_path / "whole")
-    assert read_lines(small_disk / "run" / "timing.jsonl")[-1]["from"] == max(saved)
+    assert read_lines(small_disk / "run" / "timing.jsonl")[-1]["from"] == max(later)
 
 
 @pytest.mark.long

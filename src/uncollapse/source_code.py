@@ -169,7 +169,7 @@ def _joined(values: list[ast.expr]) -> list[ast.expr]:
         if isinstance(value, ast.Constant) and value.value == "":
             continue
         if isinstance(value, ast.Constant) and isinstance(last, ast.Constant):
-            found[-1] = ast.Constant(f"{last.value}{value.value}")
+            found[-1] = ast.Constant(str(last.value) + str(value.value))
         else:
             found.append(value)
     return found

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.data.making import write_zip
 from tests.report.synthetic import STEPS, write_run
 
 from uncollapse.report.load import read_run
@@ -43,6 +45,21 @@ def test_a_flipped_byte_in_a_sample_file_is_damage(run: Path) -> None:
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(bytes(content))
     assert read_run(run).damaged == (path.name,)
+
+
+def test_samples_that_claim_much_or_to_be_encrypted_are_damage(run: Path) -> None:
+    path = run / "samples" / "final.npz"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] ^= 1
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1, 10**11)})
+    for spoiled in (bytes(content), None):
+        if spoiled is None:
+            write_zip(path, {"samples.npy": header.getvalue() + bytes(100)})
+        else:
+            path.write_bytes(spoiled)
+        assert read_run(run).final == {}
+        assert read_run(run).warnings == ("samples/final.npz is damaged, so its picture is left out.",)
 
 
 def test_snapshots_give_the_weights_that_are_asked_for_when_all_have_them(run: Path) -> None:

@@ -5,8 +5,6 @@ Everything on the page comes from these records; nothing here trains, measures s
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from uncollapse.data.npz_files import NpzFile
+from uncollapse.errors import UserError
 from uncollapse.monitoring_rows import MonitorRow
 from uncollapse.report.alarms import told
 
@@ -73,10 +73,9 @@ class RunRecord:
     def arrays(self, path: Path) -> dict[str, Array]:
         """The arrays of one sample file; empty when the file is missing or damaged."""
         try:
-            # numpy leaves a file that it opened itself open when the archive is torn.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+            file = NpzFile(path, path.name)
+            return {name: file.read(name) for name in file.names}
+        except UserError:
             return {}
 
     @property

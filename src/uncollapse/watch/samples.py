@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, BinaryIO
@@ -19,6 +17,7 @@ from typing import IO, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from uncollapse.data.archives import DAMAGE
 from uncollapse.data.limits import GIGA, MEGA
 from uncollapse.data.numpy_files import HEADER_BYTES, Header, read_header
 from uncollapse.errors import UserError
@@ -30,9 +29,6 @@ MEMBER = "samples.npy"
 MOST_FILES = 2_000
 MOST_BYTES, MOST_LANE_BYTES = 16 * GIGA, 512 * MEGA
 IMAGES, POINTS = 25, 500
-
-# What reading a torn, forged or foreign archive can raise.
-DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, KeyError, EOFError, OSError, RuntimeError, ValueError)
 
 Samples = NDArray[np.float32]
 

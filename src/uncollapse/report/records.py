@@ -78,12 +78,12 @@ class RunRecord:
         except UserError:
             return {}
 
-    @property
+    @cached_property
     def damaged(self) -> tuple[str, ...]:
-        """Names of the sample files that are there but cannot be read."""
+        """Names of the sample files that are there but cannot be read; all are read through once, and none is kept."""
         final = self.directory / "samples" / "final.npz"
         files = [*self.sample_files().values(), *([final] if final.exists() else [])]
-        return tuple(path.name for path in files if "samples" not in self.arrays(path))
+        return tuple(path.name for path in files if not _holds_samples(path))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -283,6 +283,16 @@ class Record:
     def of(self, task: str) -> tuple[Cell, ...]:
         """The cells of one task in order."""
         return tuple(cell for cell in self.cells if cell.task == task)
+
+
+def _holds_samples(path: Path) -> bool:
+    """Whether a file can be read to its end and has samples in it."""
+    try:
+        file = NpzFile(path, path.name)
+        file.verify()
+    except UserError:
+        return False
+    return "samples" in file.names
 
 
 def _floats(values: list[Any]) -> Array:

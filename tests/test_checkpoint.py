@@ -359,10 +359,30 @@ def test_a_checkpoint_of_another_run_is_skipped_and_named(tmp_path: Path) -> Non
     assert skipped == ["step-000000005 was skipped, because it belongs to another run (spec 0123456789ab)."]
 
 
-def test_a_manifest_that_is_no_object_is_skipped(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "text", ["[1, 2]", "[" * 200_000, '{"update": 1e999, "schema": 1, "files": {}}', '{"a": ' * 101 + "1" + "}" * 101]
+)
+def test_a_manifest_that_is_no_object_of_ours_is_skipped(text: str, tmp_path: Path) -> None:
     folder = save(tmp_path, 5)
-    (folder / "MANIFEST.json").write_text("[1, 2]")
+    (folder / "MANIFEST.json").write_text(text)
+    assert checkpoint.best(tmp_path) == (None, [])
     found, skipped = checkpoint.newest(tmp_path)
     assert found is None
     assert len(skipped) == 1
     assert "is damaged and was skipped" in skipped[0]
+
+
+def test_a_state_without_end_is_damage(tmp_path: Path) -> None:
+    folder = checkpoint.save(
+        tmp_path, {"x": torch.ones(2)}, spec=SPEC, update=5, rounds=1, history_bytes=0, state={"a": 1}
+    )
+    assert checkpoint.read(folder).state == {"a": 1}
+    content = b"[" * 200_000
+    (folder / "state.json").write_bytes(content)
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    manifest.pop("sha256")
+    manifest["files"]["state.json"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    found, skipped = checkpoint.newest(tmp_path)
+    assert found is None
+    assert "is nested more than 100 levels deep" in skipped[0]

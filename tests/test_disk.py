@@ -204,6 +204,17 @@ def test_where_the_last_checkpoint_is_lost_every_other_one_may_be_of_use(run: Pa
     assert {4, 6} <= set(steps(run))
 
 
+def test_a_result_without_end_is_that_of_an_unfinished_run(run: Path) -> None:
+    add(run, 4)
+    result = (run / "result.json").read_text()
+    (run / "result.json").write_text("[" * 200_000)
+    disk.clean(run)
+    assert {4, 10} <= set(steps(run))
+    (run / "result.json").write_text(result)
+    disk.clean(run)
+    assert 4 not in steps(run)
+
+
 def test_checkpoints_of_another_run_or_version_are_left(run: Path) -> None:
     foreign = add(run, 4, spec="ffffffffffff")
     newer = add(run, 5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,8 @@ OURS = r" lacks '{}', so uncollapse did not write it or it was edited; restore i
     ("text", "message"),
     [
         ("{", r"is not valid JSON \(.*\); go on\.$"),
+        ("[" * 200_000, r"is nested more than 100 levels deep; go on\.$"),
+        ('{"a":' * 101 + "1" + "}" * 101, r"is nested more than 100 levels deep; go on\.$"),
         ("[]", r"should hold a JSON object but holds a list; go on\.$"),
         ('{"schema": 2, "a": 1}', r"has schema 2, .* reads schema 1; use the version that wrote it, go on\.$"),
         ('{"schema": true, "a": {"b": 1}}', r"has schema True, .* reads schema 1"),
@@ -48,6 +51,16 @@ def test_what_has_all_that_is_needed_is_read(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(text)
     assert read_document(path, needs=("a.b",), remedy="go on") == json.loads(text)
+
+
+def test_what_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_text("{}")
+    assert read_document(path, remedy="go on", most=2) == {}
+    os.truncate(path, 256_000_001)
+    message = rf"^{path} has 256\.0 MB, more than the 256\.0 MB that are read; go on\.$"
+    with pytest.raises(UserError, match=message):
+        read_document(path, remedy="go on")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -131,12 +131,29 @@ def test_appending_after_a_torn_line_leaves_readable_lines(tmp_path: Path) -> No
     assert read_lines(path) == [{"a": 1}, {"c": 3}]
 
 
-@pytest.mark.parametrize("damaged", [b'{"b": ', b"\xff\xfe\xfd", b"\0\0\0\0\0", b""])
+@pytest.mark.parametrize("damaged", [b'{"b": ', b"\xff\xfe\xfd", b"\0\0\0\0\0", b"", b"[1]", b"[" * 200_000])
 def test_a_damaged_inner_line_is_named(damaged: bytes, tmp_path: Path) -> None:
     path = tmp_path / "lines"
     path.write_bytes(b'{"a": 1}\n' + damaged + b'\n{"c": 3}\n')
     with pytest.raises(UserError, match=rf"^Line 2 of {path} is damaged; run `uncollapse doctor {tmp_path}`\.$"):
         read_lines(path)
+
+
+def test_a_line_is_capped_and_a_file_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, line = tmp_path / "lines", b'{"a": [1, 2]}\n'
+    monkeypatch.setattr("uncollapse.files.MOST_LINE_BYTES", len(line) - 1)
+    path.write_bytes(line * 1_000)
+    assert read_lines(path) == [{"a": [1, 2]}] * 1_000
+    for last in (b'{"aa": [1, 2]}\n', b"\0" * 100):  # a torn one, too
+        path.write_bytes(line + last)
+        with pytest.raises(UserError, match=rf"^Line 2 of {path} is damaged"):
+            read_lines(path)
+
+
+def test_a_pipe_holds_no_lines(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "lines")
+    with pytest.raises(UserError, match="is damaged"):
+        read_lines(tmp_path / "lines")
 
 
 def test_blocks_are_written_as_one_file_and_a_failure_among_them_leaves_the_old(tmp_path: Path) -> None:

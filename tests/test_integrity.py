@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import io
 import json
 import os
 import shutil
 import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -125,6 +129,31 @@ def test_samples_with_a_flipped_bit_are_named(run: Path) -> None:
     content[len(content) // 2] ^= 1
     path.write_bytes(bytes(content))
     assert only(run).name == "samples"
+
+
+def encrypted(content: bytes) -> bytes:
+    """An archive whose first member claims to need a password."""
+    changed = bytearray(content)
+    changed[content.index(b"PK\x01\x02") + 8] ^= 1
+    return bytes(changed)
+
+
+def of_one_stream(content: bytes) -> bytes:
+    """An archive of 5,000 members that share 20 MB, which took forever to read one by one."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("samples.npy", bytes(20_000_000))
+        archive.filelist += [copy.copy(archive.filelist[0]) for _ in range(5_000)]
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("spoil", [encrypted, of_one_stream])
+def test_samples_that_zipfile_fails_on_are_named(spoil: Callable[[bytes], bytes], run: Path) -> None:
+    path = run / "samples" / "final.npz"
+    path.write_bytes(spoil(path.read_bytes()))
+    started = time.process_time()
+    assert only(run).detail.startswith("final.npz damaged; ")
+    assert time.process_time() - started < 20
 
 
 def test_a_finished_run_misses_its_samples_and_a_compact_record_does_not(run: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_clock_of_this_machine_that_is_wrong_steals_nothing(tmp_path: Path, mo
         pass
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": "x"}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"host": "x"}', b"\xff", b"[" * 200_000])
 def test_a_lease_that_names_nobody_is_somebodys_while_it_is_young(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / LEASE
     path.write_bytes(content)

@@ -221,8 +221,9 @@ def test_only_a_whole_result_of_this_spec_with_enough_updates_is_finished(tmp_pa
     assert not is_finished(tmp_path, SPEC)
     result(tmp_path, status="unfinished")
     assert read_result(tmp_path) is None
-    (tmp_path / "result.json").write_text('{"status": "fini')
-    assert read_result(tmp_path) is None
+    for text in ('{"status": "fini', "[" * 200_000):
+        (tmp_path / "result.json").write_text(text)
+        assert read_result(tmp_path) is None
 
 
 def test_nothing_is_cleared_where_the_new_run_cannot_be_described(

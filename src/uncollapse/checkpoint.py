@@ -24,6 +24,7 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from uncollapse.files import write_atomic, write_json
+from uncollapse.parsing import parse_json, read_json
 
 KEPT = 2
 TENSORS = "lanes.safetensors"
@@ -35,7 +36,7 @@ TEMPORARY = ".tmp-"
 # Mean modes_solid and mean high_quality_share over the living seeds; the second decides between equals.
 Measure: TypeAlias = tuple[float, float]
 # What reading a damaged checkpoint raises.
-DAMAGE = (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, SafetensorError)
+DAMAGE = (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, OverflowError, SafetensorError)
 
 
 class AnotherVersion(ValueError):
@@ -208,7 +209,7 @@ def read(folder: Path) -> Checkpoint:
         manifest.get("spec"),
         int(manifest["update"]),
         _measure(manifest),
-        None if state is None else json.loads(state),
+        None if state is None else parse_json(state),
     )
 
 
@@ -271,7 +272,7 @@ def _settle(folder: Path) -> None:
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest: dict[str, Any] = read_json(folder / MANIFEST)
     if manifest.pop("sha256", None) not in (None, _digest(manifest)):
         raise ValueError(f"{MANIFEST} was changed")
     if manifest["schema"] != SCHEMA:

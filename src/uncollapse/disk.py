@@ -7,7 +7,6 @@ anything of a run that another process is writing.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 from uncollapse.errors import UserError
 from uncollapse.experiments.packing import LOCK
 from uncollapse.lease import only_writer
+from uncollapse.parsing import read_json
 from uncollapse.text import size
 
 PARTS = ("checkpoints", "samples", "history", "report", "other")
@@ -194,7 +194,7 @@ def _remove_checkpoints(run: Path, done: Cleaning) -> None:
 def _finished(run: Path) -> tuple[str, int]:
     """The hash and the updates of a run that is finished; an empty hash of another one."""
     try:
-        spec, result = (json.loads((run / name).read_text(encoding="utf-8")) for name in ("spec.json", "result.json"))
+        spec, result = (read_json(run / name) for name in ("spec.json", "result.json"))
         if result["status"] == "finished" and result["hash"] == spec["hash"]:
             return str(spec["hash"]), int(result["updates"])
     except (OSError, ValueError, KeyError, TypeError):

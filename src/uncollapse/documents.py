@@ -6,12 +6,12 @@ one sentence everywhere.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from uncollapse.errors import UserError
+from uncollapse.parsing import MOST_BYTES, Beyond, read_json
 
 SCHEMA = 1
 # What readers go on from, a key within a key after a dot.
@@ -25,21 +25,24 @@ JUDGE_AGAIN = "restore it, or remove it and run the same command again"
 COMPARE_AGAIN = "restore it, or make it again with `uncollapse compare`"
 
 
-def read_document(path: Path, *, needs: Sequence[str] = (), remedy: str) -> dict[str, Any]:
+def read_document(path: Path, *, needs: Sequence[str] = (), remedy: str, most: int = MOST_BYTES) -> dict[str, Any]:
     """The object in a JSON file.
 
     Args:
         path: The file.
         needs: Keys that it must have, those within another after a dot.
         remedy: What a user can do about another file, as a sentence goes on: ``restore it, or ...``.
+        most: Bytes that it may have.
 
     Raises:
-        UserError: It cannot be read, is of another schema, or lacks something.
+        UserError: It cannot be read, is too large or too deep, is of another schema, or lacks something.
     """
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))
+        found: Any = read_json(path, most=most)
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error}); {remedy}.") from error
+    except Beyond as error:
+        raise UserError(f"{path} {error}; {remedy}.") from error
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON ({error}); {remedy}.") from error
     if not isinstance(found, dict):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from uncollapse.errors import UserError
+from uncollapse.parsing import MOST_LINE_BYTES, check_size, parse_json, regular_size
 
 
 def to_json(value: Any) -> str:
@@ -68,18 +69,28 @@ def readable(path: Path) -> bool:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The JSON lines of a file; a torn last line, as a power cut leaves it, is left out.
+    """The JSON objects in the lines of a file; a torn last line, as a power cut leaves it, is left out.
 
     Raises:
-        UserError: A line before the last is damaged.
+        UserError: A line before the last is damaged, or any is longer than lines are read.
     """
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")
-    found = []
-    for number, line in enumerate(lines[:-1], start=1):
-        try:
-            found.append(json.loads(line))
-        except ValueError as error:
-            raise UserError(f"Line {number} of {path} is damaged; run `uncollapse doctor {path.parent}`.") from error
+    found: list[dict[str, Any]] = []
+    number = 1
+    try:
+        regular_size(path)
+        with path.open("rb") as stream:
+            while (line := stream.readline(MOST_LINE_BYTES + 1)).endswith(b"\n"):
+                found.append(_object(line))
+                number += 1
+        check_size(len(line), MOST_LINE_BYTES)
+    except ValueError as error:
+        raise UserError(f"Line {number} of {path} is damaged; run `uncollapse doctor {path.parent}`.") from error
+    return found
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    if not isinstance(found := parse_json(line), dict):
+        raise ValueError("no object")
     return found

@@ -6,12 +6,11 @@ A whole directory that nobody writes has no finding here. Looks only; the next s
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from uncollapse.data.npz_files import NpzFile
 from uncollapse.errors import UserError
 from uncollapse.files import read_lines
 from uncollapse.lease import state
@@ -121,11 +120,8 @@ def samples(directory: Path) -> Iterator[Finding]:
     damaged = []
     for path in sorted(folder.glob("*.npz")):
         try:
-            with zipfile.ZipFile(path) as content:
-                broken = content.testzip()
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError):
-            broken = path.name
-        if broken is not None:
+            NpzFile(path, path.name).verify()
+        except UserError:
             damaged.append(path.name)
     if damaged:
         yield Finding(

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from uncollapse.errors import UserError
+from uncollapse.parsing import read_json
 from uncollapse.text import clean
 
 LEASE, LOCK = ".lease", ".lock"
@@ -189,7 +190,7 @@ def read_owner(path: Path) -> Owner | None:
         OSError: It cannot be read at the moment.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         fields = {key: str(content[key]) for key in ("host", "place", "born", "token")}
         return Owner(**fields, pid=int(content["pid"]), since=float(content["since"]))
     except (FileNotFoundError, ValueError, KeyError, TypeError):

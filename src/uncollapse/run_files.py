@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from uncollapse.files import write_json
 from uncollapse.method import own_code as parts_code
 from uncollapse.networks.fingerprint import changes
 from uncollapse.networks.own import another
+from uncollapse.parsing import read_json
 from uncollapse.records import leftovers, read_spec, throw_away
 from uncollapse.spec import RunSpec
 from uncollapse.tasks import registered_as
@@ -41,7 +41,7 @@ def read_result(directory: Path) -> dict[str, Any] | None:
     """
     path = directory / "result.json"
     try:
-        if not isinstance(found := json.loads(path.read_text(encoding="utf-8")), dict):
+        if not isinstance(found := read_json(path), dict):
             return None
     except (FileNotFoundError, ValueError):
         return None

@@ -133,6 +133,27 @@ def test_headers_by_hand() -> None:
         read_header(b"\x93NUMPY\x09\x01" + bytes(100), 108, "real")
 
 
+@pytest.mark.parametrize(
+    ("shape", "kind", "message"),
+    [
+        ((0, 10**30), "<f4", "announces the shape"),
+        ((0, 2**62), "<f8", "announces the shape"),
+        ((0,) * 70, "<f4", "announces the shape"),
+        ((10**12,), "<U0", "holds texts or bytes of no length"),
+    ],
+)
+def test_an_array_that_numpy_cannot_make_is_a_sentence(
+    tmp_path: Path, shape: tuple[int, ...], kind: str, message: str
+) -> None:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+    (tmp_path / "a.npy").write_bytes(stream.getvalue())
+    write_zip(tmp_path / "a.npz", {"features.npy": stream.getvalue()})
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(UserError, match=message):
+            opened(tmp_path / name)
+
+
 def test_a_forged_shape_asks_for_no_memory(tmp_path: Path) -> None:
     start = header((50_000_000_000,))
     (tmp_path / "a.npy").write_bytes(start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
@@ -287,6 +288,19 @@ def test_a_file_wins_over_a_built_in_name_and_unknown_names_show_the_nearest(
     binary.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UserError, match="not a text file"):
         load_plan(binary)
+
+
+def test_a_plan_is_read_up_to_a_size_and_a_depth(tmp_path: Path) -> None:
+    path = tmp_path / "plan.toml"
+    path.write_text("a = " + "[" * 200_000)
+    with pytest.raises(UserError, match=rf"^{path} is nested more than 100 levels deep, so it cannot be a plan\.$"):
+        load_plan(path)
+    path.write_text(GOOD)
+    os.truncate(path, 4_000_001)
+    with pytest.raises(UserError, match=rf"^{path} has 4\.0 MB, more than the 4\.0 MB that are read, so it cannot be"):
+        load_plan(path)
+    with pytest.raises(UserError, match=r"^the plan is not valid TOML: a whole number has more than 64 bits\.$"):
+        Plan.from_toml(f"{GOOD}\nlarge = {10**400}")
 
 
 def test_the_built_in_plan_is_meant_whatever_lies_in_the_folder(

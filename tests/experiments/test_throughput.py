@@ -46,6 +46,7 @@ def test_runs_of_one_kind_are_measured_once(cache: Path, monkeypatch: pytest.Mon
         "",
         "{",
         "[]",
+        "[" * 200_000,
         '{"key": "another", "cost": {"seconds": 1.0}}',
         "KEY{}",
         'KEY{"seconds": -1}',

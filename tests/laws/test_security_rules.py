@@ -49,6 +49,49 @@ def unsafe(text: str) -> list[str]:
     return sorted({name for name in imports(text) for bad in UNSAFE if name == bad or name.startswith(f"{bad}.")})
 
 
+def opened_arrays(text: str) -> set[str]:
+    return {called for called, _ in calls(text)} & {"np.load", "numpy.load", "zipfile.ZipFile", "ZipFile"}
+
+
+def test_rule_8_arrays_are_opened_by_our_readers_alone() -> None:
+    """The live page, which must not hold a whole file, checks sizes and headers beside Python's zipfile itself."""
+    assert {name for name, text in SOURCES.items() if opened_arrays(text)} <= {"watch/samples.py"}
+    assert opened_arrays("import numpy as np\nnp.load(f)\nzipfile.ZipFile(f)") == {"np.load", "zipfile.ZipFile"}
+
+
+# What comes from this package, the command line or another of our processes; and readers with limits of their own.
+PARSERS = {
+    "advice.py": "ours",
+    "cards.py": "ours",
+    "commands.py": "of the command line",
+    "data/cache.py": "a header that safetensors has checked",
+    "data/labels.py": "limited",
+    "data/parquet.py": "limited",
+    "data/tars.py": "limited",
+    "evaluation/crews.py": "of our processes",
+    "features/classifier.py": "ours",
+    "features/extractors.py": "ours",
+    "features/pretrained.py": "a configuration that transformers has read",
+    "features/shards.py": "of our processes",
+    "integrations/hub.py": "limited",
+    "integrations/lightning.py": "in a checkpoint that torch has read",
+    "integrations/wandb.py": "written in the same line",
+    "methods.py": "ours",
+    "metrics/metric.py": "ours",
+    "parsing.py": "limited",
+    "watch/documents.py": "limited",
+}
+
+
+def parsers(text: str) -> set[str]:
+    return {called for called, _ in calls(text)} & {"json.load", "json.loads", "json.JSONDecoder", "tomllib.loads"}
+
+
+def test_rule_12_documents_are_parsed_where_they_are_limited() -> None:
+    assert {name for name, text in SOURCES.items() if parsers(text)} <= set(PARSERS)
+    assert parsers("import json, tomllib\njson.loads(a)\ntomllib.loads(b)") == {"json.loads", "tomllib.loads"}
+
+
 def test_rules_10_to_12_packages_that_run_what_they_read_are_not_used() -> None:
     assert len(SOURCES) > 100
     assert {name: unsafe(text) for name, text in SOURCES.items() if unsafe(text)} == {}

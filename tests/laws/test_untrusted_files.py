@@ -23,7 +23,7 @@ import tracemalloc
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +41,21 @@ from tests.data.making import (
     write_tar,
     write_zip,
 )
+from typer.testing import CliRunner
 
 import uncollapse
+from uncollapse.cli import app
 from uncollapse.data import cache
 from uncollapse.data.inspect import inspect
+from uncollapse.doctor import examine
 from uncollapse.errors import UserError
+from uncollapse.experiments.packing import LOCK
+from uncollapse.lease import LEASE
+from uncollapse.networks.mlp import MLP
+from uncollapse.parsing import MOST_BYTES, MOST_PLAN_BYTES
+from uncollapse.report.load import load as load_report
+from uncollapse.run import execute, make_spec
+from uncollapse.sampling import write_samples
 
 PACKAGE = Path(uncollapse.__file__).parent
 X = pictures()
@@ -475,6 +485,80 @@ def test_rule_12_documents_are_read_up_to_a_size_and_a_depth(given: Path, monkey
     assert "dataset.json" in refusal(write_folder(given / "g", long))
     assert "dataset.json" in refusal(write_zip(given / "b.zip", long))
     assert "dataset.json" in refusal(write_tar(given / "b.tar", long))
+
+
+@pytest.fixture
+def run(given: Path) -> Path:
+    """A small run that was trained to its end."""
+    spec = make_spec("vanilla", "blobs-2", seeds=(0,), updates=2, batch=8, networks=MLP(width=4, depth=1))
+    execute(spec, given / "run", device="cpu")
+    return given / "run"
+
+
+def said(what: Callable[[], object]) -> str:
+    """The sentence of a refusal; empty where there is none."""
+    try:
+        what()
+    except UserError as refused:
+        return str(refused)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("name", "doctor", "verbs"),
+    [
+        ("spec.json", "spec", "report sample"),
+        ("result.json", "result", "report"),
+        ("history.jsonl", "history", "report"),
+        ("timing.jsonl", "timing", "report"),
+        ("checkpoints/step-000000002/MANIFEST.json", "checkpoint", ""),
+    ],
+)
+def test_rule_12_documents_of_runs_are_read_up_to_a_size_and_a_depth(
+    run: Path, name: str, doctor: str, verbs: str
+) -> None:
+    path, whole = run / name, (run / name).read_bytes()
+    for deep in (b"[" * 200_000 + b"\n", b'{"a":' * 101 + b"1" + b"}" * 101 + b"\n", None):
+        path.write_bytes(deep or b"")
+        if deep is None:
+            os.truncate(path, MOST_BYTES + 1)  # a file with a hole, which takes no room
+        found = {check.name: (check.status, check.detail) for check in examine(run)}
+        assert found[doctor][0] == ("note" if doctor == "checkpoint" else "bad")
+        refused = {
+            "report": said(lambda: load_report(run)),
+            "sample": said(lambda: write_samples(run, 3, run.parent / "x.npz")),
+        }
+        assert [verb for verb, sentence in refused.items() if sentence] == verbs.split()
+        assert all("\n" not in sentence for sentence in refused.values())
+        assert {check.name: check.detail for check in examine(run)}[doctor] == found[doctor][1]
+    path.write_bytes(whole)
+    assert not [check for check in examine(run) if check.status != "ok"]
+
+
+def test_rule_12_leases_and_locks_too(run: Path) -> None:
+    deep = "[" * 200_000
+    (run / LEASE).write_text(deep)
+    assert {check.name: check.detail for check in examine(run)}["writer"].startswith("is being written by a process")
+    (run.parent / "comparison").mkdir()
+    (run.parent / "comparison" / LOCK).write_text(deep)
+    checks = {check.name: check.detail for check in examine(run.parent / "comparison")}
+    assert "is nested more than 100 levels deep; restore it" in checks[LOCK]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = " + "[" * 200_000, "is nested more than 100 levels deep, so it cannot be a plan"),
+        ("a = " + "[" * 101 + "]" * 101, "is nested more than 100 levels deep"),
+        ("a" + ".a" * 200_000 + " = 1", "has too many dotted keys, so it cannot be a plan"),
+        ("#" * (MOST_PLAN_BYTES + 1), "more than the 4.0 MB that are read, so it cannot be a plan"),
+    ],
+)
+def test_rule_12_plans_are_read_up_to_a_size_and_a_depth(given: Path, text: str, message: str) -> None:
+    (given / "deep.toml").write_text(text)
+    result = CliRunner().invoke(app, ["compare", str(given / "deep.toml"), "--dry-run"])
+    assert isinstance(result.exception, UserError)
+    assert message in str(result.exception)
 
 
 # Rule 14: the terminal

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,14 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 def test_nesting_without_end_is_told(tmp_path: Path) -> None:
     (tmp_path / "evaluation.json").write_text("[" * 200_000)
-    with pytest.raises(UserError, match="cannot be read as JSON"):
+    with pytest.raises(UserError, match=r"cannot be read as JSON \(is nested more than 100 levels deep\)"):
+        load_evaluation(tmp_path)
+
+
+def test_what_is_too_large_is_told(tmp_path: Path) -> None:
+    (tmp_path / "evaluation.json").touch()
+    os.truncate(tmp_path / "evaluation.json", 256_000_001)
+    with pytest.raises(UserError, match=r"cannot be read as JSON \(has 256\.0 MB, more than the 256\.0 MB that are"):
         load_evaluation(tmp_path)
 
 

@@ -82,3 +82,11 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: bytes) -> None:
 def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", thumbs=np.array([{"a": 1}], dtype=object))
     assert read_pictures(tmp_path / "p.npz").damaged == ("p.npz is damaged, so the pictures are left out.",)
+
+
+def test_encrypted_pictures_are_told(tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", **arrays())
+    content = bytearray((tmp_path / "p.npz").read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] ^= 1
+    (tmp_path / "p.npz").write_bytes(content)
+    assert read_pictures(tmp_path / "p.npz").damaged == ("p.npz is damaged, so the pictures are left out.",)

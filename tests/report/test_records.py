@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import io
 import json
+from collections import Counter
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
+from tests.data.making import write_zip
 from tests.report.synthetic import STEPS, write_run
 
+from uncollapse.data.npz_files import NpzFile
 from uncollapse.report.load import read_run
 from uncollapse.report.records import Cell, Lane
 
@@ -43,6 +48,44 @@ def test_a_flipped_byte_in_a_sample_file_is_damage(run: Path) -> None:
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(bytes(content))
     assert read_run(run).damaged == (path.name,)
+
+
+def test_samples_that_claim_much_or_to_be_encrypted_are_damage(run: Path) -> None:
+    path = run / "samples" / "final.npz"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] ^= 1
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (1, 10**11)})
+    for spoiled in (bytes(content), None):
+        if spoiled is None:
+            write_zip(path, {"samples.npy": header.getvalue() + bytes(100)})
+        else:
+            path.write_bytes(spoiled)
+        assert read_run(run).final == {}
+        assert read_run(run).warnings == ("samples/final.npz is damaged, so its picture is left out.",)
+
+
+def test_whether_files_are_damaged_is_looked_at_once_and_keeps_no_array(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run / "samples" / "step-00000400.npz").write_bytes(b"torn")
+    np.savez(run / "samples" / "step-00000800.npz", others=np.zeros(3))
+    opened: Counter[str] = Counter()
+
+    class Counted(NpzFile):
+        def __init__(self, file: Path, place: str) -> None:
+            opened[file.name] += 1
+            super().__init__(file, place)
+
+        def read(self, name: str) -> NoReturn:
+            raise AssertionError(name)
+
+    monkeypatch.setattr("uncollapse.report.records.NpzFile", Counted)
+    record = read_run(run)
+    for _ in range(3):
+        assert record.damaged == ("step-00000400.npz", "step-00000800.npz")
+        assert len(record.warnings) == 2
+    assert opened == Counter([*(f"step-{update:08d}.npz" for update in STEPS), "final.npz"])
 
 
 def test_snapshots_give_the_weights_that_are_asked_for_when_all_have_them(run: Path) -> None:

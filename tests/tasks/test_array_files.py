@@ -10,7 +10,7 @@ from uncollapse.data.labels import UNLABELLED
 from uncollapse.data.opening import open_source
 from uncollapse.errors import UserError
 from uncollapse.tasks import find
-from uncollapse.tasks.array_files import read_table
+from uncollapse.tasks.array_files import read_numpy, read_table
 
 X = np.random.default_rng(0).normal(size=(60, 2)).round(6)
 
@@ -84,9 +84,53 @@ def test_pickled_objects_and_broken_files_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([{"a": 1}] * 60, dtype=object), allow_pickle=True)
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 this is no archive")
     (tmp_path / "empty.npy").write_bytes(b"")
-    for name in ("objects.npy", "broken.npz", "empty.npy"):
-        with pytest.raises(UserError, match=rf"{name} cannot be read as NumPy arrays without pickled objects"):
+    (tmp_path / "text.npz").write_bytes(b"text")
+    for name, message in (
+        ("objects.npy", "holds Python objects or records, which are never loaded"),
+        ("broken.npz", "is no zip, or its end is missing; copy or make it again"),
+        ("empty.npy", "is no readable .npy file; save it again"),
+        ("text.npz", "is no zip, or its end is missing"),
+    ):
+        with pytest.raises(UserError, match=rf"{name} {message}"):
             find(f"array:{tmp_path / name}")
+
+
+def test_no_changed_byte_of_an_npz_escapes_as_another_error(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "a.npz", x=X)
+    content, read = (tmp_path / "a.npz").read_bytes(), 0
+    for at in range(0, len(content), 5):
+        (tmp_path / "b.npz").write_bytes(content[:at] + bytes([content[at] ^ 0xFF]) + content[at + 1 :])
+        try:
+            rows, labels = read_numpy(tmp_path / "b.npz")
+        except UserError:
+            continue
+        np.testing.assert_array_equal(rows, X)
+        assert labels is None
+        read += 1
+    assert 0 < read < len(content) / 20  # bytes of dates and the like, which nobody reads
+
+
+def test_files_are_read_by_their_content(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=X, labels=np.arange(60))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    np.save(tmp_path / "b.npy", X)
+    (tmp_path / "b.npy").rename(tmp_path / "b.npz")
+    rows, labels = read_numpy(tmp_path / "a.npy")
+    np.testing.assert_array_equal(rows, X)
+    np.testing.assert_array_equal(labels, np.arange(60))
+    rows, labels = read_numpy(tmp_path / "b.npz")
+    np.testing.assert_array_equal(rows, X)
+    assert labels is None
+    assert rows.flags.writeable
+
+
+def test_more_than_memory_takes_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.save(tmp_path / "a.npy", X)
+    np.savez(tmp_path / "a.npz", x=X)
+    monkeypatch.setattr("uncollapse.data.npz_files.MOST_BYTES", 100)
+    for name in ("a.npy", "a.npz"):
+        with pytest.raises(UserError, match=rf"{name} has .* of numbers, more than the 100 B that are read"):
+            read_numpy(tmp_path / name)
 
 
 def test_an_npz_without_rows(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 import threading
 import weakref
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from uncollapse.data.directory import LOCAL_HEADER, Member, read_directory
+from uncollapse.data.directory import LOCAL_HEADER, Member, decoded, read_directory
 from uncollapse.data.images import Unreadable, too_long
 from uncollapse.data.limits import MEGA, RATIO_FREE, reason
 from uncollapse.errors import UserError
@@ -18,6 +19,12 @@ from uncollapse.errors import UserError
 STORED, DEFLATED = 0, 8
 LOCAL_START = b"PK\x03\x04"
 READ_AHEAD = 1 * MEGA
+
+# What reading a torn, forged or foreign archive can raise, by this reader or by Python's.
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, struct.error, KeyError, EOFError, OSError, OverflowError, RuntimeError, ValueError,
+    Unreadable,
+)  # fmt: skip
 
 
 class Archive:
@@ -85,6 +92,26 @@ class Archive:
         """
         _check_packing(member)
         return _Pieces(self, member).read
+
+    def local_name(self, member: Member) -> str:
+        """The name that stands before a member's content; in a whole archive it is that of the list.
+
+        Args:
+            member: One of `members`.
+
+        Raises:
+            Unreadable: The archive does not hold it.
+        """
+        try:
+            with self._lock:
+                self._stream.seek(member.offset)
+                begin, length, _ = LOCAL_HEADER.unpack(self._stream.read(LOCAL_HEADER.size))
+                raw = self._stream.read(length)
+        except (struct.error, OSError, ValueError) as error:
+            raise Unreadable("is cut off in the archive") from error
+        if begin != LOCAL_START or len(raw) != length:
+            raise Unreadable("is cut off in the archive")
+        return decoded(raw, member.flags)
 
     def packed(self, member: Member, start: int, count: int) -> bytes:
         """Bytes of a member as the archive holds them.

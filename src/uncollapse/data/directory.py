@@ -173,12 +173,16 @@ def _parse(content: bytes, shift: int, names: list[str], numbers: array[int]) ->
         place += lengths[1] + lengths[2]
         count += 1
         if not raw.endswith(b"/"):
-            name = raw.decode("utf-8" if flags & IN_UTF_8 else "cp437", "replace")
-            names.append(name)
+            names.append(decoded(raw, flags))
             numbers.extend((offset + shift, packed, unpacked, checksum, method, flags))
     if place != len(content):
         raise ValueError("cut off")
     return count
+
+
+def decoded(raw: bytes, flags: int) -> str:
+    """A member's name, in the alphabet that its flags say."""
+    return raw.decode("utf-8" if flags & IN_UTF_8 else "cp437", "replace")
 
 
 def _wide(extra: bytes, *values: int) -> list[int]:

@@ -6,8 +6,7 @@ An .npz with `mu` and `sigma`, as pytorch-fid and clean-fid write it, holds stat
 from __future__ import annotations
 
 import io
-import struct
-import zlib
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from uncollapse.data.archives import Archive
+from uncollapse.data.archives import DAMAGE, Archive
 from uncollapse.data.directory import Member
 from uncollapse.data.images import Unreadable
 from uncollapse.data.labels import label_texts
@@ -31,6 +30,7 @@ LABELS = {"arr_0": ("labels", "label", "y", "arr_1")}
 OTHER_LABELS = ("labels", "label", "y")
 MEAN, COVARIANCE, COUNT = "mu", "sigma", ("n", "num", "rows")
 HEADER_BYTES = 64 * 1024
+MOST_AXES, LONGEST_ARRAY = 32, 2**62  # beyond which NumPy makes no array, an empty one neither
 MOST_LABELS_BYTES = 2_000 * MEGA
 MOST_STATISTICS_BYTES = 10_000 * MEGA
 
@@ -87,8 +87,11 @@ def read_header(beginning: bytes, length: int, place: str) -> Header:
             f"{place} holds Python objects or records, which are never loaded because they can run code; save plain "
             "numbers."
         )
-    if any(size < 0 for size in shape):
-        raise UserError(f"{place} announces the shape {shape}; save it again.")
+    if not dtype.itemsize:  # NumPy makes room for one letter all the same, so that an empty file asks for any memory
+        raise UserError(f"{place} holds texts or bytes of no length; save it again.")
+    longest = math.prod(size or 1 for size in shape) * dtype.itemsize
+    if any(size < 0 for size in shape) or len(shape) > MOST_AXES or longest > LONGEST_ARRAY:
+        raise UserError(f"{place} announces the shape {short(shape)}; save it again.")
     header = Header(shape=tuple(shape), dtype=dtype, fortran=fortran, start=stream.tell())
     if header.length != length:
         raise UserError(
@@ -205,14 +208,16 @@ def _array(archive: Archive, member: Member, place: str, most: int = MOST_ARRAY_
         beginning = read(HEADER_BYTES)
         header = read_header(beginning, member.unpacked, place)
         rest = _with_start(beginning[header.start :], read)
-        if 0 in header.shape or header.dtype.itemsize == 0:
+        if 0 in header.shape:
             return np.zeros(header.shape, header.dtype)
         shape = header.shape[::-1] if header.fortran else header.shape
         rows = mapped(rest, shape, header.dtype, place)
         return rows.T if header.fortran else rows
+    except UserError:
+        raise
     except Unreadable as finding:
         raise UserError(f"{place} {finding}; save it again.") from finding
-    except (zlib.error, struct.error, OverflowError) as error:
+    except DAMAGE as error:
         raise UserError(f"{place} is damaged; save it again.") from error
 
 

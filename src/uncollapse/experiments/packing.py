@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BLOCK = 32
 PRESENTATION = ("name", "description", "baseline", "headline", "weights", "claims")
 LOCK = "plan.lock.json"
+MOST_LOCK_BYTES = 10**9  # a million runs of 64 seeds take 0.8 GB
 
 # A cell's name and task, and the seeds of each of its runs.
 Key = tuple[str, str]
@@ -191,7 +192,7 @@ def read_lock(directory: Path) -> dict[str, Any]:
     path = directory / LOCK
     if not path.exists():
         raise UserError(f"{directory} is not a comparison: it has no {LOCK}.")
-    return read_document(path, needs=("schema",), remedy="restore it, or choose another --out")
+    return read_document(path, needs=("schema",), remedy="restore it, or choose another --out", most=MOST_LOCK_BYTES)
 
 
 def frozen_groups(directory: Path) -> Groups:

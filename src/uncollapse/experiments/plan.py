@@ -5,7 +5,6 @@ The first station of the data's way: plan -> runs -> train -> run directory -> r
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib import resources
@@ -13,9 +12,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from uncollapse import parsing
 from uncollapse.errors import UserError, unknown
 from uncollapse.experiments.search import Tuning
 from uncollapse.metrics.further import FURTHER
+from uncollapse.parsing import MOST_PLAN_BYTES, Beyond, check_size, regular_size
 
 HEADLINES = (
     "modes_solid",
@@ -307,7 +308,10 @@ def load_plan(reference: str | Path | Plan) -> Plan:
     path = Path(reference)
     if path.is_file():
         try:
+            check_size(regular_size(path), MOST_PLAN_BYTES)
             text = path.read_text(encoding="utf-8-sig")  # some editors begin a text with a byte order mark
+        except Beyond as error:
+            raise UserError(f"{path} {error}, so it cannot be a plan.") from error
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not a text file, so it cannot be a plan.") from error
         return Plan.from_toml(text, str(path))
@@ -320,8 +324,10 @@ def load_plan(reference: str | Path | Plan) -> Plan:
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
-    """The TOML document, its syntax errors as a `UserError` that names the source."""
+    """The TOML document; a text that is none, is too long or too deep is a `UserError` that names the source."""
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return parsing.parse_toml(text)
+    except Beyond as error:
+        raise UserError(f"{source} {error}, so it cannot be a plan.") from error
+    except ValueError as error:
         raise UserError(f"{source} is not valid TOML: {error}.") from error

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uncollapse.files import write_json
+from uncollapse.parsing import read_json
 from uncollapse.threads import threads
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _known(key: str, device: str, measure: Callable[[torch.device], Numbers]) ->
     told = json.dumps([key, _machine(chosen), versions()], sort_keys=True)
     path = cache_folder() / FOLDER / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
     with contextlib.suppress(OSError, ValueError):  # a damaged entry is measured again
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         if isinstance(found, dict) and found.get("key") == key and _sound(found.get("cost")):
             return dict(found["cost"])
     cost = measure(chosen)

@@ -5,7 +5,6 @@ Between the files and the page; a file that is no evaluation is refused with one
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
+from uncollapse.parsing import read_json
 from uncollapse.report import evaluation_exhibits_load as exhibits
 from uncollapse.report.evaluation_pictures import read_pictures
 from uncollapse.report.evaluation_record import (
@@ -47,8 +47,8 @@ def load_evaluation(directory: Path) -> Evaluation:
     """
     path = directory / FILE
     try:
-        content = json.loads(path.read_text(encoding="utf-8"), parse_constant=_not_a_number)
-    except (OSError, ValueError, RecursionError) as error:
+        content = read_json(path, parse_constant=_not_a_number)
+    except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UserError(f"{path} cannot be read as JSON ({reason}); {AGAIN}.") from error
     if not isinstance(content, dict) or content.get("schema") != 1 or content.get("kind") != "evaluation":

@@ -5,13 +5,14 @@ Below `evaluation_record`. A page must come out whatever the pictures are, so no
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from uncollapse.data.npz_files import NpzFile
+from uncollapse.errors import UserError
 
 Array = np.ndarray[Any, Any]
 LARGEST_THUMB = 64
@@ -48,10 +49,9 @@ def read_pictures(path: Path) -> Pictures:
     if not path.exists():
         return Pictures()
     try:
-        # numpy leaves a file that it opened itself open when the archive is torn.
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error):
+        file = NpzFile(path, path.name)
+        arrays = {name: file.read(name) for name in file.names}
+    except (UserError, MemoryError):
         return Pictures(damaged=(f"{path.name} is damaged, so the pictures are left out.",))
     return _checked(arrays, path.name)
 

@@ -5,8 +5,6 @@ Everything on the page comes from these records; nothing here trains, measures s
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from uncollapse.data.npz_files import NpzFile
+from uncollapse.errors import UserError
 from uncollapse.monitoring_rows import MonitorRow
 from uncollapse.report.alarms import told
 
@@ -73,18 +73,17 @@ class RunRecord:
     def arrays(self, path: Path) -> dict[str, Array]:
         """The arrays of one sample file; empty when the file is missing or damaged."""
         try:
-            # numpy leaves a file that it opened itself open when the archive is torn.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
+            file = NpzFile(path, path.name)
+            return {name: file.read(name) for name in file.names}
+        except UserError:
             return {}
 
-    @property
+    @cached_property
     def damaged(self) -> tuple[str, ...]:
-        """Names of the sample files that are there but cannot be read."""
+        """Names of the sample files that are there but cannot be read; all are read through once, and none is kept."""
         final = self.directory / "samples" / "final.npz"
         files = [*self.sample_files().values(), *([final] if final.exists() else [])]
-        return tuple(path.name for path in files if "samples" not in self.arrays(path))
+        return tuple(path.name for path in files if not _holds_samples(path))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -284,6 +283,16 @@ class Record:
     def of(self, task: str) -> tuple[Cell, ...]:
         """The cells of one task in order."""
         return tuple(cell for cell in self.cells if cell.task == task)
+
+
+def _holds_samples(path: Path) -> bool:
+    """Whether a file can be read to its end and has samples in it."""
+    try:
+        file = NpzFile(path, path.name)
+        file.verify()
+    except UserError:
+        return False
+    return "samples" in file.names
 
 
 def _floats(values: list[Any]) -> Array:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from uncollapse.data.limits import LONGEST_TEXT, short, short_label
+from uncollapse.data.limits import LONGEST_TEXT, reason, short, short_label
+from uncollapse.data.npz_files import NpzFile, check_size
+from uncollapse.data.numpy_files import open_npy
 from uncollapse.errors import UserError
 
 # The last is what `uncollapse sample` writes.
 KEYS = ("features", "x", "images", "samples")
+NPY_START, ZIP_START = b"\x93NUMPY", b"PK"
 LABEL_HEADS = ("label", "labels")
 # How the index that pandas writes is headed: not at all and, once it was read again, so.
 UNTITLED = re.compile(r"(unnamed: 0(\.\d+)*)?")
@@ -45,24 +47,34 @@ class Table:
 
 
 def read_numpy(file: Path) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """Rows and perhaps labels of a .npy or .npz file; pickled objects are never loaded."""
+    """Rows and perhaps labels of a .npy or .npz file; pickled objects are never loaded.
+
+    Raises:
+        UserError: It cannot be read, holds none of `KEYS`, or there is too little memory for it.
+    """
     try:
-        with file.open("rb") as opened:
-            content = np.load(opened, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content, None
-            key = next((key for key in KEYS if key in content), None)
-            if key is None:
-                raise UserError(
-                    f"{file} holds {', '.join(content) or 'nothing'}; name the rows one of {', '.join(KEYS)}."
-                )
-            return content[key], content.get("labels")
-    except UserError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{file} cannot be read as NumPy arrays without pickled objects; save it again.") from error
+        if not _is_npz(file):
+            rows = open_npy(file, str(file))
+            check_size(rows.nbytes, str(file))
+            return np.array(rows), None
+        opened = NpzFile(file, str(file))
+        key = next((key for key in KEYS if key in opened.names), None)
+        if key is None:
+            held = ", ".join(map(short, opened.names)) or "nothing"
+            raise UserError(f"{file} holds {held}; name the rows one of {', '.join(KEYS)}.")
+        return opened.read(key), opened.read("labels") if "labels" in opened.names else None
     except MemoryError as error:
         raise UserError(f"{file} needs more memory than there is; give fewer rows.") from error
+
+
+def _is_npz(file: Path) -> bool:
+    """Whether a file is to be read as .npz: by its beginning, or by its ending where it begins as neither form does."""
+    try:
+        with file.open("rb") as stream:
+            beginning = stream.read(len(NPY_START))
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {reason(error)}.") from error
+    return beginning.startswith(ZIP_START) or (beginning != NPY_START and file.suffix.lower() == ".npz")
 
 
 def read_csv(file: Path) -> Table:

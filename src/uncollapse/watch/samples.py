@@ -10,9 +10,7 @@ import io
 import math
 import os
 import re
-import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +18,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from uncollapse.data.archives import DAMAGE
 from uncollapse.data.limits import GIGA, MEGA
 from uncollapse.data.numpy_files import HEADER_BYTES, Header, read_header
 from uncollapse.errors import UserError
@@ -33,9 +32,6 @@ MOST_BYTES, MOST_LANE_BYTES = 16 * GIGA, 512 * MEGA
 IMAGES, POINTS = 25, 500
 MOST_SHOWN_BYTES = 96 * MEGA  # of one snapshot: a file of constant samples is thousands of times smaller
 BLOCK_BYTES = 16 * MEGA
-
-# What reading a torn, forged or foreign archive can raise.
-DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, KeyError, EOFError, OSError, RuntimeError, ValueError)
 
 Samples = NDArray[np.float32]
 

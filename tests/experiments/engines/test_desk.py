@@ -73,8 +73,10 @@ def test_progress_arrives_once_whatever_a_worker_of_another_version_adds(
         (desk.folder / "run.progress").write_text(json.dumps({**asdict(progress(4)), "mood": "good"}))
         assert list(reader.news(["run"])) == [("run", progress(4))]
         time.sleep(0.01)
-        (desk.folder / "run.progress").write_text("{")
-        assert list(reader.news(["run"])) == []
+        for damage in ("{", "[" * 200_000):
+            (desk.folder / "run.progress").write_text(damage)
+            assert list(reader.news(["run"])) == []
+            time.sleep(0.01)
 
 
 def test_an_outcome_is_taken_once(tmp_path: Path) -> None:
@@ -89,6 +91,8 @@ def test_an_outcome_is_taken_once(tmp_path: Path) -> None:
         desk.clear("run")
         assert desk.outcome("run") is None
         assert not desk.begun("run")
+        (desk.folder / "run.outcome").write_text("[" * 200_000)
+        assert desk.outcome("run") is None
 
 
 def test_a_mark_that_does_not_appear_is_one_sentence(tmp_path: Path) -> None:

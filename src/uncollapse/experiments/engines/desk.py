@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from uncollapse.errors import UserError
 from uncollapse.experiments.engines import Outcome
+from uncollapse.parsing import read_json
 from uncollapse.text import clean
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class Desk:
         """The last word on a run; it is taken away, so that another attempt can have another."""
         path = self.folder / f"{name}.outcome"
         try:
-            found = Outcome(**json.loads(path.read_text(encoding="utf-8")))
+            found = Outcome(**read_json(path))
         except (FileNotFoundError, ValueError):
             return None
         path.unlink(missing_ok=True)
@@ -208,7 +209,7 @@ class Reader:
                 written = path.stat().st_mtime_ns
                 if self._seen.get(name) == written:
                     continue
-                content = json.loads(path.read_text(encoding="utf-8"))
+                content = read_json(path)
             except (OSError, ValueError):
                 continue
             self._seen[name] = written

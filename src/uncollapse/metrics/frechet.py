@@ -15,7 +15,7 @@ from uncollapse.metrics.frechet_spread import Scatter, influence
 from uncollapse.metrics.inputs import Features, Rows, both, check_level, seeded
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.moments import Moments
-from uncollapse.metrics.pair_sums import identical
+from uncollapse.metrics.pair_sums import NO_SPREAD, identical
 from uncollapse.metrics.resampling import Spread, scale, spread, subsamples
 
 # Rows a side, per feature, from which the influence function describes the spread.
@@ -98,7 +98,7 @@ def frechet_distance(*, real: Rows | Moments, fake: Rows | Moments, level: float
     if level is not None and error is None:
         reason = "an interval needs at least 4 rows a side"
     elif level is not None and all(identical(side) for side in sides):
-        reason, halved = "all rows of each side are identical, so that no spread was seen", False
+        reason, halved = NO_SPREAD, False
     elif level is not None and error is not None:
         ends = error.around(value, level, biased=True) if isinstance(error, Scatter) else error.around(value, level)
     # With few rows a feature the spread falls faster than halves tell (simulated: ends 1.5 to 3 times too far away).

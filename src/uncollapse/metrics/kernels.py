@@ -15,7 +15,7 @@ from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, is_number, seeded
 from uncollapse.metrics.kernel_functions import CubicKernel, GaussianKernel
 from uncollapse.metrics.metric import find_metric
-from uncollapse.metrics.pair_sums import LEAST_FOR_SPREAD, Discrepancy, PairSums, discrepancy, identical
+from uncollapse.metrics.pair_sums import LEAST_FOR_SPREAD, NO_SPREAD, Discrepancy, PairSums, discrepancy, identical
 from uncollapse.metrics.pairs import Pair, Side, Visitor, full_precision
 
 SIDES: tuple[Side, ...] = ("real", "fake", "cross")
@@ -207,7 +207,7 @@ def _estimate(
     elif min(n, m) < LEAST_FOR_SPREAD:
         reason = f"a side has fewer than {LEAST_FOR_SPREAD} rows, too few to tell how much the value varies"
     elif identical(pair.real) and identical(pair.fake):
-        reason = "all rows of each side are identical, so that no spread was seen"
+        reason = NO_SPREAD
     elif math.isnan(drawn):
         reason = "one subset does not tell how much the mean over subsets varies"
     ends: tuple[float | None, float | None] = (None, None)

@@ -80,6 +80,10 @@ def student(value: float, variance: float, n: int, level: float) -> tuple[float,
     return value - half, value + half
 
 
+# Why constant sides have no interval.
+NO_SPREAD = "all rows of each side are identical, so that no spread was seen"
+
+
 def identical(side: Features) -> bool:
     """Whether all rows of a side are the same."""
     return bool((side.keys == side.keys[0]).all())

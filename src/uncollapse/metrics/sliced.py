@@ -17,7 +17,7 @@ from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.frechet_spread import Scatter
 from uncollapse.metrics.inputs import Features, Rows, both, check_count, check_level, chunks, seeded, squares_fit
 from uncollapse.metrics.metric import find_metric
-from uncollapse.metrics.pair_sums import identical
+from uncollapse.metrics.pair_sums import NO_SPREAD, identical
 from uncollapse.metrics.pairs import EXACT_WORK, full_precision
 
 # Random halvings of the rows.
@@ -74,7 +74,7 @@ def sliced_wasserstein(
         value,
         (None, None) if constant else ends,
         level=level,
-        reason="all rows of each side are identical, so that no spread was seen" if constant else None,
+        reason=NO_SPREAD if constant else None,
         n_real=len(sides[0]),
         n_fake=len(sides[1]),
         details={"projections": sum(len(block) for block in directions)},

@@ -86,8 +86,14 @@ def test_what_is_no_toml_is_a_value_error() -> None:
 def test_dotted_keys_and_long_texts_of_toml_take_no_time() -> None:
     started = time.process_time()
     assert parse_toml("\n".join(f"a{number} = 0.{number}" for number in range(1_000)))
+    # Texts and lists of numbers have dots as well.
+    assert parse_toml(f'text = "{"A sentence. " * 300}"')
+    assert parse_toml(f"numbers = [{'0.1, ' * 300}]")
+    with pytest.raises(Beyond, match="nested more than"):
+        parse_toml("a" + ".a" * 900 + " = 1")
     for text in (
-        "a" + ".a" * (MOST_DOTS + 1) + " = 1",
+        "[a" + ".a" * (MOST_DOTS + 1) + "]\nb = 1",
+        "a" + ".a" * 1_001 + " = 1",
         "\n".join(f"a{number}" + ".a" * 90 + " = 1" for number in range(124)),
     ):
         with pytest.raises(Beyond, match="has too many dotted keys"):

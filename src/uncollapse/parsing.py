@@ -20,7 +20,7 @@ MOST_LINE_BYTES = 64 * 10**6  # of a file of lines, which may itself be of any l
 MOST_PLAN_BYTES = 4 * 10**6  # five cells with 100,000 seeds each, every one written out
 MOST_DEPTH = 100  # ours have ten levels
 # The parser of TOML takes the square of the parts of a dotted key, and those of a title again for each key below it.
-MOST_DOTS, MOST_DOTS_SQUARED = 100, 10**6  # in a line, and of all lines together
+MOST_DOTS, MOST_DOTS_SQUARED = 100, 10**6  # in a title, and of all lines together, in which texts have some, too
 
 
 class Beyond(ValueError):
@@ -110,8 +110,9 @@ def parse_toml(text: str) -> dict[str, Any]:
         ValueError: It is none, or holds whole numbers that TOML does not know.
     """
     check_size(len(text), MOST_PLAN_BYTES)
-    dots = [line.count(".") for line in text.splitlines()]
-    if max(dots, default=0) > MOST_DOTS or sum(count**2 for count in dots) > MOST_DOTS_SQUARED:
+    lines = text.splitlines()
+    titles = max((line.count(".") for line in lines if line.lstrip().startswith("[")), default=0)
+    if titles > MOST_DOTS or sum(line.count(".") ** 2 for line in lines) > MOST_DOTS_SQUARED:
         raise Beyond("has too many dotted keys")
     try:
         found = tomllib.loads(text)

@@ -152,7 +152,7 @@ def advise(symptom: str, rows: Sequence[Row] | None = None) -> Advice:
     # Only where methods are judged by the symptom alone: the others' rows say themselves what their plain GAN showed.
     ill = {_place(row) for row in known if wanted.absolute and wanted.shown(row)}
     open_rows = [row for row in known if _counts(row, wanted, ill)]
-    seen_ill = bool(ill) or any(wanted.name in row["plain_shows"] for row in known)
+    seen_ill = bool(ill) or any(wanted.name in row.get("plain_shows", ()) for row in known)
     ranked = sorted(dict.fromkeys(row["method"] for row in open_rows), key=lambda name: _rank(name, open_rows, wanted))
     found = [_suggestion(name, open_rows, wanted) for name in ranked]
     helpful = tuple(item for item in found if item.rows)
@@ -175,7 +175,7 @@ def _counts(row: Row, symptom: Symptom, ill: Container[tuple[str, str, bool]]) -
     """Whether the method could have helped there, or did harm."""
     if symptom.absolute:
         return _place(row) in ill
-    return symptom.measure in row["versus"] and (symptom.name in row["plain_shows"] or _worse(row, symptom))
+    return symptom.measure in row["versus"] and (symptom.name in row.get("plain_shows", ()) or _worse(row, symptom))
 
 
 def _better(row: Row, symptom: Symptom) -> bool:

@@ -122,9 +122,9 @@ def try_first_update(trainer: Trainer, clock: Clock) -> None:
         lanes = player.parameters, state, next(iter(trainer.shares.of(blocks.batch(0))))
         without_real = "" if trainer.method.generator_sees_real or role == "critic" else REAL_SIDE
         with _told(f"The first {role} update of {who} fails", "'NoneType' object has no attribute", without_real):
-            before = torch.get_rng_state()
+            before = _streams(trainer.device)
             value = _alone(objective, lanes, clock)
-            drew = not torch.equal(before, torch.get_rng_state())
+            drew = not torch.equal(before, _streams(trainer.device))
         if drew:
             raise UserError(
                 f"The first {role} update of {who} draws at random, so that no run could be repeated or continued;"
@@ -162,6 +162,14 @@ def _told(what: str, words: str, hint: str) -> Iterator[None]:
         said = failure(error)
         more = f" ({hint})" if hint and words in said else ""
         raise UserError(f"{what}: {said}{more}.") from error
+
+
+def _streams(device: torch.device) -> Tensor:
+    """Where torch's global random numbers stand, those of a GPU too."""
+    states = [torch.get_rng_state()]
+    if device.type == "cuda":
+        states.append(torch.cuda.get_rng_state(device))
+    return torch.cat(states)
 
 
 def _alone(objective: Objective, lanes: Lane, clock: Clock) -> object:

@@ -221,6 +221,7 @@ def test_a_function_that_repeats_its_draws_is_refused_and_a_collapsed_generator_
             features(opened(draw, n=1_200))
         assert features(opened(draw, n=500)).shape == (500, 2)
     assert features(opened(lambda n: np.ones((n, 2)), n=1_200)).shape == (1_200, 2)
+    assert features(opened(lambda n: np.arange(n).reshape(-1, 1) % 2, n=502)).shape == (502, 1)  # two are no evidence
     fresh = features(opened(lambda n: np.random.normal(size=(n, 2)), n=1_200))  # noqa: NPY002
     assert len(np.unique(fresh, axis=0)) == 1_200
 

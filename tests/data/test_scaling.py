@@ -152,6 +152,13 @@ def test_images_that_overshoot_their_range_are_no_signed_ones(low: float, high: 
     assert Scaling.decided(0.0, high, "here").low == 0
 
 
+@pytest.mark.parametrize(("low", "high"), [(-0.42, 2.82), (-3.0, 258.0), (-0.5, np.inf)])
+def test_what_lies_in_no_range_is_not_advised_to_be_cut(low: float, high: float) -> None:
+    """Standardised images, and bytes that overshoot, would lose all their greys."""
+    with pytest.raises(UserError, match=r"outside of \[-1, 1\]; (give uint8, or floats|floats up to 255)"):
+        Scaling.decided(low, high, "here").to_bytes(np.array([[[low, high]]]), [0])
+
+
 def test_floats_of_bytes_are_told_apart() -> None:
     scaling = Scaling.decided(0.0, 255.0, "here")
     with pytest.raises(

@@ -421,3 +421,17 @@ def test_a_critic_that_ends_in_a_sigmoid_is_refused_where_scores_are_wanted() ->
         fitted(bounded)
     gated = nn.Sequential(nn.Flatten(), nn.Linear(6, 2), nn.Sigmoid(), nn.Linear(2, 1))
     assert fitted(gated).packs == SIZES.packs
+
+    class Gated(nn.Module):
+        """Whose scores lie between 0 and 1 by chance, and whose gate is the last that it names."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.head, self.gate = nn.Linear(6, 4), nn.Linear(4, 1), nn.Sigmoid()
+            nn.init.constant_(self.head.bias, 0.5)
+            nn.init.constant_(self.head.weight, 0.01)
+
+        def forward(self, samples: Tensor) -> Tensor:
+            return self.head(self.gate(self.inner(samples.flatten(1))))  # type: ignore[no-any-return]
+
+    assert fitted(Gated()).packs == SIZES.packs

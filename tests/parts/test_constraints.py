@@ -136,8 +136,11 @@ def test_transposed_convolutions_are_divided_by_the_norm_that_torch_means() -> N
 
 def test_scales_of_normalisation_layers_are_no_maps_and_recurrent_weights_are() -> None:
     layers = nn.ModuleDict({"norm": nn.LayerNorm([16, 8, 8]), "rms": nn.RMSNorm([4, 4]), "cell": nn.GRU(3, 2)})
+    layers["attention"] = nn.MultiheadAttention(4, 2, bias=False)
     buffers = initial_buffers(SpectralNorm(), layers)
-    assert {name: len(value) for name, value in buffers.items()} == {"cell.weight_ih_l0_u": 6, "cell.weight_hh_l0_u": 6}
+    assert {name: len(value) for name, value in buffers.items()} == {"cell.weight_ih_l0_u": 6, "cell.weight_hh_l0_u": 6,
+        "attention.in_proj_weight_u": 12, "attention.out_proj.weight_u": 4,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("wrap", [nn.utils.weight_norm, nn.utils.parametrizations.weight_norm])
@@ -155,7 +158,7 @@ def test_a_critic_without_matrices_is_refused() -> None:
             super().__init__()
             self.table = nn.Parameter(torch.randn(3, 2))
 
-    with pytest.raises(UserError, match=r"no parameter of two or more axes has a name that begins with weight"):
+    with pytest.raises(UserError, match=r"no parameter of two or more axes has a name that begins or ends with weight"):
         initial_buffers(SpectralNorm(), Table())
 
 

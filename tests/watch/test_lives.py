@@ -84,7 +84,9 @@ def test_large_tables_are_kept_as_long_as_all_of_them_fit(monkeypatch: pytest.Mo
         assert len(found.updates) * 2 * 5 <= 40
     assert (found.updates[0], found.updates[-1]) == (0, 49)
     assert Lives(2).add(0, [[0.1] * 10, None])
-    assert not Lives(2).add(0, [[0.1] * 11, None])
+    wide = Lives(2)
+    assert wide.add(0, [[0.1] * 11, None])  # a sound line, of which nothing is kept
+    assert wide.updates == []
 
 
 def test_lanes_without_shares_cost_no_more_than_their_place_in_the_table() -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from uncollapse.tasks import Task
 
 DRAW = 500  # samples that a function is asked for at a time; the result does not depend on how they are read
+FEW = 50  # samples that two draws may share by chance, where they are few numbers of few values
 DEFAULT_SAMPLES = 10_000
 RANGES = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0))  # black and white of images, by their values
 
@@ -143,6 +144,8 @@ class _Draws:
 def _repeats(before: NDArray[Any], now: NDArray[Any]) -> bool:
     """Whether two draws are the same samples, and not one sample repeated, as a collapsed generator makes it."""
     count = min(len(before), len(now))
+    if count < FEW:
+        return False
     same = before.shape[1:] == now.shape[1:] and np.array_equal(before[:count], now[:count])
     return same and bool((now[:count] != now[:1]).any())
 

@@ -25,7 +25,8 @@ FROM_BOOL = "true and false turned into 255 and 0"
 # Rounding of float32 may put the last digit outside of a range; bfloat16 and float16 have fewer digits.
 SLACK = 1e-5
 DECIDING = 256  # first images that decide what floats mean
-# Negative values smaller than this part of the largest one are those of images in [0, 1] that overshoot.
+# Negative values smaller than this part of the largest one, which is at most so much above 1, are those of images in
+# [0, 1] that overshoot.
 OVERSHOOT = 0.25
 WAYS = "give uint8, or floats in [0, 1] or in [-1, 1]"
 BYTES = "floats up to 255 are not read as images: give uint8, as by .astype('uint8'), or divide by 255"
@@ -55,10 +56,10 @@ class Scaling:
         Raises:
             UserError: What is negative is too small to be black, so that the images are in [0, 1] and overshoot.
         """
-        if -OVERSHOOT * highest < lowest < -SLACK:
+        if -OVERSHOOT * highest < lowest < -SLACK and highest <= 1 + OVERSHOOT:
             raise UserError(
                 f"{place} has floats from {lowest:.3g} to {highest:.3g}, which are neither images in [0, 1] nor in"
-                " [-1, 1]; cut them to [0, 1] (clip, clamp), or give uint8."
+                " [-1, 1]; cut them to [0, 1] (clip, clamp), or, where -1 is black, give (x + 1) / 2."
             )
         return cls(low=-1.0 if lowest < -SLACK else 0.0, place=place)
 

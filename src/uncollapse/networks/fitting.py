@@ -121,7 +121,7 @@ def fit_critic(network: nn.Module, method: Method, sizes: Sizes, said: str) -> F
             f"{said} returns {_found(output)} for {sizes.packs} items, not a score of each; return ({sizes.packs},) or"
             f" ({sizes.packs}, 1), higher for more real, or a Judgement with such a score."
         )
-    _check_raw(network, output, method, said)
+    _check_raw(network, inputs, method, said)
     width = _width(output, sizes.packs, said)
     gives = _given(output)
     _check_reconstruction(output, method, said)
@@ -174,14 +174,21 @@ def _scores(output: object, packs: int) -> bool:
     return len(score) == packs == score.numel()
 
 
-def _check_raw(network: nn.Module, output: object, method: Method, said: str) -> None:
+def _check_raw(network: nn.Module, inputs: tuple[Tensor, ...], method: Method, said: str) -> None:
     """Refuses a last sigmoid, as old tutorials have it: our losses take scores, and it would flatten them once more."""
-    last = list(network.modules())[-1]
-    score = output.score if isinstance(output, Judgement) else output
     ours = type(method.loss).__module__.partition(".")[0] == "uncollapse" and method.loss.reads == "score"
-    if not (ours and isinstance(last, nn.Sigmoid) and isinstance(score, Tensor)):
+    sigmoids = [module for module in network.modules() if isinstance(module, nn.Sigmoid)]
+    if not (ours and sigmoids):
         return
-    if bool(((score >= 0) & (score <= 1)).all()):
+    made: list[Tensor] = []
+    hooks = [module.register_forward_hook(lambda *call: made.append(call[-1])) for module in sigmoids]
+    try:
+        output = tried(network, inputs, said)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    score = (output.score if isinstance(output, Judgement) else output).flatten()  # type: ignore[attr-defined]
+    if any(torch.equal(value.flatten(), score) for value in made):
         raise UserError(
             f"{said} ends in a Sigmoid, and {type(method.loss).__name__} takes scores of any size, not probabilities;"
             " leave the Sigmoid out."

@@ -112,7 +112,7 @@ class SpectralNorm(Constraint):
     """Divides every weight matrix of the critic by its largest singular value, found by power iteration.
 
     ``W / sigma(W)`` with ``sigma = u^T W v``; u and v move by `iterations` steps a pass and carry no gradient. A matrix
-    is a parameter of two or more axes whose name begins with ``weight``, as torch's layers call their maps.
+    is a parameter of two or more axes whose name begins or ends with ``weight``, as torch's layers call their maps.
 
     Attributes:
         iterations: Power iterations before each pass, 1 in the paper.
@@ -141,14 +141,16 @@ class SpectralNorm(Constraint):
                     f"SpectralNorm would divide {name}, whose length another parametrisation sets, as weight_norm"
                     " does; take that off the critic, or choose another constraint."
                 )
-            if value.ndim >= 2 and last.startswith("weight"):  # a scale (minibatch discrimination's) is no map
+            if value.ndim >= 2 and (
+                last.startswith("weight") or last.endswith("weight")
+            ):  # a scale (minibatch discrimination's) is no map
                 matrix = _matrix(value, name in transposed)
                 left = normalize(torch.ones(len(matrix), dtype=matrix.dtype, device=matrix.device), dim=0)
                 found[name + _left(name in transposed)] = _power_iteration(matrix, left, WARM_UP)[0]
         if not found:
             raise UserError(
                 "SpectralNorm finds no matrix in this critic: no parameter of two or more axes has a name that begins"
-                " with weight; name yours so, or choose another constraint."
+                " or ends with weight; name yours so, or choose another constraint."
             )
         return found
 

@@ -64,7 +64,9 @@ class Lives:
         if len(shares) != self._lanes or not 0 < width <= MOST_MODES or (self.modes and width != self.modes):
             return not width and len(shares) == self._lanes  # all lanes diverged: nothing to add, nothing wrong
         room = MOST_NUMBERS // (self._lanes * width)
-        table = _table(shares, width) if room >= FEWEST else None
+        if room < FEWEST:
+            return True  # too much to keep, and nothing wrong
+        table = _table(shares, width)
         if table is None:
             return False
         self.modes = width

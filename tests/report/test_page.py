@@ -449,7 +449,9 @@ def test_compact_records_give_a_page_that_knows_modes_and_end(name: str, tmp_pat
     """The pages of folders without runs said "of None modes", "of 841.9" and "is still training"."""
     shutil.copy(RESULTS / name / "comparison.json", tmp_path)
     text = Reader(build(tmp_path).read_text(encoding="utf-8")).text
-    assert "Only comparison.json is here" in text
+    finished = json.loads((tmp_path / "comparison.json").read_text())["status"] == "finished"
+    assert ("Only comparison.json is here" in text) is finished
+    assert bool(re.search(r"\d+ runs? (is|are) unfinished", text)) is not finished
     assert not re.search(r"of None modes|still training|\(stands for\)", text)
     modes = {"demo-check": "8", "stacked-digits": "1000", "records": "25"}[name]
     assert re.search(rf"\d of {modes}\b", text.replace(",", ""))

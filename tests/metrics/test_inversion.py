@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from uncollapse.metrics.inversion import Agreement
+from uncollapse.metrics.inversion import Agreement, _drawn
 
 
 def pearson(fake: np.ndarray, real: np.ndarray) -> np.ndarray:
@@ -72,3 +72,25 @@ def test_the_interval_reaches_as_far_as_that_of_either_number() -> None:
     both = Agreement(homogeneity, fake, real, exact=False, also=lambda fake, real: 2 * homogeneity(fake, real))
     assert both.ends(0.9) == (min(low for low, _ in ends), max(high for _, high in ends))
     assert both.floor == Agreement(homogeneity, fake, real, exact=False).floor
+
+
+def test_several_numbers_of_the_same_counts_are_told_from_the_same_draws_and_come_out_as_alone() -> None:
+    fake, real = np.array([80.0, 60, 40]), np.array([70.0, 70, 60])
+    alone = []
+    for _ in range(2):
+        _drawn.cache_clear()
+        alone.append(Agreement(homogeneity, fake, real, exact=False).ends(0.95))
+    drawn = _drawn.cache_info().misses
+    assert Agreement(homogeneity, fake, real, exact=False).ends(0.95) == alone[0] == alone[1]
+    assert _drawn.cache_info().misses == drawn
+    # Other sizes and an exact reference of the same shares are other draws.
+    assert Agreement(homogeneity, 2 * fake, real, exact=False).ends(0.95) != alone[0]
+    assert Agreement(pearson, fake, real / real.sum(), exact=True).ends(0.95) != alone[0]
+    assert _drawn.cache_info().misses > 2 * drawn
+
+
+def test_tables_of_many_classes_are_not_kept_in_memory() -> None:
+    many = np.full(300, 20.0)
+    before = _drawn.cache_info().currsize
+    assert Agreement(pearson, many, np.full(300, 1 / 300), exact=True).floor == pytest.approx(299, rel=0.05)
+    assert _drawn.cache_info().currsize == before

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,13 +124,11 @@ class Agreement:
 
     def _moments(self, place: float) -> tuple[float, float]:
         """Mean and variance of the number when the shares lie at that place."""
-        random = np.random.Generator(np.random.PCG64(SEED))
-        draws = self._draws
-        toward_fake, toward_real = self._directions
-        fake = random.multinomial(int(self.fake.sum()), self._shares(toward_fake, place), draws).astype(float)
-        real = self.real
-        if not self.exact:
-            real = random.multinomial(int(real.sum()), self._shares(toward_real, place), draws).astype(float)
+        counted = (self.fake,) if self.exact else (self.fake, self.real)
+        sizes = tuple(int(side.sum()) for side in counted)
+        shares = tuple(self._shares(toward, place).tobytes() for toward in self._directions[: len(sizes)])
+        draw = _drawn if self._draws * len(self.fake) <= NUMBERS else _drawn.__wrapped__
+        fake, real = (*draw(sizes, shares, self._draws), self.real)[:2]
         numbers = self.statistic(fake, real)
         return float(numbers.mean()), float(numbers.var(ddof=1))
 
@@ -138,6 +136,18 @@ class Agreement:
         shares = np.clip(self._anchor + place * toward, 0, None)
         result: Array = shares / shares.sum()
         return result
+
+
+@lru_cache(maxsize=2 * STEPS)
+def _drawn(sizes: tuple[int, ...], shares: tuple[bytes, ...], draws: int) -> tuple[Array, ...]:
+    """Counts of the sides at such shares, (draws, K) each, kept because several numbers are told from the same ones."""
+    random = np.random.Generator(np.random.PCG64(SEED))
+    found = []
+    for size, share in zip(sizes, shares, strict=True):
+        counts = random.multinomial(size, np.frombuffer(share), draws).astype(float)
+        counts.flags.writeable = False
+        found.append(counts)
+    return tuple(found)
 
 
 def _reach_above(mean: float, variance: float, chance: float) -> float:

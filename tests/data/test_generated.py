@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import OrderedDict
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tests.conftest import no_global_draws
 from tests.data.making import everything, features, opened, pictures, png_files, write_folder
 
 from uncollapse.data import generated
+from uncollapse.data.items import pictures_of
 from uncollapse.data.opening import open_source
 from uncollapse.errors import UserError
 from uncollapse.run import execute, make_spec
@@ -224,6 +229,35 @@ def test_a_function_that_repeats_its_draws_is_refused_and_a_collapsed_generator_
     assert features(opened(lambda n: np.arange(n).reshape(-1, 1) % 2, n=502)).shape == (502, 1)  # two are no evidence
     fresh = features(opened(lambda n: np.random.normal(size=(n, 2)), n=1_200))  # noqa: NPY002
     assert len(np.unique(fresh, axis=0)) == 1_200
+
+
+class Output(OrderedDict):
+    """As diffusion pipelines give: a dictionary whose entries are attributes, too."""
+
+    def __init__(self, images: object) -> None:
+        super().__init__(images=images)
+        self.images = images
+
+
+@pytest.mark.parametrize("wrap", [Output, lambda images: SimpleNamespace(images=images)])
+@pytest.mark.parametrize("kind", [list, lambda images: np.stack([np.asarray(image) for image in images])])
+def test_the_output_of_a_diffusion_pipeline_is_taken_by_its_images(wrap: Any, kind: Any) -> None:
+    pixels = np.random.default_rng(0).integers(256, size=(600, 8, 8, 3), dtype=np.uint8)
+    given = iter([pixels[:500], pixels[500:]])
+    drawn = opened(lambda n: wrap(kind([Image.fromarray(image) for image in next(given)])), n=600)
+    assert np.array_equal(everything(drawn)[0], pixels)
+    whole = opened(wrap(kind([Image.fromarray(image) for image in pixels])))
+    assert np.array_equal(everything(whole)[0], pixels)
+
+
+def test_a_table_with_a_column_of_that_name_stays_a_table() -> None:
+    class Table(list[float]):
+        images = (1, 2)
+
+    table = Table([3.0])
+    assert pictures_of(table) is table
+    with pytest.raises(UserError, match="gives a SimpleNamespace; give an image"):
+        opened(lambda n: SimpleNamespace(images="none"), n=3)
 
 
 def test_a_dictionary_of_samples_is_told_what_to_give() -> None:

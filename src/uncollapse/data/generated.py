@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from uncollapse.data.arrays import ArrayRows
 from uncollapse.data.frames import as_frame, open_frame
-from uncollapse.data.items import Row, as_array
+from uncollapse.data.items import Row, as_array, pictures_of
 from uncollapse.data.labels import label_texts
 from uncollapse.data.limits import Fixed, reason, short
 from uncollapse.data.objects import ObjectRows, failed
@@ -51,7 +51,8 @@ def drawn_rows(
     """A source of what a function draws.
 
     Args:
-        draw: ``f(n)`` gives n samples as an array, a tensor or a DataFrame, or a pair of these and their n labels.
+        draw: ``f(n)`` gives n samples as an array, a tensor, a DataFrame, a list of images or what holds one as
+            `images`, or a pair of these and their n labels.
         name: A description.
         form: What it is, in words.
         place: How messages call it.
@@ -124,6 +125,7 @@ class _Draws:
 
     def _array(self, samples: object, labels: object, *, first: bool) -> tuple[NDArray[Any], bool, object]:
         """Samples as an array, whether they were a tensor, and their labels."""
+        samples = pictures_of(samples)
         if isinstance(samples, Mapping):
             raise UserError(
                 f"{self.place} gives a {type(samples).__name__} of {short(', '.join(map(str, samples)))}; it must give "

@@ -112,6 +112,14 @@ class Unpacker:
         return self.name_label(label)
 
 
+def pictures_of(value: object) -> object:
+    """The images that a diffusion pipeline's output holds as `images`, or the value itself where it is none."""
+    listed = getattr(value, "images", None)
+    # A table may have a column of that name, and a data set a list of its own.
+    plain = isinstance(value, Mapping) or not hasattr(value, "__getitem__")
+    return listed if plain and isinstance(listed, np.ndarray | Sequence) and not isinstance(listed, str) else value
+
+
 def as_array(value: object, place: str) -> tuple[NDArray[Any], bool]:
     """An array or a tensor as a NumPy array, and whether it was a tensor.
 

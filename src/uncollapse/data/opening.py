@@ -29,7 +29,7 @@ from uncollapse.data.generated import (
 )
 from uncollapse.data.hdf5 import MODEL, open_hdf5
 from uncollapse.data.idx import is_idx, open_idx
-from uncollapse.data.items import as_array, description, is_array, is_labelled_array
+from uncollapse.data.items import as_array, description, is_array, is_labelled_array, pictures_of
 from uncollapse.data.labels import label_texts
 from uncollapse.data.limits import USUAL_BAD, reason, where
 from uncollapse.data.numpy_files import Labelled, open_npy, open_npz
@@ -210,6 +210,8 @@ class _Opening:
 
     def rows(self, given: object) -> Source:
         """An object that gives rows by number, one after the other, or by drawing."""
+        if (pictures := pictures_of(given)) is not given:
+            return self.memory(pictures)
         takes = callable(given) or isinstance(given, Iterable) or hasattr(given, "__getitem__")
         if callable(getattr(given, "samples", None)) and not takes:
             raise UserError(

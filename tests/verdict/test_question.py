@@ -118,6 +118,9 @@ def test_a_lost_share_has_wilsons_interval() -> None:
     assert row.high == pytest.approx(0.070007, abs=1e-5)
 
 
-@pytest.mark.parametrize(("share", "text"), [(0.0965, "9.7 %"), (1.0, "100 %"), (0.996, "100 %"), (0.5, "50 %")])
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(0.0965, "9.7 %"), (1.0, "100 %"), (2.1e-8, "under 0.01 %"), (1.2e-4, "0.012 %"), (0.996, "100 %"), (0.5, "50 %")],
+)
 def test_percent(share: float, text: str) -> None:
     assert percent(share) == text

@@ -14,6 +14,7 @@ from uncollapse.documents import COMPARE_AGAIN, COMPARISON, JUDGE_AGAIN, RESULT,
 from uncollapse.errors import UserError
 from uncollapse.experiments.record import Lane, cell_record, seconds, summarise
 from uncollapse.files import read_lines
+from uncollapse.report.lines import sound_lines
 from uncollapse.report.records import Cell, Record, RunRecord
 
 
@@ -40,11 +41,14 @@ def load(directory: Path) -> Record:
 def read_run(directory: Path) -> RunRecord:
     """One run directory, finished or not."""
     result = directory / "result.json"
+    spec = read_document(directory / "spec.json", needs=SPEC, remedy=TRAIN_AGAIN)
+    history, odd = sound_lines(read_lines(directory / "history.jsonl"), len(spec.get("seeds", ())))
     return RunRecord(
         directory=directory,
-        spec=read_document(directory / "spec.json", needs=SPEC, remedy=TRAIN_AGAIN),
+        spec=spec,
         result=read_document(result, needs=RESULT, remedy=JUDGE_AGAIN) if result.exists() else None,
-        history=tuple(read_lines(directory / "history.jsonl")),
+        history=history,
+        odd=odd,
         seconds=clock if (clock := seconds(directory)) > 0 else None,
     )
 

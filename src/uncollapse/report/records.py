@@ -30,6 +30,7 @@ class RunRecord:
         spec: The content of `spec.json`.
         result: The content of `result.json`, None while the run is unfinished.
         history: The lines of `history.jsonl` in order.
+        odd: How many other lines it has, which are of no form that is known.
         seconds: Training time in seconds, None when no clock was recorded.
     """
 
@@ -38,6 +39,7 @@ class RunRecord:
     result: Mapping[str, Any] | None
     history: tuple[Mapping[str, Any], ...]
     seconds: float | None
+    odd: int = 0
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -89,6 +91,9 @@ class RunRecord:
     def warnings(self) -> tuple[str, ...]:
         """What a reader must know of this run: the sentences of `result.json`, and pictures that are left out."""
         told = [str(line) for line in (self.result or {}).get("warnings") or ()]
+        if self.odd:
+            lines = "1 line of history.jsonl has" if self.odd == 1 else f"{self.odd:,} lines of history.jsonl have"
+            told.append(f"{lines} another form than this version writes; left out.")
         return (*told, *(f"samples/{name} is damaged, so its picture is left out." for name in self.damaged))
 
     def snapshot_field(self, name: str, weights: str) -> str:

@@ -15,6 +15,8 @@ from uncollapse.metrics.intervals import wilson
 from uncollapse.verdict.verdict import Lost
 
 POWER = 0.8
+# Shares below this are no more than told to be so.
+SMALLEST = 1e-4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,7 +160,9 @@ def lost_share(
 def percent(share: float) -> str:
     """A share as people say it: no more digits than a reader can use.
 
-    >>> percent(0.1234), percent(0.0021), percent(0.0)
-    ('12 %', '0.21 %', '0 %')
+    >>> percent(0.1234), percent(0.0021), percent(2e-8), percent(0.0)
+    ('12 %', '0.21 %', 'under 0.01 %', '0 %')
     """
+    if 0 < share < SMALLEST:
+        return f"under {100 * SMALLEST:g} %"
     return f"{100 * share:.2g} %" if share < 0.995 else "100 %"

@@ -18,7 +18,8 @@ from torch import Tensor
 from uncollapse.metrics.inputs import Features, squares_fit
 
 Side = Literal["real", "fake", "cross"]
-TILE_ROWS = 2_048
+# Tables of some megabytes stay near the processor, and memory for larger ones is fetched anew every time.
+TILE_ROWS, GPU_TILE_ROWS = 1_024, 2_048
 # Products of sizes up to which float64 costs next to nothing.
 EXACT_WORK = 4e9
 
@@ -102,13 +103,15 @@ class Pair:
         """Side -> squared norms of the centred rows (n,)."""
         return {name: torch.einsum("nd,nd->n", rows, rows) for name, rows in self.centred.items()}
 
-    def walk(self, visitors: Sequence[Visitor], *, tile: int = TILE_ROWS) -> None:
+    def walk(self, visitors: Sequence[Visitor], *, tile: int | None = None) -> None:
         """Shows every tile that a visitor needs to the visitors that need it.
 
         Args:
             visitors: Who looks.
-            tile: Rows and columns of a tile; results do not depend on it beyond rounding.
+            tile: Rows and columns of a tile, chosen by the machine when None; results do not depend on it beyond
+                rounding.
         """
+        tile = tile or (TILE_ROWS if self.real.x.device.type == "cpu" else GPU_TILE_ROWS)
         sides: tuple[Side, ...] = ("real", "fake", "cross")
         for side in sides:
             looking = [visitor for visitor in visitors if side in visitor.sides]

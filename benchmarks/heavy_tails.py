@@ -1,4 +1,4 @@
-"""How often five intervals hold under heavy tails and rare classes, where they fail; the metrics' facts cite it.
+"""How often intervals hold where they are hardest pressed: heavy tails, rare classes, outliers; facts cite it.
 
 python benchmarks/heavy_tails.py --out results/intervals/heavy_tails.json
 """
@@ -16,7 +16,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from uncollapse.metrics import chi_square, frechet_distance, frechet_infinity, kernel_distance, vendi_score
+from uncollapse.metrics import (
+    chi_square,
+    frechet_distance,
+    frechet_infinity,
+    kernel_distance,
+    precision,
+    recall,
+    vendi_score,
+)
 
 Array = NDArray[np.float64]
 Random = np.random.Generator
@@ -26,6 +34,11 @@ REPEATS, FRESH, ROWS = 500, 2_000, 500
 def log_normal(sigma: float) -> Callable[[Random], Array]:
     """Rows in the plane whose coordinates are log-normal."""
     return lambda random: np.exp(sigma * random.normal(size=(ROWS, 2)))
+
+
+def normal(shift: float) -> Callable[[Random], Array]:
+    """Normal rows in the plane, so far from the origin."""
+    return lambda random: random.normal(size=(ROWS, 2)) + np.array([shift, 0])
 
 
 def contaminated(random: Random) -> Array:
@@ -73,6 +86,8 @@ CASES: dict[str, tuple[Callable[[Random, float | None], Any], float | None]] = {
     ),
     "vendi_score, t with 2 degrees": (lambda random, level: vendi_score(fake=student(random), level=level), None),
     "chi_square, rare classes": (rare_classes, None),
+    "precision, fakes 3.5 deviations away": (pair(precision, normal(0), normal(3.5)), None),
+    "recall, fakes 3.5 deviations away": (pair(recall, normal(0), normal(3.5)), None),
 }
 
 

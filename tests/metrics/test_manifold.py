@@ -11,9 +11,9 @@ import uncollapse.metrics as metrics
 import uncollapse.metrics.manifold as manifold
 from uncollapse.errors import UserError
 from uncollapse.metrics.inputs import both
-from uncollapse.metrics.manifold import NAMES, ManifoldJob, share_ends
+from uncollapse.metrics.manifold import NAMES, ManifoldJob
 from uncollapse.metrics.pairs import Pair
-from uncollapse.metrics.resampling import MOST, SPLITS, Ranks, subsamples
+from uncollapse.metrics.resampling import MOST, Ranks, subsamples
 
 Array = NDArray[np.float64]
 
@@ -149,7 +149,6 @@ def test_ranks_give_the_intervals_of_direct_distances_and_keep_more_neighbours_w
     monkeypatch.setattr(manifold, "enough_neighbours", lambda k, share: k)
     kept = four(real, fake)
     monkeypatch.setattr(manifold, "MANY", 0)
-    monkeypatch.setattr(manifold, "FEW_SPLITS", SPLITS)
     directly = four(real, fake)
     for name in NAMES:
         for other in (kept, directly):
@@ -182,20 +181,6 @@ def test_what_cannot_be_computed_is_refused_in_one_sentence() -> None:
         metrics.precision(real=normal(0, 9, 2), fake=normal(1, 9, 2), level=95)
 
 
-def test_wilsons_interval_of_a_share_and_what_extra_variance_does() -> None:
-    # Wilson 1927 for 8 of 10, z = 1.96: 0.490 to 0.943.
-    low, high = share_ends(0.8, 0.8, 0.8 * 0.2 / 10, 10, 1.959964)
-    assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
-    wide = share_ends(0.8, 0.8, 4 * 0.8 * 0.2 / 100, 100, 1.959964)
-    twice = share_ends(0.8, 0.8, 4 * 0.8 * 0.2 / 100, 100, 1.959964, shrink=2)
-    assert wide == pytest.approx(share_ends(0.8, 0.8, 0, 25, 1.959964))
-    assert twice[0] < wide[0] < 0.8 < wide[1] < twice[1]
-    # Never surer than as many independent rows; at the ends never of width 0.
-    assert share_ends(0.8, 0.8, 0, 100, 1.96) == share_ends(0.8, 0.8, 0.8 * 0.2 / 100, 100, 1.96)
-    low, high = share_ends(1.0, 1.0, 0, 50, 1.96)
-    assert 0.9 < low < high == 1
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 def test_intervals_hold_the_mean_of_fresh_draws(shift: float) -> None:
@@ -220,3 +205,15 @@ def test_beyond_the_largest_subsample_the_interval_shrinks_with_the_size() -> No
         large, small = metrics.coverage(real=real, fake=fake), metrics.coverage(real=real[:500], fake=fake[:500])
         ratios.append((small.high - small.low) / (large.high - large.low))
     assert 2.2 < float(np.exp(np.mean(np.log(ratios)))) < 4.8  # ten times as many rows: the root of ten
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["precision", "recall"])
+def test_intervals_hold_where_a_few_outliers_balls_decide(name: str) -> None:
+    """With subsamples alone, without their parts, they held 87 and 89 % of the time (500 repeats)."""
+    measure, found = getattr(metrics, name), []
+    for seed in range(200):
+        found.append(measure(real=normal(2 * seed, 500, 2), fake=normal(2 * seed + 1, 500, 2) + np.array([3.5, 0])))
+    mean = float(np.mean([float(estimate) for estimate in found]))
+    assert np.mean([estimate.holds(mean) for estimate in found]) >= 0.95
+    assert np.mean([estimate.high - estimate.low for estimate in found]) < 0.9

@@ -10,7 +10,17 @@ from scipy.stats import binom, t
 from uncollapse.metrics import pairs, resampling
 from uncollapse.metrics.inputs import both
 from uncollapse.metrics.pairs import Pair
-from uncollapse.metrics.resampling import Ranks, Spread, enough_neighbours, fraction, scale, spread, subsamples
+from uncollapse.metrics.resampling import (
+    Ranks,
+    Spread,
+    cut,
+    enough_neighbours,
+    fraction,
+    on_parts,
+    scale,
+    spread,
+    subsamples,
+)
 
 
 def test_the_error_of_a_mean_is_that_of_the_textbook() -> None:
@@ -115,3 +125,21 @@ def test_the_error_of_a_difference_of_means_holds_for_very_unequal_sides() -> No
     gaps = [torch.stack([fake[pair[k][1]].mean() - real[pair[k][0]].mean() for pair in pairs]) for k in (0, 1)]
     found = spread(*gaps, scale((20_000, 16)))
     assert found.error == pytest.approx(float(fake.std()) / 4, rel=0.08)
+
+
+def test_parts_of_a_subsample_are_disjoint_and_keep_the_proportion_of_its_sides() -> None:
+    whole = torch.arange(9), torch.arange(100, 120)
+    parts = cut(whole, 4)
+    assert [[len(side) for side in part] for part in parts] == [[2, 5]] * 4
+    assert torch.equal(torch.cat([part[1] for part in parts]), whole[1])
+    assert torch.equal(torch.cat([part[0] for part in parts]), whole[0][:8])
+
+
+def test_numbers_on_parts_come_by_split_and_from_fewer_splits_the_more_parts() -> None:
+    splits = list(subsamples((80, 40), generator=torch.Generator().manual_seed(0), splits=8))
+    found = on_parts(lambda i, j: [float(i.sum()), float(len(j))], splits, [1, 2, 4])
+    assert {parts: tuple(values.shape) for parts, values in found.items()} == {1: (8, 2, 2), 2: (4, 4, 2), 4: (2, 8, 2)}
+    for parts, values in found.items():
+        assert bool((values[..., 1] == 20 // parts).all())
+        # The parts of both subsamples of a split are all of its rows.
+        assert bool((values[..., 0].sum(1) == sum(range(80))).all())

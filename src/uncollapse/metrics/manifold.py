@@ -6,7 +6,7 @@ All four come from one walk over the pairs (`pairs.py`), also with different k.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Literal
 
@@ -16,14 +16,25 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 from torch import Tensor
 
-from uncollapse.metrics.bures import side_by_side
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Rows, both, check_level, check_neighbours, seeded
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.moments import square
 from uncollapse.metrics.neighbours import Balls, Nearest, rounding
 from uncollapse.metrics.pairs import Pair, Visitor
-from uncollapse.metrics.resampling import SPLITS, Ranks, enough_neighbours, fraction, scale, subsamples
+from uncollapse.metrics.resampling import (
+    MANY,
+    Halves,
+    Ranks,
+    directly,
+    enough_neighbours,
+    fraction,
+    on_parts,
+    scale,
+    splits_for,
+    subsamples,
+)
+from uncollapse.metrics.share_intervals import outlying_ends, share_ends
 
 OneSide = Literal["real", "fake"]
 # k -> whether each row of the other side (columns) lies in the ball of each row of a side.
@@ -32,10 +43,11 @@ Inside = Mapping[int, NDArray[np.bool_]]
 SIDES: tuple[OneSide, ...] = ("real", "fake")
 NAMES = ("precision", "recall", "density", "coverage")
 DEFAULT_K: Mapping[str, int] = {"precision": 3, "recall": 3, "density": 5, "coverage": 5}
-# Sizes beyond which fewer subsamples do, as they cost as much as the number itself.
-MANY, FEW_SPLITS = 4_000, 8
-# The variance that the balls bring shrinks more slowly than 1 / n when outliers' balls decide; simulation chose these.
-BALLS_SHRINK: Mapping[str, float] = {"precision": 2.0, "recall": 2.0, "coverage": 1.5}
+# The variance that the balls bring shrinks more slowly than 1 / n when outliers' balls decide. Number of parts of a
+# subsample that it was seen on -> how often it counts; simulation chose these.
+BALLS_SHRINK: Mapping[str, Mapping[int, float]] = {
+    "precision": {1: 2.0, 2: 4.0, 4: 8.0}, "recall": {1: 2.0, 2: 4.0, 4: 8.0}, "coverage": {1: 1.5},
+}  # fmt: skip
 DENSITY_WIDER = 1.4
 
 
@@ -182,7 +194,8 @@ class ManifoldJob:
             if self.level is not None and halves is None:
                 reason = "there are too few rows for an interval: each half needs more than k"
             elif self.level is not None and halves is not None:
-                ends = self._ends(name, value, inside, halves[0][..., column], halves[1])
+                seen = {parts: values[..., column] for parts, values in halves.items()}
+                ends = self._ends(name, value, inside, seen)
             result[name] = find_metric(name).estimate(
                 value, ends, level=self.level, reason=reason, details={"k": k}, **sizes
             )
@@ -197,21 +210,25 @@ class ManifoldJob:
         share = float((balls.counts[k] > 0).double().mean())
         return (float(balls.counts[k].double().mean()) / k if name == "density" else share), share
 
-    def _halves(self) -> tuple[Tensor, float] | None:
-        """The numbers on disjoint subsamples (splits, 2, names), and by which part their variance counts."""
+    def _halves(self) -> Halves | None:
+        """The numbers on disjoint subsamples and on their parts."""
         sizes = len(self.pair.real), len(self.pair.fake)
         share = fraction(sizes)
         if min(sizes) < 4 or int(min(sizes) * share) <= max(self.k.values()):
             return None
+        splits = list(subsamples(sizes, generator=self.generator, splits=splits_for(sizes)))
+        # Only parts with enough rows for the largest balls tell anything.
+        wanted = {parts for name in self.k for parts in BALLS_SHRINK.get(name, {1: 1.0})}
+        rows = min(len(side) for some in splits[0] for side in some)
+        cuts = [parts for parts in sorted(wanted) if rows // parts > max(self.k.values())]
         if max(sizes) > MANY:
-            return on_subsamples(self.pair, self._numbers, self.generator), scale(sizes)
-        splits = list(subsamples(sizes, generator=self.generator))
-        kept = enough_neighbours(max(self.k.values()), share)
+            return on_parts(partial(directly, self.pair, self._numbers), splits, cuts)
+        kept = enough_neighbours(max(self.k.values()), share / cuts[-1])
         while True:
             ranks = {side: Ranks(self.pair, side, kept) for side in self.balls}
-            values = side_by_side([partial(self._ranked, ranks, *some) for split in splits for some in split])
-            if not any(found.short for found in ranks.values()):
-                return torch.tensor(values, dtype=torch.float64).view(len(splits), 2, -1), scale(sizes)
+            found = on_parts(partial(self._ranked, ranks), splits, cuts)
+            if not any(rank.short for rank in ranks.values()):
+                return found
             kept *= 2
 
     def _ranked(self, ranks: Mapping[OneSide, Ranks], real: Tensor, fake: Tensor) -> list[float]:
@@ -246,13 +263,14 @@ class ManifoldJob:
                 result.append(float(table.any(1 if name == "coverage" else 0).mean()))
         return result
 
-    def _ends(self, name: str, value: float, inside: float, halves: Tensor, share: float) -> tuple[float, float]:
+    def _ends(self, name: str, value: float, inside: float, found: Halves) -> tuple[float, float]:
         assert self.level is not None, "no interval was asked for"
+        sizes, halves = (len(self.pair.real), len(self.pair.fake)), found[1]
         quantile = float(stdtrit(len(halves), 0.5 + self.level / 2))
-        mean, variance = float(halves.mean()), share * float((halves[:, 0] - halves[:, 1]).square().mean()) / 2
-        n = len(self.pair.fake) if name in ("precision", "density") else len(self.pair.real)
+        n = sizes[1] if name in ("precision", "density") else sizes[0]
         if name != "density":
-            return share_ends(value, mean, variance, n, quantile, BALLS_SHRINK[name])
+            return outlying_ends(value, found, scale(sizes), n, quantile, BALLS_SHRINK[name])
+        mean, variance = float(halves.mean()), scale(sizes) * float(halves.var(1).mean())
         if value == 0:
             return 0.0, share_ends(0.0, 0.0, 0.0, n, quantile)[1]
         # Its spread grows with itself, so the interval is one of its logarithm.
@@ -265,39 +283,3 @@ class ManifoldJob:
 def _owner(name: str) -> OneSide:
     """Whose balls a number is about."""
     return "fake" if name == "recall" else "real"
-
-
-def on_subsamples(pair: Pair, numbers: Callable[[Tensor, Tensor], list[float]], generator: torch.Generator) -> Tensor:
-    """Numbers of real and fake rows on pairs of disjoint subsamples (splits, 2, numbers), float64."""
-    sizes = len(pair.real), len(pair.fake)
-    splits = SPLITS if max(sizes) <= MANY else FEW_SPLITS
-    real, fake = pair.centred["real"], pair.centred["fake"]
-
-    def on(i: Tensor, j: Tensor) -> list[float]:
-        return numbers(real[i.to(real.device)], fake[j.to(fake.device)])
-
-    pairs = subsamples(sizes, generator=generator, splits=splits)
-    values = side_by_side([partial(on, *some) for split in pairs for some in split])
-    return torch.tensor(values, dtype=torch.float64).view(splits, 2, -1)
-
-
-def share_ends(
-    value: float, typical: float, variance: float, n: int, quantile: float, shrink: float = 1.0
-) -> tuple[float, float]:
-    """Wilson's interval of a share, with as many independent rows as its variance says, at most n.
-
-    Args:
-        value: The share.
-        typical: What it is on subsamples; stands in where the share is 0 or 1.
-        variance: Its variance by subsampling.
-        n: Rows that it is a share of.
-        quantile: Student's or the normal quantile.
-        shrink: How often the variance beyond that of n independent rows counts.
-    """
-    share = value if 0 < value < 1 else typical
-    least = share * (1 - share) / n
-    whole = least + shrink * max(0.0, variance - least)
-    rows = share * (1 - share) / whole if whole > 0 else n
-    extra = quantile**2 / rows
-    half = quantile * math.sqrt((value * (1 - value) + extra / 4) / rows)
-    return max(0.0, (value + extra / 2 - half) / (1 + extra)), min(1.0, (value + extra / 2 + half) / (1 + extra))

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Rows, as_features, check_alike, check_level, seeded
-from uncollapse.metrics.manifold import on_subsamples, share_ends
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.neighbours import TIE, Nearest, rounding
 from uncollapse.metrics.pairs import Pair, Visitor
-from uncollapse.metrics.resampling import scale
+from uncollapse.metrics.resampling import on_subsamples, scale
+from uncollapse.metrics.share_intervals import share_ends
 
 SHRINK = 2.0
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Features, Rows, as_features, check_alike, check_level, is_number
-from uncollapse.metrics.manifold import share_ends
 from uncollapse.metrics.metric import find_metric
 from uncollapse.metrics.neighbours import exact_squared, rounding
 from uncollapse.metrics.pairs import Pair, Side, Tile
+from uncollapse.metrics.share_intervals import share_ends
 
 STRIP_ROWS = 256
 

@@ -7,7 +7,7 @@ size, and hence at the whole size. Reference: Politis and Romano 1994 (subsampli
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -29,7 +29,14 @@ LEAST = 10
 # Rows whose neighbours are ranked at a time.
 RANKED_ROWS = 256
 
+# Sizes beyond which fewer subsamples do, as they cost as much as the number itself.
+MANY, FEW_SPLITS = 4_000, 8
+
 Subsample = tuple[Tensor, ...]
+# What some real and fake rows, or their indices, give.
+PartNumbers = Callable[[Tensor, Tensor], list[float]]
+# Number of parts of a subsample -> numbers on all parts of some splits (splits, 2 x parts, names).
+Halves = Mapping[int, Tensor]
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,44 @@ def subsamples(
         first = tuple(order[:count] for order, count in zip(orders, counts, strict=True))
         second = tuple(order[count : 2 * count] for order, count in zip(orders, counts, strict=True))
         yield first, second
+
+
+def cut(some: Subsample, parts: int) -> list[Subsample]:
+    """A subsample cut into so many disjoint parts of equal size, which keep the proportion of its sides."""
+    counts = [len(side) // parts for side in some]
+    return [
+        tuple(side[k * count : (k + 1) * count] for side, count in zip(some, counts, strict=True)) for k in range(parts)
+    ]
+
+
+def splits_for(sizes: tuple[int, int]) -> int:
+    """How many splits into subsamples do."""
+    return SPLITS if max(sizes) <= MANY else FEW_SPLITS
+
+
+def directly(pair: Pair, numbers: PartNumbers, i: Tensor, j: Tensor) -> list[float]:
+    """Numbers of some ordered real and fake rows, from these rows themselves."""
+    real, fake = pair.centred["real"], pair.centred["fake"]
+    return numbers(real[i.to(real.device)], fake[j.to(fake.device)])
+
+
+def on_subsamples(pair: Pair, numbers: PartNumbers, generator: torch.Generator) -> Tensor:
+    """Numbers of real and fake rows on pairs of disjoint subsamples (splits, 2, numbers), float64."""
+    sizes = len(pair.real), len(pair.fake)
+    pairs = list(subsamples(sizes, generator=generator, splits=splits_for(sizes)))
+    values = side_by_side([partial(directly, pair, numbers, *some) for split in pairs for some in split])
+    return torch.tensor(values, dtype=torch.float64).view(len(pairs), 2, -1)
+
+
+def on_parts(numbers: PartNumbers, splits: Sequence[tuple[Subsample, Subsample]], cuts: Sequence[int]) -> Halves:
+    """Numbers on the parts of subsamples, with as many parts as `cuts` says; the more parts, the fewer splits."""
+    found = {}
+    for parts in cuts:
+        some = splits[: max(1, len(splits) // parts)]
+        pieces = [piece for split in some for whole in split for piece in cut(whole, parts)]
+        values = side_by_side([partial(numbers, *piece) for piece in pieces])
+        found[parts] = torch.tensor(values, dtype=torch.float64).view(len(some), 2 * parts, -1)
+    return found
 
 
 def spread(first: Tensor, second: Tensor, share: float) -> Spread:

@@ -25,7 +25,7 @@ WITHOUT_FEATURES = (*GROUPS["With a classifier or labels"], *GROUPS["The generat
 # Between equal distributions these fall as 1 / n, faster than subsamples of the rows assume.
 SECOND_ORDER = ("frechet_distance", "frechet_infinity", "kernel_distance", "mmd_rbf", "sliced_wasserstein")
 # Factors of the standard error of neighbour metrics, whose subsamples vary less than 1 / sqrt(n) says.
-WIDER = {name: math.sqrt(shrink) for name, shrink in BALLS_SHRINK.items()} | {"density": DENSITY_WIDER}
+WIDER = {name: math.sqrt(shrink[1]) for name, shrink in BALLS_SHRINK.items()} | {"density": DENSITY_WIDER}
 LEAST = 4
 
 

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from uncollapse.metrics.share_intervals import outlying_ends, share_ends
+
+SHRINK = {1: 2.0, 2: 3.0, 4: 4.0}
+
+
+def test_wilsons_interval_of_a_share_and_what_extra_variance_does() -> None:
+    # Wilson 1927 for 8 of 10, z = 1.96: 0.490 to 0.943.
+    low, high = share_ends(0.8, 0.8, 0.8 * 0.2 / 10, 10, 1.959964)
+    assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
+    wide = share_ends(0.8, 0.8, 4 * 0.8 * 0.2 / 100, 100, 1.959964)
+    twice = share_ends(0.8, 0.8, 4 * 0.8 * 0.2 / 100, 100, 1.959964, shrink=2)
+    assert wide == pytest.approx(share_ends(0.8, 0.8, 0, 25, 1.959964))
+    assert twice[0] < wide[0] < 0.8 < wide[1] < twice[1]
+    # Never surer than as many independent rows; at the ends never of width 0.
+    assert share_ends(0.8, 0.8, 0, 100, 1.96) == share_ends(0.8, 0.8, 0.8 * 0.2 / 100, 100, 1.96)
+    low, high = share_ends(1.0, 1.0, 0, 50, 1.96)
+    assert 0.9 < low < high == 1
+
+
+def around(mean: float, spread: float, *shape: int) -> torch.Tensor:
+    """Numbers of exactly that mean and, on every row, that unbiased standard deviation."""
+    row = torch.linspace(-1, 1, shape[1], dtype=torch.float64)
+    return mean + spread * (row / row.std()).expand(shape)
+
+
+def test_the_upper_end_follows_the_part_that_varies_most_and_the_lower_end_the_subsamples() -> None:
+    n, quantile = 1_000, 2.0
+    alone = outlying_ends(0.8, {1: around(0.8, 0.02, 20, 2)}, 0.5, n, quantile, SHRINK)
+    assert alone == pytest.approx(share_ends(0.8, 0.8, 0.5 * 0.02**2, n, quantile, 2.0), rel=1e-12)
+    # Parts of an n-th of the rows vary n times as much where rows are independent: then they change next to nothing.
+    even = {1: around(0.8, 0.02, 20, 2), 2: around(0.8, 0.02 * 2**0.5, 10, 4), 4: around(0.8, 0.04, 5, 8)}
+    low, high = outlying_ends(0.8, even, 0.5, n, quantile, SHRINK)
+    assert low == alone[0]
+    assert high == pytest.approx(share_ends(0.8, 0.8, 0.5 * 0.02**2, n, quantile, 4.0)[1], rel=1e-12)
+    # Where outliers decide, they vary far more.
+    far = even | {4: around(0.8, 0.12, 5, 8)}
+    low, higher = outlying_ends(0.8, far, 0.5, n, quantile, SHRINK)
+    assert low == alone[0]
+    assert higher == pytest.approx(share_ends(0.8, 0.8, 0.125 * 0.12**2, n, quantile, 4.0)[1], rel=1e-12)
+    assert higher > high > alone[1] > 0.8
+    # A number whose parts do not count rests on the subsamples alone.
+    plain = share_ends(0.8, 0.8, 0.5 * 0.02**2, n, quantile, 1.5)
+    assert outlying_ends(0.8, far, 0.5, n, quantile, {1: 1.5}) == pytest.approx(plain, rel=1e-12)
+
+
+def test_ends_stay_within_0_and_1() -> None:
+    wild = {1: around(0.9, 0.3, 20, 2), 2: around(0.9, 0.3, 10, 4), 4: around(0.9, 0.3, 5, 8)}
+    for value in (0.0, 1.0):
+        low, high = outlying_ends(value, wild, 0.5, 200, 2.0, SHRINK)
+        assert 0 <= low < high <= 1

@@ -5,7 +5,7 @@ import torch
 
 from uncollapse.metrics.share_intervals import outlying_ends, share_ends
 
-SHRINK = {1: 2.0, 2: 3.0, 4: 4.0}
+SHRINK = {1: 2.0, 2: 4.0, 4: 8.0}
 
 
 def test_wilsons_interval_of_a_share_and_what_extra_variance_does() -> None:
@@ -36,16 +36,29 @@ def test_the_upper_end_follows_the_part_that_varies_most_and_the_lower_end_the_s
     even = {1: around(0.8, 0.02, 20, 2), 2: around(0.8, 0.02 * 2**0.5, 10, 4), 4: around(0.8, 0.04, 5, 8)}
     low, high = outlying_ends(0.8, even, 0.5, n, quantile, SHRINK)
     assert low == alone[0]
-    assert high == pytest.approx(share_ends(0.8, 0.8, 0.5 * 0.02**2, n, quantile, 4.0)[1], rel=1e-12)
+    assert high == pytest.approx(share_ends(0.8, 0.8, 0.5 * 0.02**2, n, quantile, 8.0)[1], rel=1e-12)
     # Where outliers decide, they vary far more.
     far = even | {4: around(0.8, 0.12, 5, 8)}
     low, higher = outlying_ends(0.8, far, 0.5, n, quantile, SHRINK)
     assert low == alone[0]
-    assert higher == pytest.approx(share_ends(0.8, 0.8, 0.125 * 0.12**2, n, quantile, 4.0)[1], rel=1e-12)
+    assert higher == pytest.approx(share_ends(0.8, 0.8, 0.125 * 0.12**2, n, quantile, 8.0)[1], rel=1e-12)
     assert higher > high > alone[1] > 0.8
     # A number whose parts do not count rests on the subsamples alone.
     plain = share_ends(0.8, 0.8, 0.5 * 0.02**2, n, quantile, 1.5)
     assert outlying_ends(0.8, far, 0.5, n, quantile, {1: 1.5}) == pytest.approx(plain, rel=1e-12)
+
+
+def test_the_spread_of_parts_counts_as_a_part_of_what_their_own_share_allows() -> None:
+    """A number near 0 does not get the spread that its parts have at a half."""
+    found = {1: around(0.01, 0.001, 20, 2), 4: around(0.5, 0.2, 5, 8)}
+    low, high = outlying_ends(0.01, found, 0.5, 1_000, 2.0, SHRINK)
+    assert high == pytest.approx(share_ends(0.01, 0.01, 0.125 * 0.2**2 * 0.0099 / 0.25, 1_000, 2.0, 8.0)[1], rel=1e-12)
+    assert low == share_ends(0.01, 0.01, 0, 1_000, 2.0)[0]
+    assert high < share_ends(0.01, 0.01, 0.125 * 0.2**2, 1_000, 2.0, 8.0)[1]
+    # Parts without a share of their own say nothing.
+    assert outlying_ends(0.01, found | {4: torch.zeros(5, 8)}, 0.5, 1_000, 2.0, SHRINK)[1] == pytest.approx(
+        share_ends(0.01, 0.01, 0, 1_000, 2.0)[1], rel=1e-12
+    )
 
 
 def test_ends_stay_within_0_and_1() -> None:

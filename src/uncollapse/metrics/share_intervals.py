@@ -37,7 +37,8 @@ def outlying_ends(
 
     Where they do, most samples have none of them, and with it too low a share and too little spread to reach the mean.
     Smaller parts, whose tails are thinner, have more. The lower end rests on the spread of the subsamples, the upper
-    end on that of the subsamples or of their parts, whichever is larger once each is brought to the whole.
+    end on that of the subsamples or of their parts, whichever is larger once each is brought to the whole: to its rows,
+    and from p (1 - p) of the parts' own share p to that of the whole's.
 
     Args:
         value: The share.
@@ -47,11 +48,12 @@ def outlying_ends(
         quantile: Student's quantile.
         shrink: Number of parts -> how often the variance beyond that of independent rows counts.
     """
-    ends = {
-        parts: share_ends(
-            value, float(values.mean()), scale / parts * float(values.var(1).mean()), n, quantile, shrink[parts]
-        )
-        for parts, values in found.items()
-        if parts in shrink
-    }
+    typical = float(found[1].mean())
+    share, ends = value if 0 < value < 1 else typical, {}
+    for parts, values in found.items():
+        mean, variance = float(values.mean()), scale / parts * float(values.var(1).mean())
+        if parts > 1 and 0 < mean < 1:
+            variance *= share * (1 - share) / (mean * (1 - mean))
+        if parts in shrink:
+            ends[parts] = share_ends(value, typical, variance, n, quantile, shrink[parts])
     return ends[1][0], max(high for _, high in ends.values())

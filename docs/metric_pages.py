@@ -84,17 +84,30 @@ def defect_lines(defects: ModuleType) -> list[str]:
     ]
 
 
+# Families of results/intervals other than features, in words.
+FAMILIES = {
+    "labels": "labels", "softmax": "probabilities", "support": "repeated rows", "paths": "paths",
+    "paired": "differences",
+}  # fmt: skip
+
+
 def drawn() -> str:
     """How often the intervals held in the cases of results/intervals, and which cases those are."""
     document = json.loads((DOCS.parent / "results" / "intervals" / "coverage.json").read_text(encoding="utf-8"))
     found = [(row, case) for row in document["rows"] for case in row["metrics"].values()]
     found = [(row, case) for row, case in found if case["repeats"] >= 500 and case["coverage"] is not None]
     least = min(case["coverage"] for _, case in found)
-    sides = sorted({row[side] for row, _ in found for side in ("n_real", "n_fake")} - {0})
-    rows = " or ".join(f"{count:,}" for count in sides)
-    images = any(row["family"] == "images" for row, _ in found)
+    sides: dict[str, set[int]] = {}
+    for row, _ in found:
+        sides.setdefault(row["family"], set()).update({row["n_real"], row["n_fake"]} - {0})
+    common = set.intersection(*(sides[name] for name in sides if name != "images"))
+    further = [FAMILIES[name] for name in FAMILIES if sides.get(name, set()) - common]
+    rows = " or ".join(f"{count:,}" for count in sorted(common))
+    larger = max(count for counts in sides.values() for count in counts)
+    also = f" ({', '.join(further[:-1])} and {further[-1]} also with {larger:,})" if further else ""
+    images = "images" in sides
     return (
-        f"with {rows} rows a side at least {math.floor(100 * least)} % of the time in all {len(found)} cases"
+        f"with {rows} rows a side{also} at least {math.floor(100 * least)} % of the time in all {len(found)} cases"
         " drawn so far: Gaussian mixtures, labels, probabilities, repeated rows and paths"
         + (", and features of real images (MNIST and Fashion-MNIST, 96 of each)" if images else "")
     )

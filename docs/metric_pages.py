@@ -131,7 +131,7 @@ def index(defects: ModuleType) -> str:
         "",
         "How often the intervals held what they are for, in thousands of simulated repeats whose truth is known, is in",
         f"[results/intervals](../results/intervals/): {drawn()}.",
-        "Two of them were drawn again after their intervals had been mended. Outside these cases",
+        "Four of them were drawn again after their intervals had been mended. Outside these cases",
         "intervals are known that hold less often: under",
         "heavy tails (log-normal features in the plane, 500 rows) that of the Fréchet distance, 85 %, that of the same",
         "freed of its bias, 62 % (56 % for normal features of which 1 % lie ten times as far out), and that of the",

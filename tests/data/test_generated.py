@@ -240,7 +240,14 @@ class Output(OrderedDict):
 
 
 @pytest.mark.parametrize("wrap", [Output, lambda images: SimpleNamespace(images=images)])
-@pytest.mark.parametrize("kind", [list, lambda images: np.stack([np.asarray(image) for image in images])])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        list,
+        lambda images: np.stack([np.asarray(image) for image in images]),
+        lambda images: torch.from_numpy(np.stack([np.asarray(image) for image in images])).permute(0, 3, 1, 2),
+    ],
+)
 def test_the_output_of_a_diffusion_pipeline_is_taken_by_its_images(wrap: Any, kind: Any) -> None:
     pixels = np.random.default_rng(0).integers(256, size=(600, 8, 8, 3), dtype=np.uint8)
     given = iter([pixels[:500], pixels[500:]])
@@ -250,12 +257,27 @@ def test_the_output_of_a_diffusion_pipeline_is_taken_by_its_images(wrap: Any, ki
     assert np.array_equal(everything(whole)[0], pixels)
 
 
-def test_a_table_with_a_column_of_that_name_stays_a_table() -> None:
+def test_what_gives_rows_itself_keeps_images_of_its_own() -> None:
     class Table(list[float]):
         images = (1, 2)
 
+    class Sampler:
+        def __init__(self) -> None:
+            self.images: list[int] = []
+
+        def __call__(self, n: int) -> np.ndarray:
+            return np.random.normal(size=(n, 2))  # noqa: NPY002
+
+    class Stream(Sampler):
+        def __iter__(self) -> Any:
+            return iter([(np.zeros((8, 8), np.uint8), 3)] * 5)
+
+        __call__ = None  # type: ignore[assignment]
+
     table = Table([3.0])
     assert pictures_of(table) is table
+    assert features(opened(Sampler(), n=20)).shape == (20, 2)
+    assert everything(opened(Stream()))[1] == ["3"] * 5
     with pytest.raises(UserError, match="gives a SimpleNamespace; give an image"):
         opened(lambda n: SimpleNamespace(images="none"), n=3)
 

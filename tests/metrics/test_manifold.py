@@ -135,9 +135,9 @@ def test_subsamples_have_the_numbers_of_the_definition() -> None:
     real, fake = pair.real.ordered[i], pair.fake.ordered[j]
     expected = [by_definition(real.numpy(), fake.numpy(), 3)[name] for name in NAMES]
     assert len(set(expected)) == 4
-    assert job._numbers(real, fake) == pytest.approx(expected, rel=1e-12)
+    assert job._numbers(NAMES, real, fake) == pytest.approx(expected, rel=1e-12)
     ranks = {side: Ranks(pair, side, 60) for side in ("real", "fake")}
-    assert job._ranked(ranks, i, j) == pytest.approx(expected, rel=1e-12)
+    assert job._ranked(ranks, NAMES, i, j) == pytest.approx(expected, rel=1e-12)
 
 
 def test_ranks_give_the_intervals_of_direct_distances_and_keep_more_neighbours_where_needed(
@@ -154,6 +154,35 @@ def test_ranks_give_the_intervals_of_direct_distances_and_keep_more_neighbours_w
         for other in (kept, directly):
             ends = (other[name].low, other[name].high)
             assert ends == pytest.approx((by_ranks[name].low, by_ranks[name].high), rel=1e-12), name
+
+
+@pytest.mark.parametrize("many", [4_000, 0], ids=["by ranks", "directly"])
+def test_the_upper_ends_of_precision_and_recall_rest_on_parts_of_the_rows_too(
+    monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(manifold, "MANY", many)
+    pairs = [(normal(seed, 500, 2), normal(seed + 1, 500, 2) + np.array([3.0, 0])) for seed in range(0, 8, 2)]
+    found = [four(*pair) for pair in pairs]
+    alone = {name: {1: shrink[1]} for name, shrink in manifold.BALLS_SHRINK.items()}
+    monkeypatch.setattr(manifold, "BALLS_SHRINK", alone)
+    before = [four(*pair) for pair in pairs]
+    for name in NAMES:
+        both_ways = [(new[name], old[name]) for new, old in zip(found, before, strict=True)]
+        assert [new.low for new, _ in both_ways] == pytest.approx([old.low for _, old in both_ways], rel=1e-12)
+        reach = [(new.high - new.value) / (old.high - old.value) for new, old in both_ways]
+        assert min(reach) > 1 - 1e-12
+        assert 1.1 < max(reach) < 4 if name in ("precision", "recall") else max(reach) < 1 + 1e-12
+
+
+def test_what_else_is_computed_does_not_change_an_interval() -> None:
+    pair = Pair(*both(normal(0, 500, 2), normal(1, 500, 2) + np.array([3.5, 0])))
+    ends = []
+    for k in (5, 80, 200):
+        job = ManifoldJob(pair, k={"coverage": k})
+        pair.walk(job.visitors)
+        ends.append((job.finish()["recall"].low, job.finish()["recall"].high))
+    assert ends[0] == pytest.approx(ends[1], rel=1e-12)
+    assert ends[0] == pytest.approx(ends[2], rel=1e-12)
 
 
 def test_no_interval_without_a_level_or_with_too_few_rows() -> None:

@@ -137,7 +137,7 @@ def test_parts_of_a_subsample_are_disjoint_and_keep_the_proportion_of_its_sides(
 
 def test_numbers_on_parts_come_by_split_and_from_fewer_splits_the_more_parts() -> None:
     splits = list(subsamples((80, 40), generator=torch.Generator().manual_seed(0), splits=8))
-    found = on_parts(lambda i, j: [float(i.sum()), float(len(j))], splits, [1, 2, 4])
+    found = on_parts(dict.fromkeys((1, 2, 4), lambda i, j: [float(i.sum()), float(len(j))]), splits)
     assert {parts: tuple(values.shape) for parts, values in found.items()} == {1: (8, 2, 2), 2: (4, 4, 2), 4: (2, 8, 2)}
     for parts, values in found.items():
         assert bool((values[..., 1] == 20 // parts).all())

@@ -6,7 +6,7 @@ or feature rows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -114,10 +114,12 @@ class Unpacker:
 
 def pictures_of(value: object) -> object:
     """The images that a diffusion pipeline's output holds as `images`, or the value itself where it is none."""
+    # A table may have a column of that name, and a data set or a sampler a list of its own.
+    rows = callable(value) or isinstance(value, Iterable) or hasattr(value, "__getitem__")
+    if rows and not isinstance(value, Mapping):
+        return value
     listed = getattr(value, "images", None)
-    # A table may have a column of that name, and a data set a list of its own.
-    plain = isinstance(value, Mapping) or not hasattr(value, "__getitem__")
-    return listed if plain and isinstance(listed, np.ndarray | Sequence) and not isinstance(listed, str) else value
+    return listed if isinstance(listed, list | tuple) or is_array(listed) else value
 
 
 def as_array(value: object, place: str) -> tuple[NDArray[Any], bool]:

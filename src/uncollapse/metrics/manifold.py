@@ -24,7 +24,6 @@ from uncollapse.metrics.neighbours import Balls, Nearest, rounding
 from uncollapse.metrics.pairs import Pair, Visitor
 from uncollapse.metrics.resampling import (
     MANY,
-    Halves,
     Ranks,
     directly,
     enough_neighbours,
@@ -49,6 +48,7 @@ BALLS_SHRINK: Mapping[str, Mapping[int, float]] = {
     "precision": {1: 2.0, 2: 4.0, 4: 8.0}, "recall": {1: 2.0, 2: 4.0, 4: 8.0}, "coverage": {1: 1.5},
 }  # fmt: skip
 DENSITY_WIDER = 1.4
+ALONE, PARTS = {1: 1.0}, (1, 2, 4)
 
 
 def precision(
@@ -187,15 +187,14 @@ class ManifoldJob:
         halves = None if self.level is None else self._halves()
         sizes = {"n_real": len(self.pair.real), "n_fake": len(self.pair.fake)}
         result = {}
-        for column, (name, k) in enumerate(self.k.items()):
+        for name, k in self.k.items():
             value, inside = self._value(name, k)
             reason: str | None = None
             ends: tuple[float | None, float | None] = (None, None)
             if self.level is not None and halves is None:
                 reason = "there are too few rows for an interval: each half needs more than k"
             elif self.level is not None and halves is not None:
-                seen = {parts: values[..., column] for parts, values in halves.items()}
-                ends = self._ends(name, value, inside, seen)
+                ends = self._ends(name, value, inside, {parts: of[name] for parts, of in halves.items() if name in of})
             result[name] = find_metric(name).estimate(
                 value, ends, level=self.level, reason=reason, details={"k": k}, **sizes
             )
@@ -210,52 +209,63 @@ class ManifoldJob:
         share = float((balls.counts[k] > 0).double().mean())
         return (float(balls.counts[k].double().mean()) / k if name == "density" else share), share
 
-    def _halves(self) -> Halves | None:
-        """The numbers on disjoint subsamples and on their parts."""
+    def _halves(self) -> dict[int, dict[str, Tensor]] | None:
+        """Number of parts of a subsample -> name -> the number on all parts of some splits (splits, 2 x parts)."""
         sizes = len(self.pair.real), len(self.pair.fake)
         share = fraction(sizes)
         if min(sizes) < 4 or int(min(sizes) * share) <= max(self.k.values()):
             return None
         splits = list(subsamples(sizes, generator=self.generator, splits=splits_for(sizes)))
-        # Only parts with enough rows for the largest balls tell anything.
-        wanted = {parts for name in self.k for parts in BALLS_SHRINK.get(name, {1: 1.0})}
         rows = min(len(side) for some in splits[0] for side in some)
-        cuts = [parts for parts in sorted(wanted) if rows // parts > max(self.k.values())]
+        # A part that has no more rows than a ball reaches neighbours tells nothing.
+        names = {
+            parts: [name for name, k in self.k.items() if parts in BALLS_SHRINK.get(name, ALONE) and rows // parts > k]
+            for parts in PARTS
+        }
+        names = {parts: of for parts, of in names.items() if of}
         if max(sizes) > MANY:
-            return on_parts(partial(directly, self.pair, self._numbers), splits, cuts)
-        kept = enough_neighbours(max(self.k.values()), share / cuts[-1])
+            look = {parts: partial(directly, self.pair, partial(self._numbers, of)) for parts, of in names.items()}
+            return _named(names, on_parts(look, splits))
+        kept = max(enough_neighbours(self.k[name], share / parts) for parts, of in names.items() for name in of)
         while True:
             ranks = {side: Ranks(self.pair, side, kept) for side in self.balls}
-            found = on_parts(partial(self._ranked, ranks), splits, cuts)
+            found = on_parts({parts: partial(self._ranked, ranks, of) for parts, of in names.items()}, splits)
             if not any(rank.short for rank in ranks.values()):
-                return found
+                return _named(names, found)
             kept *= 2
 
-    def _ranked(self, ranks: Mapping[OneSide, Ranks], real: Tensor, fake: Tensor) -> list[float]:
-        """The numbers of some ordered rows, from the ranks of all distances."""
-        rows: Mapping[OneSide, tuple[Tensor, Tensor]] = {"real": (real, fake), "fake": (fake, real)}
-        return self._shares({side: found.inside(*rows[side], self.balls[side].ks) for side, found in ranks.items()})
+    def _ks(self, names: Sequence[str]) -> dict[OneSide, list[int]]:
+        """Which neighbours the balls of each side reach for some of the numbers."""
+        found = {side: sorted({self.k[name] for name in names if _owner(name) == side}) for side in SIDES}
+        return {side: ks for side, ks in found.items() if ks}
 
-    def _numbers(self, real: Tensor, fake: Tensor) -> list[float]:
-        """The numbers of a few rows, directly; pairs on a surface within rounding count as inside."""
+    def _ranked(self, ranks: Mapping[OneSide, Ranks], names: Sequence[str], real: Tensor, fake: Tensor) -> list[float]:
+        """Numbers of some ordered rows, from the ranks of all distances."""
+        rows: Mapping[OneSide, tuple[Tensor, Tensor]] = {"real": (real, fake), "fake": (fake, real)}
+        inside = {side: ranks[side].inside(*rows[side], ks) for side, ks in self._ks(names).items()}
+        return self._shares(names, inside)
+
+    def _numbers(self, names: Sequence[str], real: Tensor, fake: Tensor) -> list[float]:
+        """Numbers of a few rows, directly; pairs on a surface within rounding count as inside."""
         rows: Mapping[OneSide, Tensor] = {"real": real, "fake": fake}
         norms = {side: (x * x).sum(1) for side, x in rows.items()}
         across = norms["real"][:, None] + norms["fake"]
         slack = rounding(real.dtype, real.shape[1]) * across
         across = torch.addmm(across, real, fake.T, alpha=-2) - slack
         inside: dict[OneSide, Inside] = {}
-        for side, balls in self.balls.items():
+        for side, ks in self._ks(names).items():
             within = (norms[side][:, None] + norms[side]).sub_(square(rows[side].T), alpha=2)
             within.fill_diagonal_(math.inf).clamp_(min=0)
-            radii = within.topk(max(balls.ks), dim=1, largest=False).values
+            radii = within.topk(ks[-1], dim=1, largest=False).values
             toward = across if side == "real" else across.T
-            inside[side] = {k: (toward <= radii[:, k - 1 : k]).cpu().numpy() for k in balls.ks}
-        return self._shares(inside)
+            inside[side] = {k: (toward <= radii[:, k - 1 : k]).cpu().numpy() for k in ks}
+        return self._shares(names, inside)
 
-    def _shares(self, inside: Mapping[OneSide, Inside]) -> list[float]:
-        """The numbers from who lies in whose ball."""
+    def _shares(self, names: Sequence[str], inside: Mapping[OneSide, Inside]) -> list[float]:
+        """Numbers from who lies in whose ball."""
         result = []
-        for name, k in self.k.items():
+        for name in names:
+            k = self.k[name]
             table = inside[_owner(name)][k]
             if name == "density":
                 result.append(np.count_nonzero(table) / (k * table.shape[1]))
@@ -263,7 +273,7 @@ class ManifoldJob:
                 result.append(float(table.any(1 if name == "coverage" else 0).mean()))
         return result
 
-    def _ends(self, name: str, value: float, inside: float, found: Halves) -> tuple[float, float]:
+    def _ends(self, name: str, value: float, inside: float, found: Mapping[int, Tensor]) -> tuple[float, float]:
         assert self.level is not None, "no interval was asked for"
         sizes, halves = (len(self.pair.real), len(self.pair.fake)), found[1]
         quantile = float(stdtrit(len(halves), 0.5 + self.level / 2))
@@ -278,6 +288,11 @@ class ManifoldJob:
         relative = max(variance / mean**2 if mean > 0 else 0.0, (1 - inside) / (n * inside))
         factor = math.exp(quantile * DENSITY_WIDER * math.sqrt(relative))
         return value / factor, value * factor
+
+
+def _named(names: Mapping[int, Sequence[str]], found: Mapping[int, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """Numbers on parts by their names."""
+    return {parts: dict(zip(names[parts], values.unbind(-1), strict=True)) for parts, values in found.items()}
 
 
 def _owner(name: str) -> OneSide:

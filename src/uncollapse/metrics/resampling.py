@@ -35,8 +35,6 @@ MANY, FEW_SPLITS = 4_000, 8
 Subsample = tuple[Tensor, ...]
 # What some real and fake rows, or their indices, give.
 PartNumbers = Callable[[Tensor, Tensor], list[float]]
-# Number of parts of a subsample -> numbers on all parts of some splits (splits, 2 x parts, names).
-Halves = Mapping[int, Tensor]
 
 
 @dataclass(frozen=True)
@@ -125,13 +123,21 @@ def on_subsamples(pair: Pair, numbers: PartNumbers, generator: torch.Generator) 
     return torch.tensor(values, dtype=torch.float64).view(len(pairs), 2, -1)
 
 
-def on_parts(numbers: PartNumbers, splits: Sequence[tuple[Subsample, Subsample]], cuts: Sequence[int]) -> Halves:
-    """Numbers on the parts of subsamples, with as many parts as `cuts` says; the more parts, the fewer splits."""
+def on_parts(numbers: Mapping[int, PartNumbers], splits: Sequence[tuple[Subsample, Subsample]]) -> dict[int, Tensor]:
+    """Numbers on parts of subsamples, float64; the more parts, the fewer splits.
+
+    Args:
+        numbers: Number of parts of a subsample -> what to compute on each.
+        splits: Pairs of disjoint subsamples.
+
+    Returns:
+        Number of parts -> the numbers on all parts of some splits (splits, 2 x parts, numbers).
+    """
     found = {}
-    for parts in cuts:
+    for parts, look in numbers.items():
         some = splits[: max(1, len(splits) // parts)]
         pieces = [piece for split in some for whole in split for piece in cut(whole, parts)]
-        values = side_by_side([partial(numbers, *piece) for piece in pieces])
+        values = side_by_side([partial(look, *piece) for piece in pieces])
         found[parts] = torch.tensor(values, dtype=torch.float64).view(len(some), 2 * parts, -1)
     return found
 

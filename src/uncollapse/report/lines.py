@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from numbers import Real
 from typing import Any
 
 Line = Mapping[str, Any]
 MEASURES = ("measures", "measures_live")
 SHARES = ("shares", "shares_live")
+# Beyond it no float holds a whole number exactly.
+LARGEST = 2**53
 
 
 def sound_lines(lines: Iterable[Line], lanes: int) -> tuple[tuple[Line, ...], int]:
@@ -18,39 +19,52 @@ def sound_lines(lines: Iterable[Line], lanes: int) -> tuple[tuple[Line, ...], in
         lines: What was read: objects of JSON.
         lanes: Number of seeds of the run; numbers of every seed come in lists of this length.
     """
-    every = tuple(lines)
-    kept = tuple(line for line in every if _is_sound(line, lanes))
-    return kept, len(every) - len(kept)
+    kept: list[Line] = []
+    odd, modes = 0, 0
+    for line in lines:
+        widths = _widths(line)
+        # As many modes as the first line that tells them: the pictures stack the shares of all.
+        modes = modes or max(widths, default=0)
+        if _is_sound(line, lanes) and widths <= {modes}:
+            kept.append(line)
+        else:
+            odd += 1
+    return tuple(kept), odd
 
 
 def _is_sound(line: Line, lanes: int) -> bool:
     update = line.get("update", 0)
-    if not isinstance(update, int) or isinstance(update, bool) or update < 0:
+    if not isinstance(update, int) or isinstance(update, bool) or not 0 <= update <= LARGEST:
         return False
     if "update" not in line and (line.get("losses") or line.get("snapshot")):
         return False
-    tables = [line.get(name) or {} for name in ("losses", *MEASURES)]
-    if not all(isinstance(table, Mapping) and all(_row(row, lanes) for row in table.values()) for table in tables):
+    losses, *measures = (line.get(name) or {} for name in ("losses", *MEASURES))
+    if not all(isinstance(table, Mapping) for table in (losses, *measures)):
         return False
-    if None in tables[0].values():
+    # A measure that no seed has is null.
+    rows = [*losses.values(), *(row for table in measures for row in table.values() if row is not None)]
+    if not all(_row(row, lanes) for row in rows):
         return False
     shares = [line.get(name) or [] for name in SHARES]
-    # One width for all seeds; a seed that diverged has none.
     return all(
         isinstance(table, list)
         and (not table or len(table) == lanes)
-        and all(row is None or _row(row, len(row) if isinstance(row, list) else 0) for row in table)
-        and len({len(row) for row in table if row}) <= 1
+        # A seed that diverged has none.
+        and all(row is None or (isinstance(row, list) and _row(row, len(row))) for row in table)
         for table in shares
     )
 
 
+def _widths(line: Line) -> set[int]:
+    """How many modes the shares of a line are of."""
+    tables = [line.get(name) for name in SHARES]
+    return {len(row) for table in tables if isinstance(table, list) for row in table if isinstance(row, list) and row}
+
+
 def _row(row: object, length: int) -> bool:
-    """Whether it is a list of so many numbers or nulls, or null where there is none at all."""
-    if row is None:
-        return True
+    """Whether it is a list of so many numbers or nulls."""
     return isinstance(row, list) and len(row) == length and all(x is None or _is_number(x) for x in row)
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST)

@@ -42,7 +42,7 @@ def read_run(directory: Path) -> RunRecord:
     """One run directory, finished or not."""
     result = directory / "result.json"
     spec = read_document(directory / "spec.json", needs=SPEC, remedy=TRAIN_AGAIN)
-    history, odd = sound_lines(read_lines(directory / "history.jsonl"), len(spec.get("seeds", ())))
+    history, odd = sound_lines(read_lines(directory / "history.jsonl"), len(spec.get("seeds") or ()))
     return RunRecord(
         directory=directory,
         spec=spec,
@@ -124,7 +124,8 @@ def _snapshot_cell(method: str, task: str, run: RunRecord) -> Cell:
     cell = Cell(method=method, task=task, seeds=run.seeds, runs=(run,))
     if not run.snapshots or not cell.modes:
         return cell
-    found: Mapping[str, list[float | None]] = run.snapshots[-1].get("measures", {})
+    told: Mapping[str, list[float | None] | None] = run.snapshots[-1].get("measures") or {}
+    found = {key: values for key, values in told.items() if values is not None}
     weights = [1 / cell.modes] * cell.modes
     # A seed that still trains has some number in every snapshot.
     gone = tuple(

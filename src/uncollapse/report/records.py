@@ -58,7 +58,7 @@ class RunRecord:
 
     def losses(self, lane: int, player: str) -> tuple[Array, Array]:
         """Updates (T,) and losses (T,) of one lane's "critic" or "generator"; NaN where it had diverged."""
-        lines = [line for line in self.history if player in line.get("losses", {})]
+        lines = [line for line in self.history if player in (line.get("losses") or {})]
         values = [line["losses"][player][lane] for line in lines]
         return np.array([line["update"] for line in lines], float), _floats(values)
 
@@ -209,7 +209,7 @@ class Cell:
             stated = (run.result or {}).get("modes") or run.spec.get("modes")
             if isinstance(stated, Mapping) and stated.get("names"):
                 return len(stated["names"])
-            widths = [len(row) for line in run.snapshots for row in line.get("shares", ()) if row]
+            widths = [len(row) for line in run.snapshots for row in (line.get("shares") or ()) if row]
             if widths:
                 return max(widths)
         # Compact records keep comparison.json alone.

@@ -133,7 +133,7 @@ def index(defects: ModuleType) -> str:
         f"[results/intervals](../results/intervals/): {drawn()}.",
         "Four of them were drawn again after their intervals had been mended. Outside these cases",
         "intervals are known that hold less often: those of precision and recall where outliers alone decide among",
-        "more than 2,000 rows a side (in the plane 81 %, 10,000 rows, fakes 4.5 standard deviations away); under",
+        "more than 2,000 rows a side (in the plane 82 %, 10,000 rows, fakes 4.5 standard deviations away); under",
         "heavy tails (log-normal features in the plane, 500 rows) that of the Fréchet distance, 85 %, that of the same",
         "freed of its bias, 62 % (56 % for normal features of which 1 % lie ten times as far out), and that of the",
         "kernel distance, 60 to 88 %; that of the Vendi score, 89 %, for 100 rows of Student's t with two degrees of",

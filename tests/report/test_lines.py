@@ -40,6 +40,11 @@ def test_a_line_of_any_other_form_is_left_out_and_counted(changes: dict[str, Any
     assert sound_lines([SOUND, {**SOUND, **changes}, SOUND], 2) == ((SOUND, SOUND), 1)
 
 
+def test_a_first_line_of_another_width_does_not_cost_the_others() -> None:
+    wide = {**SOUND, "shares": [[0.2, 0.3, 0.5], None]}
+    assert sound_lines([wide, SOUND, SOUND], 2) == ((SOUND, SOUND), 1)
+
+
 def test_measures_without_an_update_have_no_place() -> None:
     assert sound_lines([{name: value for name, value in SOUND.items() if name != "update"}], 2) == ((), 1)
 

@@ -102,16 +102,7 @@ class Archive:
         Raises:
             Unreadable: The archive does not hold it.
         """
-        try:
-            with self._lock:
-                self._stream.seek(member.offset)
-                begin, length, _ = LOCAL_HEADER.unpack(self._stream.read(LOCAL_HEADER.size))
-                raw = self._stream.read(length)
-        except (struct.error, OSError, ValueError) as error:
-            raise Unreadable("is cut off in the archive") from error
-        if begin != LOCAL_START or len(raw) != length:
-            raise Unreadable("is cut off in the archive")
-        return decoded(raw, member.flags)
+        return decoded(self._behind(member, lambda name, _: (0, name)), member.flags)
 
     def packed(self, member: Member, start: int, count: int) -> bytes:
         """Bytes of a member as the archive holds them.
@@ -124,17 +115,30 @@ class Archive:
         Raises:
             Unreadable: The archive does not hold them.
         """
+        return self._behind(member, lambda name, extra: (name + extra + start, count))
+
+    def _behind(self, member: Member, part: Callable[[int, int], tuple[int, int]]) -> bytes:
+        """Bytes behind a member's local header.
+
+        Args:
+            member: One of `members`.
+            part: Lengths of the header's name and extra field to how many bytes to pass over, and how many to read.
+
+        Raises:
+            Unreadable: The archive does not hold them.
+        """
         try:
             with self._lock:
                 self._stream.seek(member.offset)
                 begin, name, extra = LOCAL_HEADER.unpack(self._stream.read(LOCAL_HEADER.size))
-                self._stream.seek(name + extra + start, 1)
-                content = self._stream.read(count)
+                skipped, count = part(name, extra)
+                self._stream.seek(skipped, 1)
+                found = self._stream.read(count)
         except (struct.error, OSError, ValueError) as error:
             raise Unreadable("is cut off in the archive") from error
-        if begin != LOCAL_START or len(content) != count:
+        if begin != LOCAL_START or len(found) != count:
             raise Unreadable("is cut off in the archive")
-        return content
+        return found
 
 
 class _Pieces:

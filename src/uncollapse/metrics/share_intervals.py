@@ -33,12 +33,12 @@ def share_ends(
 def outlying_ends(
     value: float, found: Mapping[int, Tensor], scale: float, n: int, quantile: float, shrink: Mapping[int, float]
 ) -> tuple[float, float]:
-    """The interval of a share that a few outlying rows may raise, whatever the number of rows.
+    """The interval of a share that a few outlying rows may raise.
 
-    Where they do, most samples have none of them, and with it too low a share and too little spread to reach the mean.
-    Smaller parts, whose tails are thinner, have more. The lower end rests on the spread of the subsamples, the upper
-    end on that of the subsamples or of their parts, whichever is larger once each is brought to the whole: to its rows,
-    and from p (1 - p) of the parts' own share p to that of the whole's.
+    Where they do, most samples have none of them, and so too low a share and too little spread to reach the mean. In
+    smaller parts, where the tails are sparser, more rows are outliers. The lower end rests on the spread of the
+    subsamples, the upper end on that of the subsamples or of their parts, whichever is larger once each is brought to
+    the whole: to its rows, and from p (1 - p) of the parts' own share p to that of the whole's.
 
     Args:
         value: The share.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 Line = Mapping[str, Any]
 MEASURES = ("measures", "measures_live")
 SHARES = ("shares", "shares_live")
-# Beyond it no float holds a whole number exactly.
+# Beyond it a float does not hold every whole number exactly.
 LARGEST = 2**53
 
 
@@ -19,17 +20,12 @@ def sound_lines(lines: Iterable[Line], lanes: int) -> tuple[tuple[Line, ...], in
         lines: What was read: objects of JSON.
         lanes: Number of seeds of the run; numbers of every seed come in lists of this length.
     """
-    kept: list[Line] = []
-    odd, modes = 0, 0
-    for line in lines:
-        widths = _widths(line)
-        # As many modes as the first line that tells them: the pictures stack the shares of all.
-        modes = modes or max(widths, default=0)
-        if _is_sound(line, lanes) and widths <= {modes}:
-            kept.append(line)
-        else:
-            odd += 1
-    return tuple(kept), odd
+    every = tuple(lines)
+    sound = [line for line in every if _is_sound(line, lanes)]
+    # The pictures stack the shares of all lines: as many modes as most lines have.
+    modes = Counter(width for line in sound for width in _widths(line)).most_common(1)
+    kept = tuple(line for line in sound if _widths(line) <= {width for width, _ in modes})
+    return kept, len(every) - len(kept)
 
 
 def _is_sound(line: Line, lanes: int) -> bool:

@@ -6,6 +6,7 @@ to end without a word.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ from uncollapse.distributed import RanksFailed, Team, joined
 from uncollapse.errors import UserError
 from uncollapse.loop import Trainer
 from uncollapse.networks.mlp import MLP
-from uncollapse.ranks import ranks_of_environment
+from uncollapse.ranks import Ranks, ranks_of_environment
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.trees import flatten, tree_map
 
@@ -118,9 +119,15 @@ def put_back(trainer: Trainer) -> None:
         trainer.put_back(lanes._replace(state=mixed, average=average))
 
 
-def main(folder: Path) -> None:
-    torch.set_num_threads(1)
-    ranks = ranks_of_environment()
+def threads() -> list[str]:
+    """Names of the threads of this process that exchange with others."""
+    tasks = Path("/proc/self/task")
+    names = [task.joinpath("comm").read_text().strip() for task in tasks.iterdir()] if tasks.exists() else []
+    return sorted(name for name in names if "gloo" in name or "tcpstore" in name)
+
+
+def together(folder: Path, ranks: Ranks) -> dict[str, Any]:
+    """What this process saw as long as there were others; rank 1 does not come back."""
     seen: dict[str, Any] = {}
     tensors: dict[str, torch.Tensor] = {}
     with joined(ranks, torch.device("cpu")) as team:
@@ -150,7 +157,17 @@ def main(folder: Path) -> None:
         if ranks.rank == 1:
             os._exit(9)
         seen["gone"] = said(lambda: play(anew(), specification("vanilla")))
-        (folder / f"rank-{ranks.rank}.json").write_text(json.dumps(seen))
+        seen["threads with the others"] = threads()
+    return seen
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    ranks = ranks_of_environment()
+    seen = together(folder, ranks)
+    gc.collect()  # teams that stand for further runs keep their own hold of the group
+    seen["threads alone"] = threads()
+    (folder / f"rank-{ranks.rank}.json").write_text(json.dumps(seen))
 
 
 if __name__ == "__main__":

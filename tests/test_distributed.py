@@ -154,6 +154,14 @@ def test_a_process_that_is_gone_ends_the_other_with_a_sentence(seen: Seen) -> No
     assert seen.said[0]["gone"].endswith("What is saved is intact, and the same command continues from it.")
 
 
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have names to read under Linux only")
+def test_no_thread_outlives_the_team(seen: Seen) -> None:
+    """One that did could abort the process when Python ends, whatever it had said and saved."""
+    assert "pt_gloo_runloop" in seen.said[0]["threads with the others"]
+    assert seen.said[0]["threads alone"] == []
+
+
 @pytest.mark.parametrize(
     ("fails_in", "told"), [("play", ["BEGIN", "ADVANCE"]), ("later", ["BEGIN", "ADVANCE", "FAIL"])]
 )

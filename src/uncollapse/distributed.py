@@ -8,6 +8,7 @@ says when to go on, to stop and to end; the others follow its orders. Between `l
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from enum import IntEnum
@@ -147,18 +148,18 @@ class Team:
                     self._tell(ending)
 
     def _tell(self, order: Order, until: int = 0) -> None:
-        self._share(torch.tensor([order, until]), self.orders)
+        self._share(torch.tensor([order, until]), as_order=True)
 
     def _told(self) -> tuple[Order, int]:
         message = torch.zeros(2, dtype=torch.int64)
-        self._share(message, self.orders)
+        self._share(message, as_order=True)
         order, until = message.tolist()
         return Order(order), until
 
     def _begin(self, trainer: Trainer) -> None:
         """Every process takes what rank 0 holds, and is about to see the same batches."""
         rounds = torch.tensor([trainer.rounds])
-        self._share(rounds, self.orders)
+        self._share(rounds, as_order=True)
         for value in tree_leaves(trainer.lanes):
             self._share(value)
         trainer.rounds, self._begun = int(rounds), True
@@ -195,11 +196,11 @@ class Team:
         high, low = both.chunk(2)
         return high, -low
 
-    def _share(self, value: Tensor, group: Any = None) -> None:
+    def _share(self, value: Tensor, *, as_order: bool = False) -> None:
         """Overwrites a tensor with that of rank 0."""
         import torch.distributed as dist
 
-        _exchange(lambda: dist.broadcast(value, src=0, group=group))
+        _exchange(lambda: dist.broadcast(value, src=0, group=self.orders if as_order else None))
 
 
 def fingerprint(tensors: Sequence[Tensor]) -> Tensor:
@@ -227,14 +228,20 @@ def joined(ranks: Ranks, device: torch.device) -> Iterator[Team]:
         raise UserError("This build of torch cannot train in several processes; train in one, without torchrun.")
     if device.type == "cuda":
         torch.cuda.set_device(device)
+    # Its functions keep the group of all processes as a default, for good, unless they are defined before there is one.
+    importlib.import_module("torch.distributed.nn.functional")
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        orders = dist.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        team = Team(ranks, dist.new_group(backend="gloo", timeout=LONGEST_WAIT))
     except (RuntimeError, ValueError) as error:
+        if dist.is_initialized():
+            dist.destroy_process_group()
         raise RanksFailed(f"The processes of this run do not find each other ({error}).") from error
     try:
-        yield Team(ranks, orders)
+        yield team
     finally:
+        # A group's threads end with the last reference to it; one that still lives when Python ends aborts the process.
+        team.orders = None
         dist.destroy_process_group()
 
 
@@ -281,7 +288,13 @@ def _exchange(call: Callable[[], object]) -> None:
     try:
         call()
     except RuntimeError as error:
-        raise RanksFailed(
-            "Another process of this run is gone; its own message says why. What is saved is intact, and the same"
-            " command continues from it."
-        ) from error
+        reason = str(error)
+    else:
+        return
+    # Not raised from the error itself, whose frames would keep the groups of processes alive.
+    failure = RanksFailed(
+        "Another process of this run is gone; its own message says why. What is saved is intact, and the same"
+        " command continues from it."
+    )
+    failure.add_note(f"torch.distributed says: {reason}")
+    raise failure

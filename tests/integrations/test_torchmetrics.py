@@ -51,6 +51,7 @@ IDS = [case[0] for case in CASES]
 PROCESS = """
 import json, sys
 import torch
+import torch.distributed.nn.functional  # keeps the group alive to the end, and its threads, unless it comes first
 from torch import distributed
 from uncollapse.integrations import torchmetrics as ours
 

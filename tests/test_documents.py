@@ -111,6 +111,15 @@ def test_a_spec_of_another_version_or_of_none_is_refused_by_all(run: Path, opene
     assert path.read_text() == "{}"
 
 
+@pytest.mark.parametrize("opener", ["load", "report", "sample", "more"])
+@pytest.mark.parametrize("seeds", [7, "0", [0, "1"], [True], {"0": 1}, None])
+def test_a_spec_whose_seeds_are_no_list_of_whole_numbers_is_refused_by_all(run: Path, opener: str, seeds: Any) -> None:
+    path = run / "spec.json"
+    changed(path, seeds=seeds)
+    with pytest.raises(UserError, match=f"^{path} has no list of whole numbers under 'seeds', so it was edited; "):
+        OPENERS[opener](run)
+
+
 @pytest.mark.parametrize("opener", ["report", "sample", "train", "more"])
 def test_a_result_of_another_version_is_refused_by_all_and_kept(run: Path, opener: str) -> None:
     path = run / "result.json"

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from uncollapse.documents import read_spec
 from uncollapse.errors import UserError
-from uncollapse.records import append, cut, leftovers, read_spec, settled_length, throw_away, tidy
+from uncollapse.records import append, cut, leftovers, settled_length, throw_away, tidy
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from typing import Any, Literal
 from uncollapse.data.cache import NO_CACHE, cache_folder
 from uncollapse.data.limits import reason
 from uncollapse.disk import is_comparison, is_run, runs_in, use
-from uncollapse.documents import COMPARISON, JUDGE_AGAIN, RESULT, SPEC, TRAIN_AGAIN, read_document
+from uncollapse.documents import COMPARISON, JUDGE_AGAIN, RESULT, read_document, read_spec
 from uncollapse.errors import UserError
 from uncollapse.experiments.packing import LOCK, read_lock
 from uncollapse.files import read_lines
@@ -250,7 +250,7 @@ def _specification(directory: Path, prefix: str) -> Check:
 
     name = f"{prefix}spec"
     try:
-        document = read_document(directory / "spec.json", needs=SPEC, remedy=TRAIN_AGAIN)
+        document = read_spec(directory / "spec.json")
     except UserError as error:
         return Check(name=name, status="bad", detail=str(error))
     try:

@@ -58,6 +58,19 @@ def read_document(path: Path, *, needs: Sequence[str] = (), remedy: str, most: i
     return found
 
 
+def read_spec(path: Path) -> dict[str, Any]:
+    """The spec of a run.
+
+    Raises:
+        UserError: As `read_document`, or its seeds are no list of whole numbers.
+    """
+    found = read_document(path, needs=SPEC, remedy=TRAIN_AGAIN)
+    seeds = found.get("seeds", [])
+    if not isinstance(seeds, list) or not all(type(seed) is int for seed in seeds):
+        raise UserError(f"{path} has no list of whole numbers under 'seeds', so it was edited; {TRAIN_AGAIN}.")
+    return found
+
+
 def missing(document: object, needs: Sequence[str]) -> list[str]:
     """The keys that a document lacks.
 

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from uncollapse import checkpoint, snapshots
 from uncollapse.checkpoint import Measure
+from uncollapse.documents import read_spec
 from uncollapse.files import read_lines, write_json
 from uncollapse.loop import Trainer
-from uncollapse.records import append, cut, read_spec, settled_length, tidy
+from uncollapse.records import append, cut, settled_length, tidy
 from uncollapse.resuming import resume
 from uncollapse.room import CannotWrite, is_about_writing, why
 from uncollapse.snapshots import placed

@@ -15,16 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from uncollapse.checkpoint import TEMPORARY
-from uncollapse.documents import SPEC, TRAIN_AGAIN, read_document
 from uncollapse.files import append_line
 
 # A report may be built beside a run that is being trained, so its half-written file is left alone for a while.
 ABANDONED_SECONDS = 3600.0
-
-
-def read_spec(path: Path) -> dict[str, Any]:
-    """The spec of a run, with a sentence for a damaged one or one of another version."""
-    return read_document(path, needs=SPEC, remedy=TRAIN_AGAIN)
 
 
 def append(path: Path, value: Any) -> None:

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from uncollapse.distributed import Team, train_together
+from uncollapse.documents import read_spec
 from uncollapse.errors import UserError
 from uncollapse.files import read_lines
 from uncollapse.generation import checked_labels
@@ -33,7 +34,7 @@ from uncollapse.ranks import Ranks, ranks_of_environment
 from uncollapse.resuming import trained
 from uncollapse.room import check_room
 from uncollapse.run_files import check_claim, claim, is_finished, read_result
-from uncollapse.sitting import Progress, Sitting, Stopped, StoppedByAlarm, read_spec
+from uncollapse.sitting import Progress, Sitting, Stopped, StoppedByAlarm
 from uncollapse.spec import RunSpec, make_spec
 from uncollapse.tasks.task import Task
 from uncollapse.tasks.trial import try_task

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from uncollapse.checkpoint import folders, step
-from uncollapse.documents import IDENTITY, JUDGE_AGAIN, SCHEMA, missing, read_document
+from uncollapse.documents import IDENTITY, JUDGE_AGAIN, SCHEMA, missing, read_document, read_spec
 from uncollapse.errors import UserError
 from uncollapse.files import write_json
 from uncollapse.method import own_code as parts_code
 from uncollapse.networks.fingerprint import changes
 from uncollapse.networks.own import another
 from uncollapse.parsing import read_json
-from uncollapse.records import leftovers, read_spec, throw_away
+from uncollapse.records import leftovers, throw_away
 from uncollapse.spec import RunSpec
 from uncollapse.tasks import registered_as
 from uncollapse.tasks.identity import is_own, where_defined

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from uncollapse.distributed import Team
+from uncollapse.documents import read_spec
 from uncollapse.keeping import Keeper
 from uncollapse.loop import Trainer
-from uncollapse.records import read_spec
 from uncollapse.resuming import resume
 from uncollapse.snapshots import SNAPSHOTS
 from uncollapse.spec import RunSpec
@@ -28,7 +28,7 @@ from uncollapse.text import clean
 if TYPE_CHECKING:
     from uncollapse.loggers import Logger
 
-__all__ = ["Progress", "Sitting", "Stopped", "StoppedByAlarm", "read_spec", "resume"]
+__all__ = ["Progress", "Sitting", "Stopped", "StoppedByAlarm", "resume"]
 
 _log = logging.getLogger(__name__)
 

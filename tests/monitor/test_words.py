@@ -34,5 +34,7 @@ def test_each_status_has_its_sentence(status: Status, expected: str) -> None:
 def test_missing_cells_in_words() -> None:
     assert missing_sentence(()) == ""
     assert missing_sentence((lost("7"),)) == "Missing: 7 (10 % of the real rows, 0 % of the fakes)."
+    alone = Lost(mode="7", kind="class", share_real=1.0, share_fake=2e-6, low=0.0, high=0.01, p_adjusted=1e-9)
+    assert missing_sentence((alone,)) == "Missing: 7 (100 % of the real rows, under 0.01 % of the fakes)."
     many = missing_sentence(tuple(lost(str(number)) for number in range(6)))
     assert many.endswith("3 (10 % of the real rows, 0 % of the fakes) and 2 more.")

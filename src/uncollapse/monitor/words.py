@@ -41,7 +41,7 @@ def missing_sentence(missing: tuple[Lost, ...]) -> str:
     if not missing:
         return ""
     listed = ", ".join(
-        f"{lost.mode} ({100 * lost.share_real:.2g} % of the real rows, {100 * lost.share_fake:.2g} % of the fakes)"
+        f"{lost.mode} ({percent(lost.share_real)} of the real rows, {percent(lost.share_fake)} of the fakes)"
         for lost in missing[:NAMED]
     )
     more = f" and {len(missing) - NAMED} more" if len(missing) > NAMED else ""

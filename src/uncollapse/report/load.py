@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from uncollapse.documents import COMPARE_AGAIN, COMPARISON, JUDGE_AGAIN, RESULT, SPEC, TRAIN_AGAIN, read_document
+from uncollapse.documents import COMPARE_AGAIN, COMPARISON, JUDGE_AGAIN, RESULT, read_document, read_spec
 from uncollapse.errors import UserError
 from uncollapse.experiments.record import Lane, cell_record, seconds, summarise
 from uncollapse.files import read_lines
@@ -41,7 +41,7 @@ def load(directory: Path) -> Record:
 def read_run(directory: Path) -> RunRecord:
     """One run directory, finished or not."""
     result = directory / "result.json"
-    spec = read_document(directory / "spec.json", needs=SPEC, remedy=TRAIN_AGAIN)
+    spec = read_spec(directory / "spec.json")
     history, odd = sound_lines(read_lines(directory / "history.jsonl"), len(spec.get("seeds") or ()))
     return RunRecord(
         directory=directory,

@@ -291,8 +291,9 @@ class ManifoldJob:
 
 
 def _named(names: Mapping[int, Sequence[str]], found: Mapping[int, Tensor]) -> dict[int, dict[str, Tensor]]:
-    """Numbers on parts by their names."""
-    return {parts: dict(zip(names[parts], values.unbind(-1), strict=True)) for parts, values in found.items()}
+    """Numbers on parts by their names, each laid out as if it were alone, so that it is summed in the same order."""
+    apart = {parts: values.movedim(-1, 0).contiguous() for parts, values in found.items()}
+    return {parts: dict(zip(names[parts], values, strict=True)) for parts, values in apart.items()}
 
 
 def _owner(name: str) -> OneSide:

@@ -11,13 +11,14 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import ndtri
 from scipy.stats import hypergeom
 
 from uncollapse.errors import UserError
 from uncollapse.metrics.estimate import Estimate
 from uncollapse.metrics.inputs import Features, Rows, both, check_level, seeded
-from uncollapse.metrics.intervals import wilson
 from uncollapse.metrics.metric import find_metric
+from uncollapse.metrics.share_intervals import counted_ends
 
 CLASSIFIERS = ("logistic", "neighbours", "mlp")
 LEAST = 4
@@ -219,7 +220,7 @@ def _thinned(halves: _Halves) -> Index:
 def _judge(
     called: Flags, halves: _Halves, level: float | None, details: dict[str, Any], sizes: dict[str, Any]
 ) -> Estimate:
-    """Balanced accuracy, its interval (Newcombe's sum of two score intervals) and the exact p-value."""
+    """Balanced accuracy, its interval (Newcombe's sum of two intervals of shares) and the exact p-value."""
     truth = halves.labels[halves.test]
     shares, below, above = [], 0.0, 0.0
     for side, name in enumerate(("real", "fake")):
@@ -231,7 +232,7 @@ def _judge(
         if level is not None:
             # Identical rows are right or wrong together: Kish's effective size.
             effective = float(times.sum()) ** 2 / float((times**2).sum())
-            low, high = wilson(shares[-1] * effective, effective, level)
+            low, high = counted_ends(shares[-1], effective, float(ndtri(0.5 + level / 2)))
             below, above = below + (shares[-1] - low) ** 2, above + (high - shares[-1]) ** 2
     value = sum(shares) / 2
     hits = int((called & (truth == 1)).sum())

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from tests.rank_processes import threads
 
 from uncollapse.distributed import RanksFailed, Team, joined
 from uncollapse.errors import UserError
@@ -117,13 +118,6 @@ def put_back(trainer: Trainer) -> None:
         average[1] = beginning.average[1]
         mixed = tree_map(lambda now, then: torch.cat([now[:1], then[1:]]), state, beginning.state)
         trainer.put_back(lanes._replace(state=mixed, average=average))
-
-
-def threads() -> list[str]:
-    """Names of the threads of this process that exchange with others."""
-    tasks = Path("/proc/self/task")
-    names = [task.joinpath("comm").read_text().strip() for task in tasks.iterdir()] if tasks.exists() else []
-    return sorted(name for name in names if "gloo" in name or "tcpstore" in name)
 
 
 def together(folder: Path, ranks: Ranks) -> dict[str, Any]:

@@ -12,11 +12,11 @@ import inspect
 import json
 import os
 import re
+import resource
 import shlex
 import subprocess
 import symtable
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -213,13 +213,19 @@ def test_a_block_that_lacks_an_import_or_names_what_is_not_there_is_found() -> N
     assert unknown_keywords(call) == ["seed"]
 
 
+def children_seconds() -> float:
+    """CPU seconds of all processes that this one has waited for: no clock, which other work on the machine moves."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 @pytest.mark.long
 def test_the_python_of_the_tutorial_works_block_after_block(tmp_path: Path) -> None:
     code = blocks(ROOT / "docs" / "tutorial.md", "python")
     assert len(code) >= 8
-    start = time.monotonic()
+    start = children_seconds()
     printed = run([sys.executable, "-c", "\n".join(code)], tmp_path).stdout
-    assert time.monotonic() - start < 120
+    assert children_seconds() - start < 240
     assert "minimax, -softplus(D): -2.1e-09" in printed  # minus the sigmoid of -20
     assert "8 10.51\n64 10.51" in printed  # (sqrt(18) - 1)^2, whatever the batch
     assert "so the slope of one sample that ZeroCentred asks for is not defined" in printed
@@ -314,9 +320,9 @@ def test_a_picture_of_planted_defects_has_its_colours_and_its_size(monkeypatch: 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_an_example_is_short_and_runs(example: Path, tmp_path: Path) -> None:
     assert len(example.read_text().splitlines()) <= 60
-    start = time.monotonic()
+    start = children_seconds()
     assert run([sys.executable, str(example)], tmp_path).stdout
-    assert time.monotonic() - start < 60, "an example takes seconds, not minutes"
+    assert children_seconds() - start < 120, "an example takes a minute of two cores at most"
 
 
 def test_the_example_of_a_loss_is_the_log_cosh_of_the_textbook() -> None:

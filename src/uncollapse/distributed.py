@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from enum import IntEnum
@@ -148,18 +149,18 @@ class Team:
                     self._tell(ending)
 
     def _tell(self, order: Order, until: int = 0) -> None:
-        self._share(torch.tensor([order, until]), as_order=True)
+        self._share(torch.tensor([order, until]), self.orders)
 
     def _told(self) -> tuple[Order, int]:
         message = torch.zeros(2, dtype=torch.int64)
-        self._share(message, as_order=True)
+        self._share(message, self.orders)
         order, until = message.tolist()
         return Order(order), until
 
     def _begin(self, trainer: Trainer) -> None:
         """Every process takes what rank 0 holds, and is about to see the same batches."""
         rounds = torch.tensor([trainer.rounds])
-        self._share(rounds, as_order=True)
+        self._share(rounds, self.orders)
         for value in tree_leaves(trainer.lanes):
             self._share(value)
         trainer.rounds, self._begun = int(rounds), True
@@ -196,11 +197,11 @@ class Team:
         high, low = both.chunk(2)
         return high, -low
 
-    def _share(self, value: Tensor, *, as_order: bool = False) -> None:
+    def _share(self, value: Tensor, group: Any = None) -> None:
         """Overwrites a tensor with that of rank 0."""
         import torch.distributed as dist
 
-        _exchange(lambda: dist.broadcast(value, src=0, group=self.orders if as_order else None))
+        _exchange(lambda: dist.broadcast(value, src=0, group=group))
 
 
 def fingerprint(tensors: Sequence[Tensor]) -> Tensor:
@@ -237,10 +238,13 @@ def joined(ranks: Ranks, device: torch.device) -> Iterator[Team]:
         if dist.is_initialized():
             dist.destroy_process_group()
         raise RanksFailed(f"The processes of this run do not find each other ({error}).") from error
+    # A group's threads end with the last reference to it; one that still lives when Python ends may abort the process.
     try:
         yield team
+    except BaseException as error:
+        _forget_locals(error)
+        raise
     finally:
-        # A group's threads end with the last reference to it; one that still lives when Python ends aborts the process.
         team.orders = None
         dist.destroy_process_group()
 
@@ -288,13 +292,14 @@ def _exchange(call: Callable[[], object]) -> None:
     try:
         call()
     except RuntimeError as error:
-        reason = str(error)
-    else:
-        return
-    # Not raised from the error itself, whose frames would keep the groups of processes alive.
-    failure = RanksFailed(
-        "Another process of this run is gone; its own message says why. What is saved is intact, and the same"
-        " command continues from it."
-    )
-    failure.add_note(f"torch.distributed says: {reason}")
-    raise failure
+        raise RanksFailed(
+            "Another process of this run is gone; its own message says why. What is saved is intact, and the same"
+            " command continues from it."
+        ) from error
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Empties the frames that an error and what led to it came through."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tests.rank_processes import threads
 
 from uncollapse.distributed import RanksFailed
 from uncollapse.errors import UserError
@@ -22,7 +23,7 @@ from uncollapse.evaluation.crews import Helped, RanksCrew, crew_of
 from uncollapse.evaluation.evaluate import evaluate
 from uncollapse.features import shards
 from uncollapse.features.extraction import read_shard
-from uncollapse.ranks import ranks_of_environment
+from uncollapse.ranks import Ranks, ranks_of_environment
 
 METRICS = ["frechet_distance", "recall", "coverage", "kernel_distance", "c2st", "class_kl"]
 OPTIONS: dict[str, Any] = {"metrics": METRICS, "cache": False, "max_bad": 0.1}
@@ -44,11 +45,9 @@ def said(action: Callable[[], object]) -> str:
     return ""
 
 
-def main(folder: Path) -> None:
-    small()
-    ranks = ranks_of_environment()
-    real, fake, cache = folder / "real", folder / "fake", folder / "cache"
-    os.environ["UNCOLLAPSE_CACHE"] = str(cache)
+def together(folder: Path, ranks: Ranks) -> dict[str, Any]:
+    """What this process saw as long as there were others; rank 1 does not come back."""
+    real, fake = folder / "real", folder / "fake"
     seen: dict[str, Any] = {}
     with crew_of(ranks) as crew:
 
@@ -70,7 +69,16 @@ def main(folder: Path) -> None:
         if ranks.rank == 1:
             os._exit(9)
         seen["gone"] = said(lambda: gone(crew, folder))
-        (folder / "rank-0.json").write_text(json.dumps(seen))
+        seen["threads with the others"] = threads()
+    return seen
+
+
+def main(folder: Path) -> None:
+    small()
+    os.environ["UNCOLLAPSE_CACHE"] = str(folder / "cache")
+    seen = together(folder, ranks_of_environment())
+    seen["threads alone"] = threads()
+    (folder / "rank-0.json").write_text(json.dumps(seen))
 
 
 def failing(*given: object) -> Any:

@@ -106,6 +106,14 @@ def test_a_process_that_is_gone_ends_the_others_with_a_sentence(seen: tuple[Path
     )
 
 
+@pytest.mark.long
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have names to read under Linux only")
+def test_no_thread_outlives_the_crew(seen: tuple[Path, list[dict[str, Any]]]) -> None:
+    """One that did could abort the process when Python ends, whatever it had said and written."""
+    assert "pt_gloo_runloop" in seen[1][0]["threads with the others"]
+    assert seen[1][0]["threads alone"] == []
+
+
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fill(tmp_path_factory.mktemp("command"))

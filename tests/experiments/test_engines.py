@@ -100,7 +100,7 @@ def check(folder: Path, undisturbed: dict[str, Any]) -> None:
     assert not [path for path in folder.rglob("*") if path.name.endswith(".tmp") or path.name.startswith(".engine")]
 
 
-def when(ready: Callable[[], Any], act: Callable[[Any], None], seconds: float = 90) -> threading.Thread:
+def when(ready: Callable[[], Any], act: Callable[[Any], None], seconds: float = 600) -> threading.Thread:
     """Waits beside the test until something is there, and then does something with it."""
 
     def wait() -> None:

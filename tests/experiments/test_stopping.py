@@ -71,9 +71,9 @@ def test_in_a_child_of_a_host_no_handler_is_touched(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_time_limit_asks_to_stop_and_is_no_error() -> None:
-    stop = Stop(minutes=0.05 / 60)
+    stop = Stop(minutes=0.5 / 60)
     assert not stop()
-    time.sleep(0.06)
+    time.sleep(0.51)
     assert stop()
     assert stop.exit_code == 0
     assert not Stop(minutes=5)()
@@ -108,7 +108,7 @@ def test_a_second_signal_exits_at_once() -> None:
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    time.sleep(30)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], timeout=20, check=False).returncode == 143
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 143
 
 
 PLAN = """
@@ -122,6 +122,7 @@ methods = ["vanilla", "lsgan"]
 tasks = ["blobs-4"]
 set = { networks.width = 4 }
 """
+HISTORIES = ("history.jsonl", "runs/*/history.jsonl")
 VERBS = {
     "train": ["train", "vanilla", "blobs-4", "--updates", "1000000", "--batch", "8", "--out", "out"],
     "compare": ["compare", "long.toml", "--jobs", "1", "--out", "out"],
@@ -162,7 +163,7 @@ def test_a_preempted_job_saves_and_ends_with_the_signal_in_its_exit_code(verb: s
     command = [sys.executable, "-m", "uncollapse", *VERBS[verb]]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as one:
         started = 2 if verb == "compare in workers" else 1
-        while one.poll() is None and len(list((tmp_path / "out").rglob("history.jsonl"))) < started:
+        while one.poll() is None and sum(len(list((tmp_path / "out").glob(name))) for name in HISTORIES) < started:
             time.sleep(0.05)
         os.kill(one.pid, signal.SIGUSR1)
         _, err = one.communicate(timeout=120)

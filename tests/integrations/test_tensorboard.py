@@ -12,6 +12,7 @@ from PIL import Image
 
 import uncollapse as uc
 from uncollapse.errors import UserError
+from uncollapse.integrations import tensorboard
 from uncollapse.integrations.tensorboard import TensorBoardLogger
 from uncollapse.loggers import Guarded, find_loggers
 
@@ -92,6 +93,18 @@ def test_files_of_two_sittings_in_one_second_have_names_in_their_order(tmp_path:
     names = sorted((tmp_path / "tensorboard" / "seed-0").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     first, second = (int(path.name.split(".")[3]) for path in names)
     assert first < second, "whatever host, process and counter follow in the name"
+
+
+def test_a_sitting_waits_for_the_last_file_of_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of one sitting may begin with two different seconds."""
+    waited: list[float] = []
+    monkeypatch.setattr(tensorboard.time, "time", lambda: 1_000.25)
+    monkeypatch.setattr(tensorboard.time, "sleep", waited.append)
+    for folder, second in {"mean": 999, "seed-0": 1_000}.items():
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"events.out.tfevents.{second}.host.1.0").touch()
+        tensorboard._wait_for_a_later_name(tmp_path)
+    assert waited == [0.75]
 
 
 def test_a_run_that_ends_before_its_first_line_leaves_no_file(tmp_path: Path) -> None:

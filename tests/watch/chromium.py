@@ -87,7 +87,7 @@ class Chromium:
         if self._session:
             message["sessionId"] = self._session
         os.write(self._out, json.dumps(message).encode() + b"\0")
-        answer = self._answers[number].get(timeout=20)
+        answer = self._answers[number].get(timeout=120)
         del self._answers[number]
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']['message']}")
@@ -123,7 +123,7 @@ class Chromium:
             raise RuntimeError(f"{expression}: {answer['exceptionDetails']}")
         return answer["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 20) -> Any:
+    def wait(self, expression: str, seconds: float = 120) -> Any:
         """Waits until an expression is true; returns its value."""
         found: list[Any] = []
 
@@ -134,7 +134,7 @@ class Chromium:
         self._wait_for(holds, expression, seconds)
         return found[0]
 
-    def _wait_for(self, condition: Any, what: str, seconds: float = 20) -> None:
+    def _wait_for(self, condition: Any, what: str, seconds: float = 120) -> None:
         end = time.monotonic() + seconds
         while not condition():
             if time.monotonic() > end:

@@ -179,8 +179,11 @@ def crew_of(ranks: Ranks) -> Iterator[RanksCrew]:
 
     with joined(ranks, torch.device("cpu")) as team:
         with _sentence():
-            rounds = dist.new_group(backend="gloo", timeout=LONGEST_ROUND)
-        yield RanksCrew(team, rounds)
+            crew = RanksCrew(team, dist.new_group(backend="gloo", timeout=LONGEST_ROUND))
+        try:
+            yield crew
+        finally:
+            crew._rounds = None  # as the team's own group, whose threads must end before Python does
 
 
 def opened(content: bytes) -> Shard:

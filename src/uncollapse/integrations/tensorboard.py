@@ -82,7 +82,7 @@ class TensorBoardLogger:
     def _open(self, first: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        _wait_for_a_later_name(self._directory / FOLDER / MEAN)
+        _wait_for_a_later_name(self._directory / FOLDER)
         for folder in (MEAN, *map(_folder, self._seeds)):
             place = str(self._directory / FOLDER / folder)
             self._writers[folder] = SummaryWriter(place, purge_step=first)
@@ -99,11 +99,11 @@ class TensorBoardLogger:
 
 
 def _wait_for_a_later_name(folder: Path) -> None:
-    """Lets the second pass in which an earlier sitting has opened its file, at most one.
+    """Lets the second pass in which an earlier sitting has opened the last of its files, at most one.
 
     TensorBoard reads the files of a folder in the order of their names, which begin with that second.
     """
-    parts = [path.name.split(".") for path in folder.glob("events.out.tfevents.*")]
+    parts = [path.name.split(".") for path in folder.glob("*/events.out.tfevents.*")]
     seconds = [int(part[3]) for part in parts if len(part) > 3 and part[3].isdecimal()]
     left = max(seconds, default=0) + 1 - time.time()
     if 0 < left <= 1:

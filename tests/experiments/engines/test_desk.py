@@ -66,6 +66,7 @@ def test_progress_arrives_once_whatever_a_worker_of_another_version_adds(
         desk.tell("run", None)
         assert desk.begun("run")
         assert list(reader.news(["run", "other"])) == []
+        time.sleep(0.01)
         desk.tell("run", progress(3))
         assert list(reader.news(["run", "other"])) == [("run", progress(3))]
         assert list(reader.news(["run", "other"])) == []

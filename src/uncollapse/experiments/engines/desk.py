@@ -193,7 +193,7 @@ class Reader:
     """The head's side: what is new since the last look, no more than once a second."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk, self._seen, self._looked = desk, {}, 0.0  # type: tuple[Desk, dict[str, int], float]
+        self._desk, self._seen, self._looked = desk, {}, 0.0  # type: tuple[Desk, dict[str, tuple[int, int]], float]
 
     def news(self, names: list[str]) -> Iterator[tuple[str, Progress]]:
         """The newest progress of each run that has any."""
@@ -206,7 +206,8 @@ class Reader:
         for name in names:
             path = self._desk.folder / f"{name}.progress"
             try:
-                written = path.stat().st_mtime_ns
+                found = path.stat()
+                written = found.st_ino, found.st_mtime_ns  # clocks of files may tick every few ms only
                 if self._seen.get(name) == written:
                     continue
                 content = read_json(path)

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,10 @@ import torch
 from safetensors.torch import load_file
 from tests import in_processes
 from tests.in_processes import TRAINED, UPDATES, specification
-from tests.rank_processes import ENVIRONMENT, processes
+from tests.rank_processes import ENVIRONMENT, processes, threads
 from torch import Tensor
 
-from uncollapse.distributed import Team, fingerprint
+from uncollapse.distributed import RanksFailed, Team, fingerprint, joined
 from uncollapse.errors import UserError
 from uncollapse.loop import Trainer
 from uncollapse.ranks import Ranks
@@ -26,6 +28,7 @@ from uncollapse.run import execute, make_spec
 from uncollapse.trees import flatten
 
 ROOT = Path(__file__).resolve().parents[1]
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have names to read under Linux only")
 LONGEST = 300  # seconds for what takes ten on an idle machine
 
 
@@ -155,11 +158,104 @@ def test_a_process_that_is_gone_ends_the_other_with_a_sentence(seen: Seen) -> No
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have names to read under Linux only")
+@linux
 def test_no_thread_outlives_the_team(seen: Seen) -> None:
     """One that did could abort the process when Python ends, whatever it had said and saved."""
     assert "pt_gloo_runloop" in seen.said[0]["threads with the others"]
     assert seen.said[0]["threads alone"] == []
+
+
+@pytest.fixture
+def one_rank(monkeypatch: pytest.MonkeyPatch) -> Ranks:
+    """This process as the only one of its run, which also holds the place where all meet."""
+    for name, value in {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}.items():
+        monkeypatch.setenv(name, value)
+    return Ranks(rank=0, size=1)
+
+
+def fail_with(group: object, raising: Callable[[], None]) -> None:
+    """Fails in a frame that holds the group, as those of torch do."""
+    raising()
+
+
+def plainly() -> None:
+    raise KeyError("one")
+
+
+def with_a_cause_and_another_context() -> None:
+    try:
+        plainly()
+    except KeyError:
+        raise ValueError("two") from RuntimeError("three")
+
+
+def in_a_circle() -> None:
+    try:
+        with_a_cause_and_another_context()
+    except ValueError as error:
+        error.__context__, other = None, KeyError("four")
+        other.__cause__, error.__cause__ = error, other
+        raise
+
+
+@linux
+@pytest.mark.parametrize("raising", [plainly, with_a_cause_and_another_context, in_a_circle])
+def test_an_error_that_somebody_keeps_keeps_no_thread(one_rank: Ranks, raising: Callable[[], None]) -> None:
+    kept: Exception | None = None
+    try:
+        with joined(one_rank, torch.device("cpu")) as team:
+            assert {"pt_gloo_runloop", "pt_tcpstore_uv"} <= set(threads())
+            fail_with(team.orders, raising)
+    except (KeyError, ValueError) as error:
+        kept = error
+    assert kept is not None
+    assert threads() == []
+    assert kept.__traceback__ is not None
+
+
+@linux
+def test_processes_that_do_not_find_each_other_leave_no_thread(
+    one_rank: Ranks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alone(**options: object) -> None:
+        group = torch.distributed.group.WORLD
+        raise RuntimeError(f"{type(group).__name__}: nobody came")
+
+    monkeypatch.setattr(torch.distributed, "new_group", alone)
+    with (
+        pytest.raises(RanksFailed, match=r"do not find each other \(ProcessGroup: nobody came\)") as kept,
+        joined(one_rank, torch.device("cpu")),
+    ):
+        pass
+    assert threads() == []
+    assert not torch.distributed.is_initialized()
+    assert kept.value.__cause__ is not None
+
+
+@linux
+def test_locals_of_an_error_from_outside_and_a_group_of_somebody_else_are_left_alone(one_rank: Ranks) -> None:
+    """Whoever uses us within an `except` may look at its error, and at its own group, afterwards."""
+
+    def theirs() -> None:
+        precious = 7
+        raise OSError(precious)
+
+    store = torch.distributed.HashStore()
+    try:
+        theirs()
+    except OSError as error:
+        outside = error
+        with pytest.raises(KeyError), joined(one_rank, torch.device("cpu")):
+            plainly()
+    frames = [frame for frame, _ in traceback.walk_tb(outside.__traceback__)]
+    assert frames[-1].f_locals == {"precious": 7}
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    try:
+        with pytest.raises(UserError, match="already belongs to a group"), joined(one_rank, torch.device("cpu")):
+            pass
+        assert torch.distributed.is_initialized()
+    finally:
+        torch.distributed.destroy_process_group()
 
 
 @pytest.mark.parametrize(

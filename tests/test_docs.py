@@ -58,7 +58,9 @@ def commands(page: Path) -> list[str]:
 
 
 def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(arguments, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        arguments, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=900
+    )
     assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
     return done
 

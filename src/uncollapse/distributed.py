@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -221,20 +222,27 @@ def joined(ranks: Ranks, device: torch.device) -> Iterator[Team]:
 
     Raises:
         RanksFailed: The processes do not find each other.
-        UserError: This torch cannot train in several processes.
+        UserError: This torch cannot train in several processes, or this process belongs to a group already.
     """
     import torch.distributed as dist
 
+    outside = sys.exception()
     if not dist.is_available():
         raise UserError("This build of torch cannot train in several processes; train in one, without torchrun.")
     if device.type == "cuda":
         torch.cuda.set_device(device)
     # Its functions keep the group of all processes as a default, for good, unless they are defined before there is one.
     importlib.import_module("torch.distributed.nn.functional")
+    if dist.is_initialized():
+        raise UserError(
+            "This process already belongs to a group of torch.distributed; use uncollapse in processes of their own, or"
+            " end the group first (torch.distributed.destroy_process_group)."
+        )
     try:
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
         team = Team(ranks, dist.new_group(backend="gloo", timeout=LONGEST_WAIT))
     except (RuntimeError, ValueError) as error:
+        _forget_locals(error, outside)
         if dist.is_initialized():
             dist.destroy_process_group()
         raise RanksFailed(f"The processes of this run do not find each other ({error}).") from error
@@ -242,7 +250,7 @@ def joined(ranks: Ranks, device: torch.device) -> Iterator[Team]:
     try:
         yield team
     except BaseException as error:
-        _forget_locals(error)
+        _forget_locals(error, outside)
         raise
     finally:
         team.orders = None
@@ -298,8 +306,13 @@ def _exchange(call: Callable[[], object]) -> None:
         ) from error
 
 
-def _forget_locals(error: BaseException | None) -> None:
-    """Empties the frames that an error and what led to it came through."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
+def _forget_locals(error: BaseException, outside: BaseException | None) -> None:
+    """Empties the frames that an error and all that led to it came through, but for what was there `outside` before."""
+    left: list[BaseException | None] = [error]
+    seen = {id(None), id(outside)}
+    while left:
+        one = left.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            traceback.clear_frames(one.__traceback__)
+            left += [one.__cause__, one.__context__]

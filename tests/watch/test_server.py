@@ -220,7 +220,7 @@ main()
         while not found and time.monotonic() < end:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         thread.join(timeout=60)
     assert process.returncode == 130
     assert (out, err.splitlines()[-1]) == ("", "[]")

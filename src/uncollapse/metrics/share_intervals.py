@@ -13,10 +13,11 @@ def counted_ends(share: float, n: float, quantile: float) -> tuple[float, float]
     """Interval of a share of n independent rows: Wilson's, and no narrower than the exact one-sided bounds.
 
     Wilson's alone holds in 84 % where 0.176 rows are expected: one that is seen puts them below its lower end. With
-    x = n share, the lower end is at most the alpha-quantile of a beta variable (x, n - x + 1), which is lower below
-    x = 10; the upper end likewise with the other rows. References: Wilson 1927, JASA 22; Clopper and Pearson 1934,
-    Biometrika 26; Brown, Cai and DasGupta 2001, Statistical Science 16(2), who take such bounds for x up to 3.
-    Of 95 %, the result holds in 92.5 % or more for all shares and n from 50 on, and in 96 % on average.
+    x = n share, the lower end is at most the alpha-quantile of a beta variable (x, n - x + 1), which at 95 % is lower
+    up to x = 10; the upper end likewise with the other rows. Of 95 %, the result holds in 92.5 % or more for all shares
+    and n from 50 on (in 96 % on average where fewer than eight rows are expected). References: Wilson 1927, JASA 22;
+    Clopper and Pearson 1934, Biometrika 26; Brown, Cai and DasGupta 2001, Statistical Science 16(2), who take such
+    bounds for x up to 3.
 
     Args:
         share: Seen, in [0, 1].

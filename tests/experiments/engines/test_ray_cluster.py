@@ -6,14 +6,17 @@ Whatever starts a cluster does so in a process of its own, because Ray reads its
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.experiments.engines.on_ray import ENVIRONMENT
 
-from uncollapse.experiments.engines.ray_cluster import _new_folder, _put_back, _token
+from uncollapse.errors import UserError
+from uncollapse.experiments.engines.ray_cluster import _connect, _new_folder, _put_back, _token
 
 # What listens, with what token, what a stranger gets to see, and what SIGUSR1 to all processes of a job does: nothing.
 OWN = """
@@ -70,6 +73,26 @@ def test_a_cluster_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
         env=ENVIRONMENT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert "UserError Ray could not be reached at 127.0.0.1:9 (" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(("where", "place"), [(None, "on this machine"), ("10.0.0.1:6379", "at 10.0.0.1:6379")])
+def test_a_ray_that_does_not_start_in_time_is_one_sentence(where: str | None, place: str) -> None:
+    def late(**options: object) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    with pytest.raises(UserError, match=rf"^Ray could not be reached {place} \(The current node timed out"):
+        _connect(SimpleNamespace(init=late), where)
+
+
+def test_who_asks_to_stop_while_ray_starts_is_heard() -> None:
+    def interrupted(**options: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        _connect(SimpleNamespace(init=interrupted), None)
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_the_environment_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:

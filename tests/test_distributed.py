@@ -204,7 +204,10 @@ def test_an_error_that_somebody_keeps_keeps_no_thread(one_rank: Ranks, raising: 
     kept: Exception | None = None
     try:
         with joined(one_rank, torch.device("cpu")) as team:
-            assert {"pt_gloo_runloop", "pt_tcpstore_uv"} <= set(threads())
+            deadline = time.monotonic() + 60
+            while not {"pt_gloo_runloop", "pt_tcpstore_uv"} <= set(threads()):  # a thread names itself once it runs
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
             fail_with(team.orders, raising)
     except (KeyError, ValueError) as error:
         kept = error

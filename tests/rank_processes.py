@@ -9,10 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
 from torch.distributed import TCPStore
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"}
+
+
+linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have names to read under Linux only")
 
 
 def threads() -> list[str]:

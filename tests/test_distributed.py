@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 from tests import in_processes
 from tests.in_processes import TRAINED, UPDATES, specification
-from tests.rank_processes import ENVIRONMENT, processes, threads
+from tests.rank_processes import ENVIRONMENT, linux, processes, threads
 from torch import Tensor
 
 from uncollapse.distributed import RanksFailed, Team, fingerprint, joined
@@ -28,7 +28,6 @@ from uncollapse.run import execute, make_spec
 from uncollapse.trees import flatten
 
 ROOT = Path(__file__).resolve().parents[1]
-linux = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have names to read under Linux only")
 LONGEST = 300  # seconds for what takes ten on an idle machine
 
 

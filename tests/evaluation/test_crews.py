@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from tests.evaluation.in_ranks import METRICS, OPTIONS
 from tests.evaluation.making import digits, pngs
-from tests.rank_processes import processes
+from tests.rank_processes import linux, processes
 
 from uncollapse.evaluation import evaluate
 from uncollapse.evaluation.crews import LONGEST_ROUND
@@ -107,7 +107,7 @@ def test_a_process_that_is_gone_ends_the_others_with_a_sentence(seen: tuple[Path
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads have names to read under Linux only")
+@linux
 def test_no_thread_outlives_the_crew(seen: tuple[Path, list[dict[str, Any]]]) -> None:
     """One that did could abort the process when Python ends, whatever it had said and written."""
     assert "pt_gloo_runloop" in seen[1][0]["threads with the others"]
